@@ -1,0 +1,1 @@
+"""voicekit: latency-optimized speech clients."""
