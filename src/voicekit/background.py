@@ -1,0 +1,57 @@
+"""Tasks that outlive the call that started them: owned, named, awaited at close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_log = logging.getLogger("voicekit.background")
+
+
+class Background:
+    """Keeps the background tasks of one owner.
+
+    Each task starts in an empty context, so that nobody's ambient deadline or
+    request-scoped variable reaches work that is shared between callers. A task
+    that fails is logged by type and name, never silently lost.
+    """
+
+    __slots__ = ("_closed", "_tasks")
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Start ``work``; after ``aclose`` it is refused (closed unawaited, task cancelled)."""
+        task = asyncio.get_running_loop().create_task(
+            work, name=name, context=contextvars.Context()
+        )
+        if self._closed:
+            task.cancel()
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("%s failed: %s", task.get_name(), type(error).__name__)
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and wait for it. Safe to call twice; itself cancellable."""
+        self._closed = True
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not current]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

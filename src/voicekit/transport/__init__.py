@@ -1,0 +1,1 @@
+"""The only client-side package that opens sockets."""

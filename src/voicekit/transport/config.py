@@ -1,0 +1,87 @@
+"""Settings of a transport: frozen, validated, varied with ``dataclasses.replace``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voicekit.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolConfig:
+    """Sizes and ages of the connections to one provider.
+
+    Attributes:
+        max_connections: Open at once, sockets included.
+        min_ready: How many the keeper holds open once ``warm()`` asked for any.
+        max_idle: Idle ones beyond this are closed when they come back.
+        max_wait: Seconds a call may wait for a free one before ``PoolTimeout``.
+        idle_cutoff: Seconds after which an idle HTTP connection is taken for dead
+            until the host teaches better. 50 s for hosted APIs, 4 s for a bare
+            uvicorn (its own limit is 5 s).
+        idle_ceiling: The cut-off never grows beyond this many seconds.
+
+    Raises:
+        InvalidArgumentError: A size or a time makes no sense.
+    """
+
+    max_connections: int = 20
+    min_ready: int = 2
+    max_idle: int = 10
+    max_wait: float = 1.0
+    idle_cutoff: float = 50.0
+    idle_ceiling: float = 120.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_connections", 1), ("min_ready", 0), ("max_idle", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InvalidArgumentError(
+                    f"got {value!r}", argument=name, allowed=f"an int ≥ {least}"
+                )
+        for name in ("max_wait", "idle_cutoff", "idle_ceiling"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise InvalidArgumentError(f"got {value!r}", argument=name, allowed="seconds > 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmReport:
+    """What a ``warm()`` did.
+
+    Attributes:
+        opened: Connections that were dialled.
+        reused: Connections that were ready already.
+        failures: Names of the errors of the dials that failed.
+        elapsed: Seconds.
+    """
+
+    opened: int
+    reused: int
+    failures: tuple[str, ...] = ()
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStats:
+    """A snapshot of one pool.
+
+    Attributes:
+        open: Ready and leased together.
+        ready: Idle and believed alive.
+        leased: In somebody's hands.
+        dialing: On their way.
+        opened: Dialled so far.
+        reused: Leases served without a dial.
+        closed: How many were closed, by cause.
+        idle_cutoff: Seconds after which an idle connection is replaced, as learned so far.
+    """
+
+    open: int
+    ready: int
+    leased: int
+    dialing: int
+    opened: int
+    reused: int
+    closed: dict[str, int]
+    idle_cutoff: float

@@ -1,0 +1,1 @@
+"""Sans-IO codecs: bytes in, events out; no asyncio, no third party."""
