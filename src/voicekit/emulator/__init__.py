@@ -1,0 +1,33 @@
+"""A wire-level stand-in for the speech providers: no key, no network, no bill.
+
+Point voicekit or a vendor's own SDK at it and assert on what the server saw:
+
+    async with Emulator(tls=True, link=Link(rtt=0.040)) as world:
+        client = AsyncOpenAI(**world.sdk("openai"))
+        ...
+        assert len(world.journal.new_connections("openai")) == 1
+"""
+
+from voicekit.emulator.endpoints import API_KEY, EmulatorError, Endpoint
+from voicekit.emulator.faults import Fault
+from voicekit.emulator.journal import ConnectionRecord, FrameRecord, Journal, RequestRecord
+from voicekit.emulator.link import Link
+from voicekit.emulator.scenario import SCENARIOS, Reply, Scenario, ToolCall
+from voicekit.emulator.server import Emulator
+
+__all__ = [
+    "API_KEY",
+    "SCENARIOS",
+    "ConnectionRecord",
+    "Emulator",
+    "EmulatorError",
+    "Endpoint",
+    "Fault",
+    "FrameRecord",
+    "Journal",
+    "Link",
+    "Reply",
+    "RequestRecord",
+    "Scenario",
+    "ToolCall",
+]

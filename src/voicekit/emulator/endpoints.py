@@ -1,0 +1,125 @@
+"""Where the emulated providers are, and how to point a client or a vendor's SDK at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["API_KEY", "Addresses", "EmulatorError", "Endpoint"]
+
+API_KEY = "emulator-key"
+"""The key that `env()` and `sdk()` hand out; the emulator accepts any but "bad-key"."""
+
+PATHS = {"openai": "/v1"}
+"""What a provider's base URL ends in, for those whose variable includes a path."""
+
+
+class EmulatorError(RuntimeError):
+    """The emulator cannot do what was asked; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One provider's address.
+
+    Attributes:
+        url: Base URL as the vendor's `*_BASE_URL` variable holds it ("/v1" included for OpenAI).
+        ws_url: The same with a WebSocket scheme.
+    """
+
+    provider: str
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def url(self) -> str:
+        """Base URL for HTTP."""
+        return f"http{'s' * self.tls}://{self.host}:{self.port}{PATHS.get(self.provider, '')}"
+
+    @property
+    def ws_url(self) -> str:
+        """Base URL for WebSockets."""
+        return f"ws{'s' * self.tls}://{self.host}:{self.port}{PATHS.get(self.provider, '')}"
+
+
+class Addresses:
+    """The read surface that every way of running the emulator has in common."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, Endpoint] = {}
+        self.ca_file: Path | None = None
+
+    def endpoint(self, provider: str) -> Endpoint:
+        """Return a provider's address.
+
+        Raises:
+            EmulatorError: It is not served, or the emulator is not running.
+        """
+        try:
+            return self.endpoints[provider]
+        except KeyError:
+            served = ", ".join(self.endpoints) or "nothing: is the emulator running?"
+            raise EmulatorError(f"{provider} is not served here, but {served}") from None
+
+    @property
+    def elevenlabs(self) -> Endpoint:
+        """Where ElevenLabs is."""
+        return self.endpoint("elevenlabs")
+
+    @property
+    def deepgram(self) -> Endpoint:
+        """Where Deepgram is."""
+        return self.endpoint("deepgram")
+
+    @property
+    def openai(self) -> Endpoint:
+        """Where OpenAI is."""
+        return self.endpoint("openai")
+
+    def env(self) -> dict[str, str]:
+        """Return the environment that points voicekit and the OpenAI SDK here.
+
+        Under TLS it holds `SSL_CERT_FILE` too, which OpenSSL-based clients read when they build
+        their context.
+        """
+        env: dict[str, str] = {}
+        for name, endpoint in self.endpoints.items():
+            env[f"{name.upper()}_API_KEY"] = API_KEY
+            env[f"{name.upper()}_BASE_URL"] = endpoint.url
+        if self.ca_file is not None:
+            env["SSL_CERT_FILE"] = str(self.ca_file)
+        return env
+
+    def sdk(self, provider: str) -> dict[str, Any]:
+        """Return the constructor arguments that point a vendor's SDK here.
+
+        - `openai`: `OpenAI(**world.sdk("openai"))`, sync and async.
+        - `elevenlabs`: `ElevenLabs(**world.sdk("elevenlabs"))`, sync and async. Its SDK has no
+          argument for a CA: under TLS set `SSL_CERT_FILE` (see `env`) before building the client.
+        - `deepgram`: `DeepgramClient(**world.sdk("deepgram"))`; needs the SDK installed, since
+          its environment is a class of its own. TLS as for ElevenLabs.
+
+        Raises:
+            EmulatorError: The provider is not served, or its SDK is needed and not installed.
+        """
+        endpoint = self.endpoint(provider)
+        arguments: dict[str, Any] = {"api_key": API_KEY}
+        if provider != "deepgram":
+            return {**arguments, "base_url": endpoint.url}
+        try:
+            from deepgram.environment import DeepgramClientEnvironment
+        except ImportError as missing:
+            raise EmulatorError(
+                "sdk('deepgram') needs the SDK: pip install deepgram-sdk"
+            ) from missing
+        return {
+            **arguments,
+            "environment": DeepgramClientEnvironment(
+                base=endpoint.url,
+                production=endpoint.ws_url,
+                agent=endpoint.ws_url,
+                agent_rest=endpoint.url,
+            ),
+        }

@@ -1,0 +1,406 @@
+"""What the server saw, in order: connections, requests, frames, and the audio it sent.
+
+Tests assert on the journal, not on the client's word. Times are `time.monotonic()`, which on
+Linux is one clock for the whole machine, so they compare across processes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+__all__ = ["ConnectionRecord", "FrameRecord", "Journal", "RequestRecord", "digest"]
+
+MAX_BODY_BYTES = 1 << 20
+"""Bytes of one request body kept; the rest is cut and noted."""
+
+MAX_AUDIO_BYTES = 64 << 20
+"""Bytes of sent audio kept over all requests; digests and counts go on beyond it."""
+
+MAX_RECORDS = 200_000
+"""Records kept per list. A full list drops its older half, counted in `Journal.dropped`."""
+
+SECRET_HEADERS = frozenset({"authorization", "xi-api-key", "proxy-authorization", "cookie"})
+"""Header names whose values are kept as digests only."""
+
+Outcome = Literal["complete", "aborted", "refused", "fault"]
+
+
+def digest(secret: str) -> str:
+    """Return what the journal keeps of a credential: equal keys stay comparable, unreadable."""
+    return "sha256:" + hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+@dataclass(slots=True, kw_only=True)
+class ConnectionRecord:
+    """One connection that a server accepted.
+
+    Attributes:
+        handshake_round_trips: Round trips the client waited for before it could send a request:
+            1 for TCP, and 1 (TLS 1.3) or 2 (TLS 1.2) more for TLS.
+        charged_by_link: True when a `Link` stood in front. A relay cannot delay a TCP handshake,
+            so it charges that round trip on the connection's first flight.
+        closed_by: Who ended it first; "reset" means that an RST came from the client's side.
+        tls: The negotiated version, such as "TLSv1.3", or None on a plain connection.
+        resumed: True when the TLS session was resumed.
+        requests: How many requests have begun on it so far.
+    """
+
+    id: int
+    provider: str
+    opened_at: float
+    closed_at: float | None = None
+    closed_by: Literal["client", "server", "reset"] | None = None
+    tls: str | None = None
+    resumed: bool = False
+    handshake_round_trips: int = 1
+    charged_by_link: bool = False
+    requests: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRecord:
+    """One request (or WebSocket handshake) and what became of it.
+
+    Attributes:
+        headers: Lower-cased names; credentials only as digests.
+        query: Every parameter with all its values; credentials only as digests.
+        body: The request body as it came, at most 1 MiB.
+        first_byte_at: When the first byte of the body, or the first frame, was written.
+        outcome: "aborted" when the client went away first, "refused" for a status of 400 or more,
+            "fault" when an injected fault was applied.
+        notes: The vendor's advice that the client ignored, and what else is worth saying.
+    """
+
+    id: int
+    connection: int
+    provider: str
+    operation: str
+    method: str
+    path: str
+    received_at: float
+    query: dict[str, list[str]] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    first_byte_at: float | None = None
+    finished_at: float | None = None
+    status: int = 0
+    outcome: Outcome | None = None
+    audio_bytes_sent: int = 0
+    audio_sha256: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON.
+
+        Raises:
+            ValueError: The body is not JSON.
+        """
+        return json.loads(self.body)
+
+
+@dataclass(slots=True, kw_only=True)
+class FrameRecord:
+    """One WebSocket message.
+
+    Attributes:
+        direction: "in" is from the client.
+        size: Bytes of the payload on the wire.
+        data: Parsed JSON of a text message, its base64 audio replaced by `{"bytes": n}`; the text
+            itself when it is not JSON; None for a binary message.
+        context: The context id on sockets that multiplex several utterances.
+    """
+
+    request: int
+    direction: Literal["in", "out"]
+    at: float
+    kind: Literal["text", "binary"]
+    size: int
+    data: Any = None
+    context: str | None = None
+
+
+class Journal:
+    """An ordered, bounded record of everything the providers of one emulator saw.
+
+    Written by the emulator's loop only; reading from another thread sees a consistent prefix.
+    """
+
+    def __init__(self) -> None:
+        self.connections: list[ConnectionRecord] = []
+        self.requests: list[RequestRecord] = []
+        self.frames: list[FrameRecord] = []
+        self.marks: dict[str, float] = {}
+        self.dropped = 0
+        self._next_connection = 1
+        self._next_request = 1
+        self._audio: dict[int, list[bytes]] = {}
+        self._hashes: dict[int, Any] = {}
+        self._audio_bytes = 0
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def requests_for(self, provider: str, operation: str | None = None) -> list[RequestRecord]:
+        """Return a provider's requests in order, of one operation if named."""
+        return [
+            record
+            for record in list(self.requests)
+            if record.provider == provider and operation in {None, record.operation}
+        ]
+
+    def frames_for(
+        self, request: RequestRecord | int, direction: str | None = None
+    ) -> list[FrameRecord]:
+        """Return the frames of one request in order, of one direction if named."""
+        wanted = request if isinstance(request, int) else request.id
+        return [
+            frame
+            for frame in list(self.frames)
+            if frame.request == wanted and direction in {None, frame.direction}
+        ]
+
+    def new_connections(
+        self, provider: str | None = None, *, since: float = 0.0
+    ) -> list[ConnectionRecord]:
+        """Return the connections accepted at or after `since`, of one provider if named."""
+        return [
+            record
+            for record in list(self.connections)
+            if record.opened_at >= since and provider in {None, record.provider}
+        ]
+
+    def audio(self, request: RequestRecord | int) -> bytes:
+        """Return the audio sent for a request, in order and decoded from any text framing."""
+        return b"".join(self._audio.get(request if isinstance(request, int) else request.id, ()))
+
+    def duplicates(self) -> list[list[RequestRecord]]:
+        """Return groups of requests that carry the same provider, path and non-empty body."""
+        groups: dict[tuple[str, str, bytes], list[RequestRecord]] = {}
+        for record in list(self.requests):
+            if record.body:
+                groups.setdefault((record.provider, record.path, record.body), []).append(record)
+        return [group for group in groups.values() if len(group) > 1]
+
+    def speech_texts(self) -> list[str]:
+        """Return the texts that clients asked to be spoken, in order of first appearance.
+
+        An HTTP request counts with the `text` (or `input`) of its body; a socket with the text
+        pieces it received, joined per context.
+        """
+        texts: dict[tuple[int, str | None], str] = {}
+        sockets = set()
+        for record in list(self.requests):
+            if not record.operation.startswith("speech"):
+                continue
+            if record.operation == "speech.socket":
+                sockets.add(record.id)
+                continue
+            texts[record.id, None] = _speech_text(record)
+        for frame in list(self.frames):
+            if (
+                frame.request in sockets
+                and frame.direction == "in"
+                and isinstance(frame.data, dict)
+            ):
+                piece = frame.data.get("text")
+                if isinstance(piece, str) and (
+                    piece.strip() or (frame.request, frame.context) in texts
+                ):
+                    key = (frame.request, frame.context)
+                    texts[key] = texts.get(key, "") + piece
+        return [texts[key].strip() for key in sorted(texts, key=lambda key: key[0])]
+
+    def mark(self, name: str) -> float:
+        """Remember this moment under a name and return it."""
+        self.marks[name] = self.now()
+        return self.marks[name]
+
+    @staticmethod
+    def now() -> float:
+        """Return the journal's clock, `time.monotonic()` in seconds."""
+        return time.monotonic()
+
+    def clear(self) -> None:
+        """Forget everything but the connections still open (their ids go on being used)."""
+        self.connections[:] = [record for record in self.connections if record.closed_at is None]
+        self.requests.clear()
+        self.frames.clear()
+        self.marks.clear()
+        self._audio.clear()
+        self._hashes.clear()
+        self._audio_bytes = 0
+        self.dropped = 0
+
+    # -- writing (emulator only) -----------------------------------------------------------
+
+    def open_connection(self, provider: str, **facts: Any) -> ConnectionRecord:
+        """Add a connection that was accepted just now."""
+        record = ConnectionRecord(
+            id=self._next_connection, provider=provider, opened_at=self.now(), **facts
+        )
+        self._next_connection += 1
+        self._append(self.connections, record)
+        return record
+
+    def open_request(
+        self,
+        *,
+        connection: int,
+        provider: str,
+        operation: str,
+        method: str,
+        path: str,
+        query: Mapping[str, list[str]] | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> RequestRecord:
+        """Add a request that has just arrived; its credentials are digested here."""
+        record = RequestRecord(
+            id=self._next_request,
+            connection=connection,
+            provider=provider,
+            operation=operation,
+            method=method,
+            path=path,
+            received_at=self.now(),
+            query=dict(query or {}),
+            headers=_public_headers(headers),
+        )
+        self._next_request += 1
+        self._append(self.requests, record)
+        return record
+
+    def set_body(self, record: RequestRecord, body: bytes) -> None:
+        """Keep a request's body, cut at 1 MiB."""
+        if len(body) > MAX_BODY_BYTES:
+            record.notes.append(f"body of {len(body)} bytes cut in the journal")
+            body = body[:MAX_BODY_BYTES]
+        record.body = body
+
+    def sent(self, record: RequestRecord) -> None:
+        """Stamp the request's first byte, once."""
+        if record.first_byte_at is None:
+            record.first_byte_at = self.now()
+
+    def sent_audio(self, record: RequestRecord, audio: bytes) -> None:
+        """Account for audio just written: count, digest, and the bytes while there is room."""
+        self.sent(record)
+        record.audio_bytes_sent += len(audio)
+        running = self._hashes.get(record.id)
+        if running is None:
+            running = self._hashes[record.id] = hashlib.sha256()
+        running.update(audio)
+        if self._audio_bytes + len(audio) <= MAX_AUDIO_BYTES:
+            self._audio_bytes += len(audio)
+            self._audio.setdefault(record.id, []).append(audio)
+
+    def close_request(self, record: RequestRecord, outcome: Outcome) -> None:
+        """Finish a request's record."""
+        record.finished_at = self.now()
+        record.outcome = outcome
+        running = self._hashes.pop(record.id, None)
+        if running is not None:
+            record.audio_sha256 = running.hexdigest()
+
+    def frame(
+        self,
+        record: RequestRecord,
+        direction: Literal["in", "out"],
+        kind: Literal["text", "binary"],
+        *,
+        size: int,
+        data: Any = None,
+        context: str | None = None,
+    ) -> None:
+        """Add one WebSocket message."""
+        self._append(
+            self.frames,
+            FrameRecord(
+                request=record.id,
+                direction=direction,
+                at=self.now(),
+                kind=kind,
+                size=size,
+                data=data,
+                context=context,
+            ),
+        )
+
+    def _append(self, records: list[Any], record: Any) -> None:
+        if len(records) >= MAX_RECORDS:
+            cut = MAX_RECORDS // 2
+            self.dropped += cut
+            if records is self.requests:
+                for old in records[:cut]:
+                    self._audio_bytes -= sum(map(len, self._audio.pop(old.id, ())))
+            del records[:cut]
+        records.append(record)
+
+    # -- across processes ------------------------------------------------------------------
+
+    def to_json(self, *, audio: bool = True) -> dict[str, Any]:
+        """Return the journal as plain JSON values; bodies and audio in base64."""
+        requests = []
+        for record in list(self.requests):
+            plain = asdict(record)
+            plain["body"] = base64.b64encode(record.body).decode("ascii")
+            if audio and record.id in self._audio:
+                plain["audio"] = base64.b64encode(self.audio(record)).decode("ascii")
+            requests.append(plain)
+        return {
+            "connections": [asdict(record) for record in list(self.connections)],
+            "requests": requests,
+            "frames": [asdict(record) for record in list(self.frames)],
+            "marks": dict(self.marks),
+            "dropped": self.dropped,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Journal:
+        """Rebuild a journal from `to_json()`."""
+        journal = cls()
+        journal.connections = [
+            ConnectionRecord(**_known(ConnectionRecord, each)) for each in plain["connections"]
+        ]
+        for each in plain["requests"]:
+            values = _known(RequestRecord, each)
+            values["body"] = base64.b64decode(values["body"])
+            record = RequestRecord(**values)
+            journal.requests.append(record)
+            if "audio" in each:
+                data = base64.b64decode(each["audio"])
+                journal._audio[record.id] = [data]
+                journal._audio_bytes += len(data)
+        journal.frames = [FrameRecord(**_known(FrameRecord, each)) for each in plain["frames"]]
+        journal.marks = dict(plain.get("marks", {}))
+        journal.dropped = int(plain.get("dropped", 0))
+        journal._next_connection = max((r.id for r in journal.connections), default=0) + 1
+        journal._next_request = max((r.id for r in journal.requests), default=0) + 1
+        return journal
+
+
+def _known(kind: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {item.name: plain[item.name] for item in fields(kind) if item.name in plain}
+
+
+def _public_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    public: dict[str, str] = {}
+    for name, value in headers:
+        name = name.lower()
+        public[name] = digest(value) if name in SECRET_HEADERS else value
+    return public
+
+
+def _speech_text(record: RequestRecord) -> str:
+    try:
+        body = record.json()
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    text = body.get("text", body.get("input", ""))
+    return text if isinstance(text, str) else ""

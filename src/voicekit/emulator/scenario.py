@@ -1,0 +1,163 @@
+"""What a provider answers and how fast: declarative, frozen, seeded."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+__all__ = ["SCENARIOS", "Range", "Replies", "Reply", "Scenario", "ToolCall", "draw", "scenario"]
+
+Range = float | tuple[float, float]
+"""Seconds: one number, or a (low, high) pair from which the seeded generator draws uniformly."""
+
+
+def draw(spread: Range, rng: random.Random) -> float:
+    """Return seconds from a range; a plain number draws nothing."""
+    return rng.uniform(*spread) if isinstance(spread, tuple) else spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One scripted function call; `arguments` is the JSON text as the model would write it."""
+
+    name: str
+    arguments: str = "{}"
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One scripted chat answer.
+
+    Attributes:
+        text: The answer; it streams in word-sized pieces.
+        refusal: A refusal in its place.
+        tool_calls: Function calls, in order.
+        finish_reason: None derives it: "tool_calls" when there are any, else "stop".
+        usage: Usage fields that replace the counted ones.
+        pieces: The exact deltas of the text, when the split itself matters.
+    """
+
+    text: str = ""
+    refusal: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    usage: Mapping[str, Any] | None = None
+    pieces: tuple[str, ...] | None = None
+
+
+Answer = str | Reply
+Replies = Answer | Mapping[str, Answer] | Callable[[str], Answer]
+
+OPENING_HOURS = (
+    "We are open from nine in the morning until six in the evening, Monday through Friday, "
+    "and on Saturdays from ten until two. On Sundays and public holidays we are closed. "
+    "Is there anything else I can help you with today?"
+)
+"""Longer than 120 characters, so that speech scheduled after 50 starts while text still comes."""
+
+
+def _typical_answer(said: str) -> Answer:
+    plain = " ".join(said.lower().split()).strip(" ?.!")
+    if "opening hours" in plain or "open" in plain.split():
+        return OPENING_HOURS
+    if not plain:
+        return "I did not hear a question. Could you say that again, a little closer to the microphone?"
+    return (
+        f"You said: {' '.join(said.split()).strip(' ?.!')}. I am only an emulator, so I cannot look "
+        "that up for you, but everything between your voice and this answer was real."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Latency, cadence and replies of one emulated world. Times in seconds.
+
+    Attributes:
+        chat_first_token: From the whole request to the first token.
+        chat_token_gap: Between tokens.
+        speech_first_audio: From text that may be spoken to its first audio.
+        speech_first_audio_cold: The same for the first request on a connection; None is equal.
+        speech_real_time_factor: Seconds of work per second of audio; 0.0 is at once.
+        speech_chunk_bytes: Largest piece of audio written at once.
+        transcript_final: From the end of an utterance (or the client's request) to its final.
+        transcript_interim_every: Seconds of audio between interim results.
+        replies: Chat answers by the last user text: one answer, a mapping (its default under ""),
+            or a function. Answers are scripted; what is *heard* never is with real speech.
+        heard: Only for `speech="tones"`, which has no ears: the words that a listener gets, spread
+            over the audio sent; a string, or a function of the audio's seconds.
+    """
+
+    name: str
+    chat_first_token: Range = 0.0
+    chat_token_gap: Range = 0.0
+    speech_first_audio: Range = 0.0
+    speech_first_audio_cold: Range | None = None
+    speech_real_time_factor: float = 0.0
+    speech_chunk_bytes: int = 8192
+    transcript_final: Range = 0.0
+    transcript_interim_every: float = 1.0
+    replies: Replies = _typical_answer
+    heard: str | Callable[[float], str] | None = "what are your opening hours today"
+
+    def reply_to(self, said: str) -> Reply:
+        """Return the scripted answer to a user's text."""
+        found: Answer
+        if callable(self.replies):
+            found = self.replies(said)
+        elif isinstance(self.replies, Mapping):
+            found = self.replies.get(said, self.replies.get("", ""))
+        else:
+            found = self.replies
+        return found if isinstance(found, Reply) else Reply(text=found)
+
+    def with_replies(self, replies: Replies) -> Scenario:
+        """Return this scenario with other chat answers."""
+        return replace(self, replies=replies)
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    # Zero everywhere: what a benchmark measures is then the client and the loopback.
+    "instant": Scenario(name="instant"),
+    "typical": Scenario(
+        name="typical",
+        # Source: design targets of this project, mid-range of public hosted figures; no vendor
+        # promises them. Interims every second: Deepgram's documented default cadence.
+        chat_first_token=(0.30, 0.40),
+        chat_token_gap=(0.010, 0.020),
+        speech_first_audio=(0.09, 0.12),
+        speech_first_audio_cold=(0.14, 0.18),
+        speech_real_time_factor=0.05,
+        transcript_final=(0.08, 0.12),
+    ),
+    "phone": Scenario(
+        name="phone",
+        # Source: timings recorded on a production phone agent, given in this project's design:
+        # handoff 2 ms, first token 1,166-1,539 ms, speech 639-642 ms cold and 420 ms warm.
+        transcript_final=0.002,
+        chat_first_token=(1.166, 1.539),
+        chat_token_gap=(0.010, 0.020),
+        speech_first_audio=0.420,
+        speech_first_audio_cold=(0.639, 0.642),
+        speech_real_time_factor=0.05,
+    ),
+}
+"""The named scenarios."""
+
+
+def scenario(named: str | Scenario) -> Scenario:
+    """Return a scenario by name, or the one given.
+
+    Raises:
+        ValueError: The name is unknown; the message lists the known ones.
+    """
+    if isinstance(named, Scenario):
+        return named
+    try:
+        return SCENARIOS[named]
+    except KeyError:
+        raise ValueError(
+            f"unknown scenario {named!r}; one of {', '.join(sorted(SCENARIOS))}"
+        ) from None
