@@ -1,0 +1,319 @@
+"""The ElevenLabs twin: speech over HTTP and sockets, and the small GET endpoints.
+
+Written from the vendor's OpenAPI and AsyncAPI files, its SDK and its error pages; where they are
+silent, the comment at the place says that the choice is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from voicekit.emulator.codecs import UnsupportedFormat, encoder
+from voicekit.emulator.providers.base import Provider
+from voicekit.emulator.providers.elevenlabs_models import (
+    MODELS,
+    SOCKET_FORMATS,
+    STREAM_FORMATS,
+    WHOLE_FORMATS,
+)
+from voicekit.emulator.providers.elevenlabs_request import (
+    HttpRefusalError,
+    SpeechQuery,
+    SpeechRequest,
+    check_body,
+    check_query,
+)
+from voicekit.emulator.providers.elevenlabs_sockets import MultiContextSocket, SpeechSocket
+from voicekit.emulator.providers.elevenlabs_speech import (
+    ConcurrencyGate,
+    QueueFullError,
+    first_audio_latency,
+    paced,
+    render,
+)
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from voicekit.emulator.providers.base import Context, Exchange
+
+__all__ = ["UNKNOWN_VOICE", "ElevenLabs"]
+
+UNKNOWN_VOICE = "no-such-voice"
+"""The one voice id that is refused; any other is taken for a voice of the account."""
+
+DEMO_VOICES = (("21m00Tcm4TlvDq8ikWAM", "Rachel"), ("EXAVITQu4vr4xnSDxMaL", "Sarah"))
+
+# Status of `ElevenLabs.error` to the vendor's code. Source: its error pages, 2026.
+ERROR_CODES = {
+    400: ("validation_error", "invalid_parameters", "The request is invalid."),
+    401: ("authentication_error", "invalid_api_key", "Invalid API key"),
+    403: ("authorization_error", "missing_permissions", "The API key lacks a permission."),
+    404: ("not_found", "not_found", "Not Found"),
+    429: (
+        "rate_limit_error",
+        "concurrent_limit_exceeded",
+        "Too many concurrent requests.",
+    ),
+    503: ("server_error", "system_busy", "The system is busy."),
+}
+
+
+class ElevenLabs(Provider):
+    """One port that speaks ElevenLabs.
+
+    Attributes:
+        time_scale: Factor on the vendor's own timers (the 20 s of a silent socket).
+        maximum_concurrent: Requests in flight per model group before they queue. Every plan has
+            its own figures; these are high enough for a benchmark of fifty callers.
+        queue_depth: Requests that wait in line before the next gets 429.
+    """
+
+    name = "elevenlabs"
+    time_scale = 1.0
+    maximum_concurrent = 100
+    queue_depth = 100
+
+    def __init__(self, ctx: Context) -> None:
+        super().__init__(ctx)
+        self._gates: dict[str, ConcurrencyGate] = {}
+
+    def routes(self, router: web.UrlDispatcher) -> None:
+        """Register speech, both sockets, and the GET endpoints used for health and warm-up."""
+        speech = "/v1/text-to-speech/{voice_id}"
+        self.add(router, "GET", f"{speech}/stream-input", "speech.socket", self._single)
+        self.add(router, "GET", f"{speech}/multi-stream-input", "speech.socket", self._multi)
+        self.add(router, "POST", speech, "speech", self._whole)
+        self.add(router, "POST", f"{speech}/stream", "speech.stream", self._stream)
+        self.add(router, "GET", "/v1/models", "models", self._models)
+        self.add(router, "GET", "/v1/voices", "voices", self._voices)
+        self.add(router, "GET", "/v1/voices/{voice_id}", "voices", self._voice)
+
+    # -- what the vendor looks like --------------------------------------------------------
+
+    def headers(self, exchange: Exchange) -> dict[str, str]:
+        """Return the tracing headers that every answer carries."""
+        return {
+            "request-id": f"req_{exchange.record.id:012d}",
+            "x-trace-id": f"{exchange.record.id:032x}",
+            "x-region": "us-central1",
+        }
+
+    def credential(self, request: web.Request) -> str | None:
+        """Return the key from the headers, or the token from a query parameter."""
+        key = request.headers.get("xi-api-key")
+        if key:
+            return key
+        bearer = request.headers.get("Authorization") or request.query.get("authorization")
+        if bearer:
+            scheme, _, token = bearer.partition(" ")
+            return token if scheme.lower() == "bearer" and token else bearer
+        return request.query.get("single_use_token")
+
+    def needs_key(self, exchange: Exchange) -> bool:
+        """Tell whether the handshake must carry the key; a socket's first message may instead."""
+        return exchange.record.operation != "speech.socket"
+
+    def unauthorized(self, exchange: Exchange, key: str | None) -> web.Response:
+        """Answer 401; a missing key has a status of its own."""
+        if key is None:
+            detail = {"status": "needs_authorization", "message": "No xi-api-key was received."}
+        else:
+            detail = {"status": "invalid_api_key", "message": "Invalid API key"}
+        return exchange.answer({"detail": detail}, status=401)
+
+    def error(self, exchange: Exchange, status: int) -> web.Response:
+        """Answer in the vendor's 2026 shape."""
+        kind, code, message = ERROR_CODES.get(
+            status, ("server_error", "internal_error", "Internal server error")
+        )
+        return self._refusal(exchange, HttpRefusalError.coded(status, code, message, kind=kind))
+
+    def expected_type(self, exchange: Exchange) -> str:
+        """Return what a client expects of a good answer."""
+        return (
+            "audio/mpeg" if exchange.record.operation.startswith("speech") else "application/json"
+        )
+
+    def _refusal(self, exchange: Exchange, refusal: HttpRefusalError) -> web.Response:
+        detail = refusal.detail
+        if isinstance(detail, dict):
+            detail = {**detail, "request_id": f"req_{exchange.record.id:012d}"}
+            if detail.get("code") == "concurrent_limit_exceeded":
+                detail["status"] = "too_many_concurrent_requests"  # the code's older name
+        return exchange.answer({"detail": detail}, status=refusal.status)
+
+    def gate(self, group: str) -> ConcurrencyGate:
+        """Return the concurrency pool of a model group."""
+        if group not in self._gates:
+            self._gates[group] = ConcurrencyGate(self.maximum_concurrent, queue=self.queue_depth)
+        return self._gates[group]
+
+    # -- speech over HTTP ------------------------------------------------------------------
+
+    async def _whole(self, exchange: Exchange) -> web.StreamResponse:
+        return await self._speak(exchange, formats=WHOLE_FORMATS, whole=True)
+
+    async def _stream(self, exchange: Exchange) -> web.StreamResponse:
+        return await self._speak(exchange, formats=STREAM_FORMATS, whole=False)
+
+    async def _speak(
+        self, exchange: Exchange, *, formats: frozenset[str], whole: bool
+    ) -> web.StreamResponse:
+        arrived = asyncio.get_running_loop().time()
+        try:
+            query, request = self._check(exchange, formats)
+            gate = self.gate(request.model.group)
+            async with gate.hold():
+                return await self._answer(exchange, query, request, gate, arrived, whole=whole)
+        except HttpRefusalError as refusal:
+            return self._refusal(exchange, refusal)
+        except QueueFullError:
+            return self.error(exchange, 429)
+
+    def _check(
+        self, exchange: Exchange, formats: frozenset[str]
+    ) -> tuple[SpeechQuery, SpeechRequest]:
+        query = check_query(_values(exchange), formats=formats, socket=False)
+        try:
+            body = exchange.json()
+        except ValueError:
+            failure = {"loc": ["body", 0], "msg": "JSON decode error", "type": "json_invalid"}
+            raise HttpRefusalError(422, [failure]) from None
+        request = check_body(body)
+        self._check_voice(exchange)
+        _check_made(query.output_format)
+        for note in (*query.notes, *request.notes):
+            exchange.note(note)
+        return query, request
+
+    async def _answer(
+        self,
+        exchange: Exchange,
+        query: SpeechQuery,
+        request: SpeechRequest,
+        gate: ConcurrencyGate,
+        arrived: float,
+        *,
+        whole: bool,
+    ) -> web.StreamResponse:
+        start = arrived + first_audio_latency(exchange, first=True)
+        slices, duration = await render(
+            exchange,
+            request.text,
+            voice_id=exchange.request.match_info["voice_id"],
+            output_format=query.output_format,
+        )
+        if whole:  # nothing is sent before everything has been generated
+            start += duration * self.ctx.scenario.speech_real_time_factor
+            slices = [replace(each, start=0.0) for each in slices]
+        loop = asyncio.get_running_loop()
+        if start > loop.time():
+            await asyncio.sleep(start - loop.time())
+        writer = await exchange.stream(
+            content_type=encoder(query.output_format).content_type,
+            headers={
+                "character-cost": str(len(request.text)),
+                "current-concurrent-requests": str(gate.current),
+                "maximum-concurrent-requests": str(gate.maximum),
+            },
+        )
+        async for each in paced(exchange, slices, start=start):
+            await writer.write(each.audio, audio=True)
+        return await writer.finish()
+
+    # -- sockets ---------------------------------------------------------------------------
+
+    async def _single(self, exchange: Exchange) -> web.StreamResponse:
+        return await self._socket(exchange, SpeechSocket)
+
+    async def _multi(self, exchange: Exchange) -> web.StreamResponse:
+        return await self._socket(exchange, MultiContextSocket)
+
+    async def _socket(self, exchange: Exchange, kind: type[SpeechSocket]) -> web.StreamResponse:
+        try:
+            query = check_query(_values(exchange), formats=SOCKET_FORMATS, socket=True)
+            self._check_voice(exchange)
+            _check_made(query.output_format)
+        except HttpRefusalError as refusal:
+            # Which errors the vendor already raises at the handshake is not documented.
+            return self._refusal(exchange, refusal)
+        for note in query.notes:
+            exchange.note(note)
+        socket = await exchange.socket()
+        await kind(
+            socket,
+            query=query,
+            gate=self.gate(query.model.group),
+            voice_id=exchange.request.match_info["voice_id"],
+            authorized=self.credential(exchange.request) is not None,
+            time_scale=self.time_scale,
+        ).serve()
+        return socket.ws
+
+    def _check_voice(self, exchange: Exchange) -> None:
+        if exchange.request.match_info["voice_id"] == UNKNOWN_VOICE:
+            raise HttpRefusalError.coded(
+                400,
+                "voice_not_found",
+                f"A voice with voice_id '{UNKNOWN_VOICE}' was not found.",
+                param="voice_id",
+            )
+
+    # -- the rest --------------------------------------------------------------------------
+
+    async def _models(self, exchange: Exchange) -> web.StreamResponse:
+        return exchange.answer([model.wire() for model in MODELS.values()])
+
+    async def _voices(self, exchange: Exchange) -> web.StreamResponse:
+        return exchange.answer({"voices": [_voice(*each) for each in DEMO_VOICES]})
+
+    async def _voice(self, exchange: Exchange) -> web.StreamResponse:
+        voice_id = exchange.request.match_info["voice_id"]
+        try:
+            self._check_voice(exchange)
+        except HttpRefusalError as refusal:
+            return self._refusal(exchange, refusal)
+        return exchange.answer(_voice(voice_id, dict(DEMO_VOICES).get(voice_id, "Demo")))
+
+
+def _check_made(output_format: str) -> None:
+    """Refuse a documented format that this emulator cannot make, rather than mislabel another.
+
+    Raises:
+        HttpRefusalError: 400, in the shape that the vendor uses for parameters out of a plan.
+    """
+    try:
+        encoder(output_format)
+    except UnsupportedFormat as unsupported:
+        raise HttpRefusalError.coded(
+            400, "invalid_parameters", str(unsupported), param="output_format"
+        ) from None
+
+
+def _values(exchange: Exchange) -> dict[str, list[str]]:
+    """Return every query parameter with all its values, as sent."""
+    query = exchange.request.query
+    return {name: query.getall(name) for name in query}
+
+
+def _voice(voice_id: str, name: str) -> dict[str, Any]:
+    return {
+        "voice_id": voice_id,
+        "name": name,
+        "category": "premade",
+        "labels": {},
+        "available_for_tiers": [],
+        "high_quality_base_model_ids": ["eleven_flash_v2_5"],
+        "settings": {
+            "stability": 0.5,
+            "similarity_boost": 0.75,
+            "style": 0,
+            "use_speaker_boost": True,
+            "speed": 1.0,
+        },
+        "preview_url": None,
+        "description": None,
+    }

@@ -1,0 +1,168 @@
+"""Turning text into paced audio: what HTTP answers and socket frames of ElevenLabs share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voicekit.emulator.codecs import encoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from voicekit.emulator.providers.base import Exchange
+
+__all__ = [
+    "AudioSlice",
+    "ConcurrencyGate",
+    "QueueFullError",
+    "first_audio_latency",
+    "paced",
+    "render",
+]
+
+FRESH_SECONDS = 1.0
+"""A connection no older than this was opened for the request that it carries."""
+
+QUEUE_DELAY = 0.05
+"""Seconds that queueing adds. Source: the vendor's models page, "about 50 ms"."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSlice:
+    """Encoded audio that is sent at once; it covers [start, end) seconds of its piece."""
+
+    audio: bytes
+    start: float
+    end: float
+
+
+async def render(
+    exchange: Exchange, text: str, *, voice_id: str, output_format: str
+) -> tuple[list[AudioSlice], float]:
+    """Speak a text and cut the encoded audio as the scenario says.
+
+    Returns:
+        The slices in order, and the seconds of audio in all of them.
+
+    Raises:
+        UnsupportedFormat: The format cannot be made.
+    """
+    rate = encoder(output_format).sample_rate
+    pcm = await exchange.ctx.voice.speak(text, voice_id=voice_id, sample_rate=rate)
+    encode = encoder(output_format, pcm_bytes=len(pcm))
+    encoded = bytearray()
+    second = 2 * rate
+    for offset in range(0, len(pcm), second):
+        encoded += encode.encode(pcm[offset : offset + second])
+        if offset:
+            await asyncio.sleep(0)  # an MP3 of a long text must not hold up everybody else
+    encoded += encode.flush()
+    duration = len(pcm) / second
+    size = max(1, exchange.ctx.scenario.speech_chunk_bytes)
+    total = len(encoded)
+    edges = [*range(0, total, size), total]
+    return [
+        AudioSlice(bytes(encoded[low:high]), duration * low / total, duration * high / total)
+        for low, high in itertools.pairwise(edges)
+    ], duration
+
+
+def first_audio_latency(exchange: Exchange, *, first: bool) -> float:
+    """Draw the seconds from speakable text to its first audio.
+
+    A connection is cold when it was opened for this very request: the first one on it, and within
+    a second. One that was warmed up before, with or without a request, is warm.
+    """
+    scenario = exchange.ctx.scenario
+    connection = exchange.connection
+    cold = (
+        first
+        and connection is not None
+        and connection.requests <= 1
+        and exchange.record.received_at - connection.opened_at <= FRESH_SECONDS
+        and exchange.journal.now() - connection.opened_at <= FRESH_SECONDS
+    )
+    if cold and scenario.speech_first_audio_cold is not None:
+        return exchange.draw(scenario.speech_first_audio_cold)
+    return exchange.draw(scenario.speech_first_audio)
+
+
+async def paced(
+    exchange: Exchange, slices: Sequence[AudioSlice], *, start: float
+) -> AsyncIterator[AudioSlice]:
+    """Yield slices when they would be generated.
+
+    Args:
+        exchange: Whose scenario sets the pace.
+        slices: What to yield.
+        start: When the first is there, on the running loop's clock.
+    """
+    loop = asyncio.get_running_loop()
+    factor = exchange.ctx.scenario.speech_real_time_factor
+    for piece in slices:
+        wait = start + piece.start * factor - loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        yield piece
+
+
+class QueueFullError(Exception):
+    """More requests than the plan runs and queues at once."""
+
+
+class ConcurrencyGate:
+    """The plan's limit of requests in flight: beyond it they queue, beyond the queue 429.
+
+    Source: the vendor's models page (August 2025): the limit counts requests in flight, an HTTP
+    request for its whole duration, a socket only while it generates.
+    """
+
+    def __init__(self, maximum: int, *, queue: int) -> None:
+        self.maximum = maximum
+        self.queue = queue
+        self.current = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Occupy one place.
+
+        Raises:
+            QueueFullError: The queue is full; nothing is occupied.
+        """
+        await self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self) -> None:
+        if self.current < self.maximum:
+            self.current += 1
+            return
+        if len(self._waiting) >= self.queue:
+            raise QueueFullError
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+            await asyncio.sleep(QUEUE_DELAY)
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()  # the place had been handed over
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)  # the place goes to the next in line
+                return
+        self.current -= 1
