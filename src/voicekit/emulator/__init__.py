@@ -8,10 +8,12 @@ Point voicekit or a vendor's own SDK at it and assert on what the server saw:
         assert len(world.journal.new_connections("openai")) == 1
 """
 
-from voicekit.emulator.endpoints import API_KEY, EmulatorError, Endpoint
+from voicekit.emulator.endpoints import API_KEY, Endpoint
+from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.faults import Fault
 from voicekit.emulator.journal import ConnectionRecord, FrameRecord, Journal, RequestRecord
 from voicekit.emulator.link import Link
+from voicekit.emulator.process import EmulatorProcess
 from voicekit.emulator.scenario import SCENARIOS, Reply, Scenario, ToolCall
 from voicekit.emulator.server import Emulator
 
@@ -21,6 +23,7 @@ __all__ = [
     "ConnectionRecord",
     "Emulator",
     "EmulatorError",
+    "EmulatorProcess",
     "Endpoint",
     "Fault",
     "FrameRecord",

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import errno
+import socket
+import struct
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 
-from voicekit.emulator.providers.base import hang_up
-
 if TYPE_CHECKING:
+    import asyncio
+
     from voicekit.emulator.journal import ConnectionRecord, Journal
 
-__all__ = ["RecordingHandler"]
+__all__ = ["RecordingHandler", "hang_up"]
+
+
+def hang_up(transport: asyncio.BaseTransport | None, *, reset: bool) -> None:
+    """End a connection at once with an RST, or after what is buffered with a FIN."""
+    if transport is None:
+        return
+    if not reset:
+        transport.close()
+        return
+    raw = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):  # closed already: then there is nothing to reset
+        if raw is not None:
+            # Linger zero makes the kernel's close send an RST in place of a FIN.
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()  # type: ignore[attr-defined]
 
 
 class RecordingHandler(web.RequestHandler):
@@ -85,6 +102,13 @@ class RecordingHandler(web.RequestHandler):
         """Close this connection now, with a FIN or an RST."""
         self._blame("server")
         hang_up(self.transport, reset=how == "rst")
+
+    def stop(self) -> None:
+        """End the connection at once and cancel its handler: the emulator is stopping."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
 
     @property
     def idle(self) -> bool:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["API_KEY", "Addresses", "EmulatorError", "Endpoint"]
+from voicekit.emulator.errors import EmulatorError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["API_KEY", "Addresses", "Endpoint"]
 
 API_KEY = "emulator-key"
 """The key that `env()` and `sdk()` hand out; the emulator accepts any but "bad-key"."""
 
 PATHS = {"openai": "/v1"}
 """What a provider's base URL ends in, for those whose variable includes a path."""
-
-
-class EmulatorError(RuntimeError):
-    """The emulator cannot do what was asked; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

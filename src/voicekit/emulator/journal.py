@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+from voicekit.emulator.records import (
+    ConnectionRecord,
+    FrameRecord,
+    Outcome,
+    RequestRecord,
+    digest,
+    public_headers,
+)
 
 __all__ = ["ConnectionRecord", "FrameRecord", "Journal", "RequestRecord", "digest"]
 
@@ -24,105 +34,6 @@ MAX_AUDIO_BYTES = 64 << 20
 
 MAX_RECORDS = 200_000
 """Records kept per list. A full list drops its older half, counted in `Journal.dropped`."""
-
-SECRET_HEADERS = frozenset({"authorization", "xi-api-key", "proxy-authorization", "cookie"})
-"""Header names whose values are kept as digests only."""
-
-Outcome = Literal["complete", "aborted", "refused", "fault"]
-
-
-def digest(secret: str) -> str:
-    """Return what the journal keeps of a credential: equal keys stay comparable, unreadable."""
-    return "sha256:" + hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()[:12]
-
-
-@dataclass(slots=True, kw_only=True)
-class ConnectionRecord:
-    """One connection that a server accepted.
-
-    Attributes:
-        handshake_round_trips: Round trips the client waited for before it could send a request:
-            1 for TCP, and 1 (TLS 1.3) or 2 (TLS 1.2) more for TLS.
-        charged_by_link: True when a `Link` stood in front. A relay cannot delay a TCP handshake,
-            so it charges that round trip on the connection's first flight.
-        closed_by: Who ended it first; "reset" means that an RST came from the client's side.
-        tls: The negotiated version, such as "TLSv1.3", or None on a plain connection.
-        resumed: True when the TLS session was resumed.
-        requests: How many requests have begun on it so far.
-    """
-
-    id: int
-    provider: str
-    opened_at: float
-    closed_at: float | None = None
-    closed_by: Literal["client", "server", "reset"] | None = None
-    tls: str | None = None
-    resumed: bool = False
-    handshake_round_trips: int = 1
-    charged_by_link: bool = False
-    requests: int = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class RequestRecord:
-    """One request (or WebSocket handshake) and what became of it.
-
-    Attributes:
-        headers: Lower-cased names; credentials only as digests.
-        query: Every parameter with all its values; credentials only as digests.
-        body: The request body as it came, at most 1 MiB.
-        first_byte_at: When the first byte of the body, or the first frame, was written.
-        outcome: "aborted" when the client went away first, "refused" for a status of 400 or more,
-            "fault" when an injected fault was applied.
-        notes: The vendor's advice that the client ignored, and what else is worth saying.
-    """
-
-    id: int
-    connection: int
-    provider: str
-    operation: str
-    method: str
-    path: str
-    received_at: float
-    query: dict[str, list[str]] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    first_byte_at: float | None = None
-    finished_at: float | None = None
-    status: int = 0
-    outcome: Outcome | None = None
-    audio_bytes_sent: int = 0
-    audio_sha256: str = ""
-    notes: list[str] = field(default_factory=list)
-
-    def json(self) -> Any:
-        """Return the body parsed as JSON.
-
-        Raises:
-            ValueError: The body is not JSON.
-        """
-        return json.loads(self.body)
-
-
-@dataclass(slots=True, kw_only=True)
-class FrameRecord:
-    """One WebSocket message.
-
-    Attributes:
-        direction: "in" is from the client.
-        size: Bytes of the payload on the wire.
-        data: Parsed JSON of a text message, its base64 audio replaced by `{"bytes": n}`; the text
-            itself when it is not JSON; None for a binary message.
-        context: The context id on sockets that multiplex several utterances.
-    """
-
-    request: int
-    direction: Literal["in", "out"]
-    at: float
-    kind: Literal["text", "binary"]
-    size: int
-    data: Any = None
-    context: str | None = None
 
 
 class Journal:
@@ -268,7 +179,7 @@ class Journal:
             path=path,
             received_at=self.now(),
             query=dict(query or {}),
-            headers=_public_headers(headers),
+            headers=public_headers(headers),
         )
         self._next_request += 1
         self._append(self.requests, record)
@@ -385,14 +296,6 @@ class Journal:
 
 def _known(kind: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
     return {item.name: plain[item.name] for item in fields(kind) if item.name in plain}
-
-
-def _public_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    public: dict[str, str] = {}
-    for name, value in headers:
-        name = name.lower()
-        public[name] = digest(value) if name in SECRET_HEADERS else value
-    return public
 
 
 def _speech_text(record: RequestRecord) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import random
 
 __all__ = ["SCENARIOS", "Range", "Replies", "Reply", "Scenario", "ToolCall", "draw", "scenario"]
 
@@ -64,10 +66,10 @@ def _typical_answer(said: str) -> Answer:
     if "opening hours" in plain or "open" in plain.split():
         return OPENING_HOURS
     if not plain:
-        return "I did not hear a question. Could you say that again, a little closer to the microphone?"
+        return "I did not hear a question. Could you say that again, a little closer to me?"
     return (
-        f"You said: {' '.join(said.split()).strip(' ?.!')}. I am only an emulator, so I cannot look "
-        "that up for you, but everything between your voice and this answer was real."
+        f"You said: {' '.join(said.split()).strip(' ?.!')}. I am only an emulator, so I cannot "
+        "look that up for you, but everything between your voice and this answer was real."
     )
 
 

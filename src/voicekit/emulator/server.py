@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
-import socket
-import ssl
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from aiohttp import web
-
-from voicekit.emulator.connection import RecordingHandler
-from voicekit.emulator.endpoints import Addresses, EmulatorError, Endpoint
+from voicekit.emulator.endpoints import Addresses, Endpoint
+from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.faults import Fault, Faults
 from voicekit.emulator.journal import ConnectionRecord, Journal
-from voicekit.emulator.link import Link
+from voicekit.emulator.port import Port
 from voicekit.emulator.providers import PROVIDERS, load
-from voicekit.emulator.providers.base import Context, Provider
+from voicekit.emulator.providers.base import Context
 from voicekit.emulator.scenario import Scenario
 from voicekit.emulator.scenario import scenario as named_scenario
+from voicekit.emulator.tls import Authority, require_tls
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+    from voicekit.emulator.link import Link
+    from voicekit.emulator.thread import ThreadedEmulator
 
 __all__ = ["Emulator"]
-
-BACKLOG = 1024
-STOP_SECONDS = 0.8
-"""How long stopping waits for cancelled handlers before it goes on without them."""
-
-MAX_UPLOAD_BYTES = 1 << 30
 
 
 class Emulator(Addresses):
@@ -86,7 +81,9 @@ class Emulator(Addresses):
         self._keepalive_timeout = keepalive_timeout
         self._port_base = port_base
         self._tls = tls
-        self._ports: dict[str, _Port] = {}
+        if tls:
+            require_tls()
+        self._ports: dict[str, Port] = {}
         self._closing = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -114,7 +111,7 @@ class Emulator(Addresses):
                 voice=voice,
                 ears=ears,
             )
-            port = _Port(load(name)(context), ssl_context=server_ssl, link=self._link)
+            port = Port(load(name)(context), ssl_context=server_ssl, link=self._link)
             self._closing.push_async_callback(port.stop)
             await port.start(
                 host=self._host,
@@ -130,8 +127,6 @@ class Emulator(Addresses):
             )
 
     def _make_tls(self) -> ssl.SSLContext:
-        from voicekit.emulator.tls import Authority
-
         directory = self._closing.enter_context(tempfile.TemporaryDirectory(prefix="voicekit-ca-"))
         authority = Authority()
         self.ca_file = authority.write(Path(directory))
@@ -170,125 +165,20 @@ class Emulator(Addresses):
         records = [handler.record for handler in self._port(provider).handlers]
         return sorted((r for r in records if r is not None), key=lambda record: record.id)
 
-    def _port(self, provider: str) -> _Port:
+    def clear_journal(self) -> None:
+        """Forget what was recorded; see `Journal.clear`."""
+        self.journal.clear()
+
+    @classmethod
+    def in_thread(cls, **options: Any) -> ThreadedEmulator:
+        """Return the emulator for blocking callers: `with Emulator.in_thread() as world:`.
+
+        It runs on an event loop in a thread of its own and takes the same options.
+        """
+        from voicekit.emulator.thread import ThreadedEmulator
+
+        return ThreadedEmulator(**options)
+
+    def _port(self, provider: str) -> Port:
         self.endpoint(provider)
         return self._ports[provider]
-
-
-class _Port:
-    """One provider's listener, its aiohttp application and the connections it serves."""
-
-    def __init__(
-        self, provider: Provider, *, ssl_context: ssl.SSLContext | None, link: Link | None
-    ) -> None:
-        self.provider = provider
-        self.handlers: set[RecordingHandler] = set()
-        self.number = 0
-        self._ssl = ssl_context
-        self._link = link
-        self._listening: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._runner: web.AppRunner | None = None
-
-    async def start(self, *, host: str, port: int, keepalive_timeout: float) -> None:
-        app = web.Application(client_max_size=MAX_UPLOAD_BYTES)
-        self.provider.routes(app.router)
-        self.provider.add(app.router, "*", "/{path:.*}", "unknown", self.provider.not_found)
-        runner = self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05
-        )
-        await runner.setup()
-        await self.provider.start()
-        assert runner.server is not None
-        factory = functools.partial(
-            RecordingHandler,
-            runner.server,
-            provider=self.provider.name,
-            journal=self.provider.ctx.journal,
-            register=self.handlers,
-            charged=self._link is not None,
-            loop=asyncio.get_running_loop(),
-            access_log=None,
-            keepalive_timeout=keepalive_timeout,
-        )
-        for listening in _listen(host, port, also_ipv6=self._ssl is not None):
-            self._listening.append(listening)
-            self.number = listening.getsockname()[1]
-            self._own(self._accept(listening, factory), f"accept {self.provider.name}")
-
-    def _own(self, coroutine: Any, name: str) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"emulator {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _accept(self, listening: socket.socket, factory: Any) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError:  # pragma: no cover - out of descriptors: the next one may be free
-                await asyncio.sleep(0.1)
-                continue
-            if self._ssl is None:
-                await loop.connect_accepted_socket(factory, accepted)
-            else:
-                self._own(self._handshake(accepted, factory), "tls handshake")
-
-    async def _handshake(self, accepted: socket.socket, factory: Any) -> None:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                factory,
-                accepted,
-                ssl=self._ssl,
-                ssl_handshake_timeout=20.0,
-                ssl_shutdown_timeout=0.5,
-            )
-        except (OSError, ssl.SSLError):
-            accepted.close()
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
-
-    async def drop_idle(self, how: Literal["fin", "rst"]) -> int:
-        idle = [handler for handler in self.handlers if handler.idle]
-        for handler in idle:
-            handler.drop(how)
-        await asyncio.sleep(0)
-        return len(idle)
-
-    async def stop(self) -> None:
-        for listening in self._listening:
-            listening.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        runner = self._runner
-        if runner is None:
-            return
-        for handler in list(self.handlers):
-            handler.force_close()
-            if handler.transport is not None:
-                handler.transport.abort()
-        deadline = asyncio.get_running_loop().time() + STOP_SECONDS
-        while runner.server is not None and runner.server.connections:
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(0.001)
-        await runner.cleanup()
-        await self.provider.stop()
-
-
-def _listen(host: str, port: int, *, also_ipv6: bool) -> list[socket.socket]:
-    first = socket.create_server((host, port), backlog=BACKLOG)
-    first.setblocking(False)
-    sockets = [first]
-    if also_ipv6 and host == "127.0.0.1":
-        # "localhost" may resolve to ::1 first; a refusal there would look like a slow connect.
-        with contextlib.suppress(OSError):
-            second = socket.create_server(
-                ("::1", first.getsockname()[1]), family=socket.AF_INET6, backlog=BACKLOG
-            )
-            second.setblocking(False)
-            sockets.append(second)
-    return sockets

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from voicekit.emulator.providers.base import Exchange, Provider
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 class OpenAI(Provider):

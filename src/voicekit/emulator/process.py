@@ -1,0 +1,199 @@
+"""The emulator in a process of its own, so that its work is not on the caller's core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import pickle
+import selectors
+import struct
+import subprocess
+import sys
+import threading
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
+
+from voicekit.emulator.endpoints import Addresses
+from voicekit.emulator.errors import EmulatorError
+from voicekit.emulator.journal import ConnectionRecord, Journal
+
+if TYPE_CHECKING:
+    from voicekit.emulator.faults import Fault
+    from voicekit.emulator.scenario import Scenario
+
+__all__ = ["EmulatorProcess", "read_message", "write_message"]
+
+START_SECONDS = 30.0
+CALL_SECONDS = 30.0
+STOP_SECONDS = 3.0
+HEADER = struct.Struct("!I")
+
+
+def write_message(stream: IO[bytes], message: Any) -> None:
+    """Write one message and flush it."""
+    content = pickle.dumps(message)
+    stream.write(HEADER.pack(len(content)) + content)
+    stream.flush()
+
+
+def read_message(stream: IO[bytes]) -> Any:
+    """Read one message.
+
+    Raises:
+        EOFError: The other end has closed, or is gone.
+    """
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        raise EOFError
+    (size,) = HEADER.unpack(header)
+    content = stream.read(size)
+    if len(content) < size:
+        raise EOFError
+    return pickle.loads(content)  # noqa: S301 - from our own parent or child, over its own pipe
+
+
+class EmulatorProcess(Addresses):
+    """An emulator in a child process: `with` and `async with` both work.
+
+    The methods are short blocking calls over a pipe (a fraction of a millisecond; a journal takes
+    longer, by its size). The child ends with this object, and with this process however it ends.
+
+    Args:
+        loop: The child's event loop; "uvloop" needs that package.
+        options: As for `Emulator`; they travel as a pickle, so a scenario's function must be
+            importable, not a lambda.
+
+    Raises:
+        EmulatorError: The options cannot travel, or the child could not start.
+    """
+
+    def __init__(self, *, loop: Literal["asyncio", "uvloop"] = "asyncio", **options: Any) -> None:
+        super().__init__()
+        self._options = options
+        self._loop = loop
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    # -- life ------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if self._child is not None:
+            raise EmulatorError("this emulator has been started already; make another")
+        greeting = _picklable((self._options, self._loop), "options")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "voicekit.emulator.process_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        try:
+            self._stdin.write(greeting)
+            self._stdin.flush()
+            self.endpoints, self.ca_file = self._receive(START_SECONDS)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.endpoints = {}
+        self._end()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await asyncio.shield(asyncio.to_thread(self.__exit__))
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it runs."""
+        return None if self._child is None else self._child.pid
+
+    def _end(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+    # -- calls -----------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal:
+        """A snapshot of what the server saw so far; each reading fetches a fresh one."""
+        return Journal.from_json(self._call("journal"))
+
+    def inject(self, provider: str, fault: Fault) -> None:
+        """As `Emulator.inject`."""
+        self._call("inject", provider=provider, fault=fault)
+
+    def clear_faults(self) -> None:
+        """As `Emulator.clear_faults`."""
+        self._call("clear_faults")
+
+    def set_scenario(self, scenario: str | Scenario) -> None:
+        """As `Emulator.set_scenario`."""
+        self._call("set_scenario", scenario=scenario)
+
+    def clear_journal(self) -> None:
+        """As `Emulator.clear_journal`."""
+        self._call("clear_journal")
+
+    def drop_idle(self, provider: str, *, how: Literal["fin", "rst"] = "fin") -> int:
+        """As `Emulator.drop_idle`, blocking until done."""
+        return cast("int", self._call("drop_idle", provider=provider, how=how))
+
+    def connections(self, provider: str) -> list[ConnectionRecord]:
+        """As `Emulator.connections`: a snapshot."""
+        return cast("list[ConnectionRecord]", self._call("connections", provider=provider))
+
+    def _call(self, call: str, **arguments: Any) -> Any:
+        message = _picklable((call, arguments), call)
+        with self._lock:
+            if self._child is None or self._child.poll() is not None:
+                raise EmulatorError("the emulator's process is not running")
+            try:
+                self._stdin.write(message)
+                self._stdin.flush()
+            except OSError as broken:
+                raise EmulatorError("the emulator's process has gone") from broken
+            return self._receive(CALL_SECONDS)
+
+    def _receive(self, seconds: float) -> Any:
+        answers = cast("IO[bytes]", cast("subprocess.Popen[bytes]", self._child).stdout)
+        with selectors.DefaultSelector() as selector:
+            selector.register(answers, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                raise EmulatorError(f"the emulator's process did not answer within {seconds} s")
+        try:
+            good, result = read_message(answers)
+        except EOFError:
+            raise EmulatorError("the emulator's process ended without an answer") from None
+        if not good:
+            raise result
+        return result
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        return cast("IO[bytes]", cast("subprocess.Popen[bytes]", self._child).stdin)
+
+
+def _picklable(message: Any, what: str) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        write_message(buffer, message)
+    except (pickle.PicklingError, AttributeError, TypeError) as broken:
+        raise EmulatorError(
+            f"{what} cannot travel to the emulator's process: use importable functions, not lambdas"
+        ) from broken
+    return buffer.getvalue()

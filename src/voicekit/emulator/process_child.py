@@ -1,0 +1,94 @@
+"""The child's end of `EmulatorProcess`: serves until its standard input ends.
+
+Requests come on standard input and answers go to standard output, each a length and a pickle;
+parent and child run the same installation, and nobody else can reach the pipes. When the parent
+dies, however it dies, the kernel closes the pipe and the child ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from typing import Any
+
+from voicekit.emulator.process import read_message, write_message
+from voicekit.emulator.server import Emulator
+
+__all__ = ["main"]
+
+
+async def _answer(world: Emulator, call: str, arguments: dict[str, Any]) -> Any:
+    if call == "journal":
+        return world.journal.to_json()
+    if call == "drop_idle":
+        return await world.drop_idle(**arguments)
+    if call in {"inject", "clear_faults", "set_scenario", "clear_journal", "connections"}:
+        return getattr(world, call)(**arguments)
+    raise ValueError(f"unknown call {call!r}")
+
+
+def _control(
+    world: Emulator, loop: asyncio.AbstractEventLoop, stop: asyncio.Event, pipes: Any
+) -> None:
+    requests, answers = pipes
+    try:
+        while True:
+            call, arguments = read_message(requests)
+            try:
+                result: Any = asyncio.run_coroutine_threadsafe(
+                    _answer(world, call, arguments), loop
+                ).result()
+                write_message(answers, (True, result))
+            except Exception as broken:  # noqa: BLE001 - told to the caller
+                write_message(answers, (False, broken))
+    except (EOFError, OSError):
+        pass
+    loop.call_soon_threadsafe(stop.set)
+
+
+async def _serve(options: dict[str, Any], pipes: Any) -> None:
+    stop = asyncio.Event()
+    try:
+        world = await Emulator(**options).__aenter__()
+    except Exception as broken:  # noqa: BLE001 - told to the caller
+        write_message(pipes[1], (False, broken))
+        return
+    try:
+        write_message(pipes[1], (True, (world.endpoints, world.ca_file)))
+        threading.Thread(
+            target=_control,
+            args=(world, asyncio.get_running_loop(), stop, pipes),
+            name="emulator-control",
+            daemon=True,
+        ).start()
+        await stop.wait()
+    finally:
+        await world.__aexit__()
+
+
+def main() -> None:
+    """Serve one parent."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    # Whatever prints must not end up between two messages.
+    os.dup2(2, 1)
+    try:
+        options, loop = read_message(requests)
+    except EOFError:
+        return
+    loop_factory = None
+    if loop == "uvloop":
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(options, (requests, answers)))
+    # The control thread may be waiting in a read for ever; nothing is left to flush.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
