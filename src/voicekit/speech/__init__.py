@@ -1,0 +1,34 @@
+"""Values that users hold: formats, audio, transcripts, chat answers.
+
+Frozen, comparable and picklable; none of them does network I/O or knows a provider.
+What a vendor sent beside the named fields is in ``raw`` and ``headers``; neither
+takes part in equality or shows in a repr, and a repr of audio never shows the audio.
+"""
+
+from voicekit.speech.audio_format import AudioFormat, Encoding
+from voicekit.speech.chat import ChatResult, ToolCall
+from voicekit.speech.chunk import AudioChunk
+from voicekit.speech.clip import AudioClip
+from voicekit.speech.transcript import (
+    SpeechStarted,
+    Transcript,
+    TranscriptionResult,
+    UtteranceEnd,
+    Word,
+)
+from voicekit.speech.usage import Usage
+
+__all__ = [
+    "AudioChunk",
+    "AudioClip",
+    "AudioFormat",
+    "ChatResult",
+    "Encoding",
+    "SpeechStarted",
+    "ToolCall",
+    "Transcript",
+    "TranscriptionResult",
+    "Usage",
+    "UtteranceEnd",
+    "Word",
+]
