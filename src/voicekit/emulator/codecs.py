@@ -88,7 +88,8 @@ def encoder(output_format: str, *, pcm_bytes: int | None = None) -> Encoder:
     """Make the encoder for one of the vendor's output formats.
 
     Args:
-        output_format: Such as ``"pcm_24000"``, ``"ulaw_8000"``, ``"mp3_44100_128"``. ``"mp3_44100"``, the default that the vendor's AsyncAPI names, means 128 kbit/s.
+        output_format: Such as ``"pcm_24000"``, ``"ulaw_8000"`` or ``"mp3_44100_128"``, which the
+            vendor's AsyncAPI also calls ``"mp3_44100"``.
         pcm_bytes: Length of the whole PCM when it is known; only WAV headers use it. Without it
             they carry `STREAMING_SIZE`.
 

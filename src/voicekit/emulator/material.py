@@ -13,9 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from voicekit.emulator.pcm_cache import PcmCache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["MS_PER_CHARACTER", "ToneFault", "TonesVoice", "check_tones", "tones"]
 
@@ -39,18 +44,23 @@ class TonesVoice:
 
     def __init__(self, *, ms_per_character: int = MS_PER_CHARACTER) -> None:
         self.ms_per_character = ms_per_character
+        self._said = PcmCache()
 
     async def speak(self, text: str, *, voice_id: str, sample_rate: int) -> bytes:
         """Return the tones of ``text``: PCM, signed 16-bit little-endian, mono."""
-        return tones(
-            text,
-            voice_id=voice_id,
-            sample_rate=sample_rate,
-            ms_per_character=self.ms_per_character,
-        )
+        key = (text, voice_id, sample_rate)
+        pcm = self._said.get(key)
+        if pcm is None:
+            pcm = tones(
+                text,
+                voice_id=voice_id,
+                sample_rate=sample_rate,
+                ms_per_character=self.ms_per_character,
+            )
+            self._said.put(key, pcm)
+        return pcm
 
 
-@lru_cache(maxsize=64)
 def tones(
     text: str, *, voice_id: str, sample_rate: int, ms_per_character: int = MS_PER_CHARACTER
 ) -> bytes:
