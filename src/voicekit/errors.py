@@ -2,7 +2,7 @@
 
 ::
 
-    VoicekitError                    provider, operation, request_id, retryable, retry_after, attempts, …
+    VoicekitError                    provider, operation, request_id, retryable, retry_after, …
       ConfigurationError             before any I/O
         MissingCredentialError
         InvalidArgumentError         also a ValueError

@@ -24,8 +24,11 @@ class Response(Protocol):
     headers: Mapping[str, str]
     """Case-insensitive to look up."""
     connection: ConnectionInfo
-    delimited: bool
-    """The body has a length or is chunked, so that a clean end is a proven end."""
+
+    @property
+    def delimited(self) -> bool:
+        """The body has a length or is chunked, so that a clean end is a proven end."""
+        ...
 
     async def chunk(self) -> bytes:
         """The next piece of the body as it arrived; empty at its end.
@@ -43,10 +46,14 @@ class Response(Protocol):
         ...
 
     def abort(self) -> None:
-        """Free the connection at once, without waiting for the peer. Idempotent.
+        """Free the connection at once, without waiting for the peer.
 
-        After the end of the body this only returns what was already returned.
+        Idempotent; does nothing once the body has ended.
         """
+        ...
+
+    def release(self) -> None:
+        """Nobody wants the rest: keep the connection if the body ends soon, else abort."""
         ...
 
 

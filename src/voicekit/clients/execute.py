@@ -1,0 +1,187 @@
+"""The call shapes, through pipeline and transport: a value, a server stream, a socket.
+
+They differ only in what opening returns. Each step here is one attempt; the
+pipeline decides how many there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from voicekit.errors import InvalidRequestError, RemoteProtocolError, VoicekitError
+from voicekit.streams import Decoder, Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from voicekit.clients.refusals import Dialect
+    from voicekit.operation import Call, Pipeline
+    from voicekit.transport.interfaces import Response, Socket
+    from voicekit.transport.messages import Request
+    from voicekit.transport.transport import Transport
+
+T = TypeVar("T")
+
+_REFUSAL_BYTES = 1 << 16
+MAX_JSON_BYTES = 16 << 20
+"""A whole JSON answer beyond this is taken for a fault of the server."""
+
+
+async def open_stream(
+    transport: Transport,
+    pipeline: Pipeline,
+    call: Call,
+    prepare: Callable[[], Awaitable[Request]],
+    dialect: Dialect,
+    decode: Callable[[Response], Decoder[T]],
+) -> Opened[T]:
+    """Open a server stream: return at the commit point, first useful output in hand.
+
+    Args:
+        transport: Where to send.
+        pipeline: The policies of the operation.
+        call: This doing of it.
+        prepare: Makes the request; asked anew for each attempt, so that a fresh key is used.
+        dialect: Reads refusals.
+        decode: Makes the decoder for a response with status 200; refuses a wrong content type.
+
+    Raises:
+        VoicekitError: With the evidence of ``call``, which has ended then.
+    """
+
+    async def step(call: Call) -> Opened[T]:
+        response = await _send(transport, call, await prepare(), dialect)
+        try:
+            decoder = decode(response)
+            items: deque[T] = deque()
+            while not decoder.progress and not decoder.done:
+                data = await response.chunk()
+                if not data:
+                    items.extend(decoder.eof(delimited=response.delimited))
+                    break
+                items.extend(decoder.feed(data))
+        except BaseException:
+            response.abort()
+            raise
+        call.committed()
+        return Opened(call, response, decoder, items)
+
+    return await pipeline.open(call, step)
+
+
+async def fetch_json(
+    transport: Transport,
+    pipeline: Pipeline,
+    call: Call,
+    prepare: Callable[[], Awaitable[Request]],
+    dialect: Dialect,
+) -> tuple[dict[str, Any], Response]:
+    """One request, one JSON object.
+
+    Raises:
+        VoicekitError: With the evidence of ``call``. The call has ended either way.
+    """
+
+    async def step(call: Call) -> tuple[dict[str, Any], Response]:
+        response = await _send(transport, call, await prepare(), dialect)
+        try:
+            check_type(response, ("json",))
+            value = json.loads(await read_body(response, MAX_JSON_BYTES))
+            if not isinstance(value, dict):
+                raise RemoteProtocolError("the answer is no JSON object")
+        except (ValueError, RecursionError) as error:
+            response.abort()
+            if isinstance(error, VoicekitError):
+                raise
+            raise RemoteProtocolError("the answer is not JSON") from None
+        except BaseException:
+            response.abort()
+            raise
+        call.committed()
+        return value, response
+
+    result = await pipeline.open(call, step)
+    call.end()
+    return result
+
+
+async def _send(transport: Transport, call: Call, request: Request, dialect: Dialect) -> Response:
+    response = await transport.send(request, call)
+    call.request_id = request_id_of(response.headers, dialect)
+    if response.status == 200:
+        return response
+    try:
+        body = await read_body(response, _REFUSAL_BYTES, cut=True)
+    finally:
+        response.abort()
+    if 300 <= response.status < 400:
+        raise RemoteProtocolError(f"status {response.status}: redirects are not followed")
+    raise dialect.read_error(response.status, response.headers, body)
+
+
+def request_id_of(headers: Mapping[str, str], dialect: Dialect) -> str | None:
+    """The provider's id of a request, if its response names one."""
+    for name in dialect.request_id_headers:
+        if value := headers.get(name):
+            return value[:200]
+    return None
+
+
+async def read_body(response: Response, most: int, *, cut: bool = False) -> bytes:
+    """The whole body, at most ``most`` bytes of it.
+
+    Raises:
+        RemoteProtocolError: It is longer, unless it may be ``cut``.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while data := await response.chunk():
+        size += len(data)
+        if size > most:
+            if cut:
+                parts.append(data[: most - size])
+                break
+            raise RemoteProtocolError(f"the answer is longer than {most} bytes")
+        parts.append(data)
+    return b"".join(parts)
+
+
+def check_type(response: Response, expected: tuple[str, ...]) -> None:
+    """Refuse a body that cannot be what was asked for.
+
+    Raises:
+        RemoteProtocolError: The content type holds none of ``expected``, or the body
+            is compressed although we never ask for that.
+    """
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind and not any(word in kind for word in expected):
+        raise RemoteProtocolError(f"the answer is of type {kind[:64]!r}")
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity":
+        raise RemoteProtocolError("the answer is compressed, unasked")
+
+
+async def open_socket(
+    transport: Transport, call: Call, request: Request, dialect: Dialect
+) -> Socket:
+    """One attempt at a WebSocket.
+
+    Raises:
+        ProviderError: The handshake was refused.
+        VoicekitError: A TransportError or DeadlineError.
+    """
+    from voicekit.transport.ws_aiohttp import HandshakeRefused
+
+    try:
+        socket = await transport.dial_socket(request, call)
+    except HandshakeRefused as refused:
+        call.request_id = request_id_of(refused.headers, dialect)
+        if refused.status < 400:
+            raise InvalidRequestError(
+                "this is no WebSocket endpoint", status=refused.status
+            ) from None
+        raise dialect.read_error(refused.status, refused.headers, refused.body) from None
+    call.request_id = request_id_of(socket.headers, dialect)
+    return socket

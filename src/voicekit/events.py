@@ -1,0 +1,114 @@
+"""Frozen records of what happened, for whoever observes a client.
+
+Records hold names, counts and times: never a key, never speech. They are built
+only when somebody observes, and an observer that fails never breaks a call.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from voicekit.timing import ConnectionInfo, Timings
+
+_log = logging.getLogger("voicekit.events")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every record says: ``at`` is ``time.monotonic()``, ``call`` numbers the call."""
+
+    at: float
+    provider: str
+    operation: str
+    call: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted(Event):
+    """A call began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(Event):
+    """A request goes to the transport for the ``attempt``-th time (1 is the first)."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionAcquired(Event):
+    """The attempt has its connection; the request is on its way."""
+
+    connection: ConnectionInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstOutput(Event):
+    """The commit point: the first useful output is in hand ``after`` seconds."""
+
+    after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded(Event):
+    """The one terminal record of a call.
+
+    Attributes:
+        result: How it ended.
+        outcome: What is known of its effect at the provider.
+        error: Type name of the error, if it failed.
+        status: HTTP status or close code of a provider's error.
+        timings: Where the time went.
+        attempts: How often the request went to the transport.
+        request_id: The provider's id.
+    """
+
+    result: Literal["ok", "error", "cancelled"]
+    outcome: str
+    error: str | None = None
+    status: int | None = None
+    timings: Timings
+    attempts: int
+    connection: ConnectionInfo | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmed(Event):
+    """A ``warm()`` ended."""
+
+    opened: int
+    reused: int
+    failed: int
+    elapsed: float
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Sees the records of a client, in order, on its event loop. Must not block."""
+
+    def on_event(self, event: Event, /) -> None:
+        """One thing happened."""
+        ...
+
+
+class Observers:
+    """Fans one record out to several observers; what they raise is logged and dropped."""
+
+    __slots__ = ("_observers",)
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def on_event(self, event: Event, /) -> None:
+        """Hand ``event`` to each observer."""
+        for observer in self._observers:
+            try:
+                observer.on_event(event)
+            except Exception as error:  # noqa: BLE001 - a broken observer must not break a call
+                _log.warning(
+                    "observer %s failed: %s", type(observer).__name__, type(error).__name__
+                )

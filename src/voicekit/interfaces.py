@@ -1,0 +1,160 @@
+"""The interfaces that let everything compose.
+
+Caches, fallbacks, plug-ins, test kits and users' own engines see only these. A
+``request()`` merges defaults, validates, and does no I/O; its ``identity`` is what
+caches hash. Closing a wrapper closes what it wraps unless it was told otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Mapping, Sequence
+
+    from voicekit.sessions import Session
+    from voicekit.speech import (
+        AudioChunk,
+        AudioClip,
+        AudioFormat,
+        ChatResult,
+        SpeechStarted,
+        TranscriptionResult,
+        UtteranceEnd,
+    )
+    from voicekit.streams import SpeechStream, TextStream
+    from voicekit.transport.config import WarmReport
+
+
+class Identified(Protocol):
+    """A validated, frozen request."""
+
+    @property
+    def identity(self) -> str:
+        """Canonical text of everything that can change the result. Holds content: never log it."""
+        ...
+
+
+class SpeechRequest(Identified, Protocol):
+    """What is to be spoken, how."""
+
+    @property
+    def text(self) -> str:
+        """The words to speak."""
+        ...
+
+    @property
+    def format(self) -> AudioFormat:
+        """What the audio will be."""
+        ...
+
+
+class ChatRequest(Identified, Protocol):
+    """What is asked of a model, how."""
+
+    @property
+    def messages(self) -> Sequence[Mapping[str, Any]]:
+        """The conversation, in the field's common shape (role, content)."""
+        ...
+
+
+class _Closable(Protocol):
+    async def warm(self, n: int = ..., /, *, strict: bool = ...) -> WarmReport:
+        """Have connections ready before the first call; never billed."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free everything; may be called twice."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class Synthesizer(_Closable, Protocol):
+    """Text to speech."""
+
+    def request(self, text: str, /, **options: Any) -> SpeechRequest:
+        """Merge, validate, freeze; no I/O.
+
+        Raises:
+            InvalidArgumentError: Naming the argument, what was given and what is allowed.
+        """
+        ...
+
+    def stream_speech(
+        self, text: str | AsyncIterable[str] | SpeechRequest, /, **options: Any
+    ) -> SpeechStream | SpeechSession:
+        """Speech as it is made; text may be any async iterable of pieces."""
+        ...
+
+    async def synthesize(self, text: str | SpeechRequest, /, **options: Any) -> AudioClip:
+        """The whole speech as one clip."""
+        ...
+
+
+class SpeechSession(Protocol):
+    """One utterance: text goes in piece by piece, audio comes out as it is made."""
+
+    async def send(self, text: str, /) -> None:
+        """Say this too. Pieces may end anywhere; they go out in whole words."""
+        ...
+
+    async def finish(self) -> None:
+        """That was all; iteration ends with the last audio."""
+        ...
+
+    async def cancel(self) -> None:
+        """Barge-in: iteration ends quietly, the connection stays warm."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free everything."""
+        ...
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> AudioChunk: ...
+
+
+@runtime_checkable
+class SpeechSessions(Protocol):
+    """Optional beside ``Synthesizer``: speech from text that is still being written."""
+
+    def open_speech(self, **options: Any) -> Session[AudioChunk]:
+        """One session is one utterance."""
+        ...
+
+
+@runtime_checkable
+class Transcriber(_Closable, Protocol):
+    """Speech to text, live."""
+
+    def open_transcription(
+        self, **options: Any
+    ) -> Session[TranscriptionResult | SpeechStarted | UtteranceEnd]:
+        """Audio goes in, interim and final results come out."""
+        ...
+
+
+@runtime_checkable
+class ChatModel(_Closable, Protocol):
+    """A conversation in, an answer out."""
+
+    def request(self, messages: Sequence[Mapping[str, Any]], /, **options: Any) -> ChatRequest:
+        """Merge, validate, freeze; no I/O."""
+        ...
+
+    def stream_chat(
+        self, messages: Sequence[Mapping[str, Any]] | ChatRequest, /, **options: Any
+    ) -> TextStream:
+        """The answer as it is written."""
+        ...
+
+    async def chat(
+        self, messages: Sequence[Mapping[str, Any]] | ChatRequest, /, **options: Any
+    ) -> ChatResult:
+        """The whole answer."""
+        ...

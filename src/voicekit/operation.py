@@ -1,0 +1,408 @@
+"""The vocabulary inside a client: what is done, one doing of it, and what wraps the doing.
+
+An ``Operation`` is a kind of work with its class and its limits. A ``Call`` is one
+doing of it, all attempts together. A ``Pipeline`` orders the policies around
+*opening*, which ends with the first useful output in hand: the commit point.
+Before it an attempt may be repeated; after it, never silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import itertools
+import time
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from voicekit import events
+from voicekit.deadline import ambient_deadline
+from voicekit.errors import (
+    ConnectTimeout,
+    DeadlineError,
+    FirstOutputTimeout,
+    InvalidArgumentError,
+    Outcome,
+    TotalTimeout,
+    VoicekitError,
+)
+from voicekit.timing import ConnectionInfo, Timings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+_call_ids = itertools.count(1)
+
+
+class OperationClass(enum.Enum):
+    """What a repeat does at the provider. It alone decides what may be repeated.
+
+    ``PURE`` reads; ``COMPUTE`` costs money when doubled; ``IDEMPOTENT`` may be
+    doubled; ``EFFECT`` acts, and is never repeated on an unknown outcome.
+    """
+
+    PURE = "pure"
+    COMPUTE = "compute"
+    IDEMPOTENT = "idempotent"
+    EFFECT = "effect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The four limits of an operation, in seconds; None is no limit.
+
+    Attributes:
+        connect: DNS, TCP and TLS of a dial together.
+        first_output: From the request's dispatch to the first *useful* output: audio after
+            container headers, non-empty text; never a role, ping or comment.
+        gap: Between useful outputs, counted only while the caller waits.
+        total: From the start of the call to its end.
+
+    Raises:
+        InvalidArgumentError: A limit is not positive.
+    """
+
+    connect: float | None = 2.0
+    first_output: float | None = None
+    gap: float | None = None
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None and not value > 0:
+                raise InvalidArgumentError(
+                    f"got {value!r}", argument=item.name, allowed="seconds > 0, or None"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A kind of work at one provider."""
+
+    provider: str
+    name: str
+    kind: OperationClass
+    limits: Limits = field(default_factory=Limits)
+
+
+class _Phase(enum.Enum):
+    PREPARING = 0
+    QUEUED = 1
+    CONNECTING = 2
+    RESPONDING = 3
+    COMMITTED = 4
+
+
+class Call:
+    """One doing of an operation: its limits, its evidence, its one terminal event.
+
+    The transport tells it how far an attempt has come (``queued``, ``dialing``,
+    ``sent``), so that each limit counts the right thing. Everything on it may be
+    read at any time, and nothing on it belongs to a task but the timer of an
+    attempt, which lives inside one ``attempt()``.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_phase",
+        "_queue_at",
+        "_timer",
+        "attempts",
+        "connect_s",
+        "connection",
+        "deadline_at",
+        "ended_at",
+        "first_output_at",
+        "id",
+        "limits",
+        "observer",
+        "operation",
+        "queue_s",
+        "request_id",
+        "started_at",
+        "tls_s",
+    )
+
+    def __init__(
+        self,
+        operation: Operation,
+        *,
+        limits: Limits | None = None,
+        observer: events.Observer | None = None,
+    ) -> None:
+        self.operation = operation
+        self.limits = limits or operation.limits
+        self.observer = observer
+        self.id = next(_call_ids)
+        self.started_at = now = time.monotonic()
+        total = self.limits.total
+        at = None if total is None else now + total
+        ambient = ambient_deadline()
+        self.deadline_at = at if ambient is None else ambient if at is None else min(at, ambient)
+        self.attempts = 0
+        self.connection: ConnectionInfo | None = None
+        self.request_id: str | None = None
+        self.queue_s = self.connect_s = self.tls_s = 0.0
+        self.first_output_at: float | None = None
+        self.ended_at: float | None = None
+        self._queue_at = 0.0
+        self._phase = _Phase.PREPARING
+        self._timer: asyncio.Timeout | None = None
+        self._ended = False
+        if observer is not None:
+            self.emit(events.CallStarted)
+
+    # -- evidence ---------------------------------------------------------------
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time has gone so far."""
+        first, end = self.first_output_at, self.ended_at
+        return Timings(
+            queue=self.queue_s,
+            connect=self.connect_s,
+            tls=self.tls_s,
+            first_output=None if first is None else first - self.started_at,
+            total=None if end is None else end - self.started_at,
+        )
+
+    def emit(self, kind: type[events.Event], **facts: Any) -> None:
+        """Build a record and hand it to the observer, if there is one."""
+        if self.observer is not None:
+            operation = self.operation
+            self.observer.on_event(
+                kind(
+                    at=time.monotonic(),
+                    provider=operation.provider,
+                    operation=operation.name,
+                    call=self.id,
+                    **facts,
+                )
+            )
+
+    def describe(self, error: VoicekitError) -> VoicekitError:
+        """Put the evidence of this call on ``error`` and return it."""
+        operation = self.operation
+        error.provider = error.provider or operation.provider
+        error.operation = error.operation or operation.name
+        error.request_id = error.request_id or self.request_id
+        error.attempts = self.attempts
+        error.connection = error.connection or self.connection
+        error.timings = self.timings
+        return error
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The call is over. The first word counts; later ones are ignored.
+
+        A ``VoicekitError`` gets the call's evidence; ``CancelledError`` and
+        ``GeneratorExit`` end it as cancelled.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        self.ended_at = time.monotonic()
+        outcome: Outcome = "applied"
+        name = status = None
+        result = "ok"
+        if error is not None:
+            name = type(error).__name__
+            if isinstance(error, VoicekitError):
+                result, outcome = "error", self.describe(error).outcome
+                status = getattr(error, "status", None)
+            else:
+                result = "error" if isinstance(error, Exception) else "cancelled"
+                started = self._phase.value >= _Phase.RESPONDING.value
+                committed = self._phase is _Phase.COMMITTED
+                outcome = "partial" if committed else "unknown" if started else "not_applied"
+        if self.observer is not None:
+            self.emit(
+                events.CallEnded,
+                result=result,
+                outcome=outcome,
+                error=name,
+                status=status,
+                timings=self.timings,
+                attempts=self.attempts,
+                connection=self.connection,
+                request_id=self.request_id,
+            )
+
+    # -- progress, told by the transport ---------------------------------------
+
+    def queued(self) -> None:
+        """The attempt waits for a free place in the pool; the pool bounds that wait."""
+        self._phase = _Phase.QUEUED
+        self._queue_at = time.monotonic()
+        self._arm(None)
+
+    def dialing(self, *, shared: bool = False) -> None:
+        """The attempt dials; the connect limit counts from here.
+
+        Args:
+            shared: It waits for a dial that the pool makes and that has limits of its
+                own, handshake included; ours is then only a backstop beyond both.
+        """
+        self._leave_queue()
+        self._phase = _Phase.CONNECTING
+        limit = self.limits.connect
+        if shared and limit is not None:
+            limit += self.limits.first_output or limit
+        self._arm(limit)
+
+    def sent(self, connection: ConnectionInfo) -> None:
+        """The attempt has its connection; the first-output limit counts from here."""
+        self._leave_queue()
+        self._phase = _Phase.RESPONDING
+        self.connection = connection
+        self._arm(self.limits.first_output)
+        if self.observer is not None:
+            self.emit(events.ConnectionAcquired, connection=connection)
+
+    def committed(self) -> None:
+        """The first useful output is in hand."""
+        self._phase = _Phase.COMMITTED
+        self.first_output_at = now = time.monotonic()
+        if self.observer is not None:
+            self.emit(events.FirstOutput, after=now - self.started_at)
+
+    def _leave_queue(self) -> None:
+        if self._phase is _Phase.QUEUED:
+            self.queue_s += time.monotonic() - self._queue_at
+
+    # -- limits -----------------------------------------------------------------
+
+    def remaining(self) -> float | None:
+        """Seconds until the total limit or the ambient deadline, whichever is first."""
+        return None if self.deadline_at is None else self.deadline_at - time.monotonic()
+
+    def _arm(self, limit: float | None) -> None:
+        timer = self._timer
+        if timer is None:
+            return
+        left = self.remaining()
+        if left is not None and (limit is None or left < limit):
+            limit = left
+        loop_time = asyncio.get_running_loop().time
+        timer.reschedule(None if limit is None else loop_time() + limit)
+
+    def _expired(self) -> DeadlineError:
+        left = self.remaining()
+        if left is not None and left <= 0.001:
+            return self.total_timeout()
+        if self._phase is _Phase.RESPONDING:
+            limit = self.limits.first_output
+            return FirstOutputTimeout(f"nothing useful within {limit:g} s", limit=limit)
+        limit = self.limits.connect
+        return ConnectTimeout(f"no connection within {limit:g} s", limit=limit)
+
+    def total_timeout(self) -> TotalTimeout:
+        """The error for a call that ran out of its total limit or deadline."""
+        assert self.deadline_at is not None  # noqa: S101 - only called once it passed
+        limit = self.deadline_at - self.started_at
+        sent = self._phase.value >= _Phase.RESPONDING.value
+        return TotalTimeout(
+            f"not done within {max(limit, 0.0):.3g} s",
+            limit=limit,
+            outcome="unknown" if sent else "not_applied",
+        )
+
+    async def attempt(self, step: Callable[[Call], Awaitable[T]]) -> T:
+        """Run one opening under the limits: the innermost wrapper around the transport.
+
+        Raises:
+            DeadlineError: The limit of the phase that the attempt was in.
+        """
+        left = self.remaining()
+        if left is not None and left <= 0:
+            raise self.total_timeout()
+        self.attempts += 1
+        self._phase = _Phase.PREPARING
+        if self.observer is not None:
+            self.emit(events.AttemptStarted, attempt=self.attempts)
+        timer = asyncio.timeout(left)
+        try:
+            async with timer:
+                self._timer = timer
+                return await step(self)
+        except TimeoutError as error:
+            if timer.expired() and not isinstance(error, VoicekitError):
+                raise self._expired() from None
+            raise
+        finally:
+            self._timer = None
+
+    def __repr__(self) -> str:
+        operation = self.operation
+        return f"<Call {self.id} {operation.provider} {operation.name} {self._phase.name.lower()}>"
+
+
+class Policy(Protocol):
+    """Wraps the opening of a call: retry, hedge, limit, breaker.
+
+    A policy reads the call, its errors and the clock; it has never heard of HTTP.
+    It must let ``CancelledError`` through untouched.
+    """
+
+    async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
+        """Run ``step`` as often as the policy says and return one result."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The immutable order of the policies of an operation, outermost first.
+
+    Its repr *is* the order::
+
+        deadline → attempt limits → transport
+    """
+
+    policies: tuple[Policy, ...] = ()
+
+    async def open(self, call: Call, step: Callable[[Call], Awaitable[T]]) -> T:
+        """Open ``call``: run ``step`` under the policies until the commit point.
+
+        Args:
+            call: Carries limits and evidence through every layer.
+            step: One attempt. Returns with the first useful output in hand.
+
+        Raises:
+            VoicekitError: With the call's evidence on it. The call has ended then.
+        """
+        try:
+            if not self.policies:
+                return await call.attempt(step)
+            run: Callable[[Call], Awaitable[T]] = _Attempt(step)
+            for policy in reversed(self.policies):
+                run = _Wrapped(policy, run)
+            return await run(call)
+        except BaseException as error:
+            call.end(error)
+            raise
+
+    def __repr__(self) -> str:
+        return " → ".join(
+            ["deadline", *(repr(policy) for policy in self.policies), "attempt limits", "transport"]
+        )
+
+
+class _Attempt:
+    __slots__ = ("_step",)
+
+    def __init__(self, step: Callable[[Call], Awaitable[Any]]) -> None:
+        self._step = step
+
+    async def __call__(self, call: Call) -> Any:
+        return await call.attempt(self._step)
+
+
+class _Wrapped:
+    __slots__ = ("_policy", "_step")
+
+    def __init__(self, policy: Policy, step: Callable[[Call], Awaitable[Any]]) -> None:
+        self._policy, self._step = policy, step
+
+    async def __call__(self, call: Call) -> Any:
+        return await self._policy(call, self._step)

@@ -1,0 +1,470 @@
+"""The handles that users hold while something flows one way: speech, or a model's words.
+
+A handle is made without I/O. It opens when it is awaited, entered or first
+iterated, and opening ends with the first useful output in hand. It may be entered,
+iterated and closed from different tasks: nothing task-bound lives between two calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
+
+from voicekit.errors import (
+    ClosedError,
+    GapTimeout,
+    LocalProtocolError,
+    StreamInterruptedError,
+    VoicekitError,
+)
+from voicekit.speech import AudioChunk, AudioClip, AudioFormat, ChatResult, ToolCall, Usage
+from voicekit.timing import ConnectionInfo, Timings
+from voicekit.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+
+    from voicekit.operation import Call
+    from voicekit.transport.interfaces import Response
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Decoder(Protocol[T_co]):
+    """A provider's sans-IO reading of a response body."""
+
+    progress: int
+    """Counts useful outputs; a stream commits on the first, and its gap clock restarts on each."""
+    done: bool
+    """The protocol's own end marker was read."""
+
+    def feed(self, data: bytes, /) -> Iterable[T_co]:
+        """Read one piece of the body as it arrived.
+
+        Raises:
+            VoicekitError: The provider reports an error, or what it sent is none of its protocol.
+        """
+        ...
+
+    def eof(self, *, delimited: bool) -> Iterable[T_co]:
+        """The body ended; ``delimited`` says that its framing proves the end.
+
+        Raises:
+            VoicekitError: It ended too early.
+        """
+        ...
+
+
+class Opened(Generic[T]):
+    """A stream at its commit point."""
+
+    __slots__ = ("call", "decoder", "items", "response")
+
+    def __init__(
+        self, call: Call, response: Response, decoder: Decoder[T], items: deque[T]
+    ) -> None:
+        self.call = call
+        self.response = response
+        self.decoder = decoder
+        self.items = items
+
+
+class Stream(Generic[T]):
+    """What every one-way handle does.
+
+    Awaitable and an async context manager, both of which open it; iterating to the
+    end closes it. Leaving ``async with`` early, ``aclose()`` and ``cancel()`` free the
+    connection at once. Cancelling a task inside ``__anext__`` loses nothing when the
+    stream was entered with ``async with``; a stream that was not releases itself,
+    since nobody else would.
+
+    Raises:
+        StreamInterruptedError: While iterating: the stream broke after its first
+            output. Its cause says why, its attributes what was delivered.
+        VoicekitError: While opening: see the client's method.
+    """
+
+    def __init__(self, open: Callable[[], Awaitable[Opened[T]]]) -> None:  # noqa: A002
+        self._start = open
+        self._opening = False
+        self._opened: Opened[T] | None = None
+        self._items: deque[T] = deque()
+        self._watchdog: Watchdog | None = None
+        self._entered = False
+        self._reading = False
+        self._ended = False
+        self._error: VoicekitError | None = None
+        self._cancelled = False
+
+    # -- opening ------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Self:
+        self._entered = True
+        return await self._open()
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def _open(self) -> Self:
+        if self._opened is not None:
+            return self
+        if self._ended:
+            raise ClosedError("the stream is closed")
+        if self._opening:
+            raise LocalProtocolError("the stream is being opened by another task")
+        self._opening = True
+        try:
+            opened = await self._start()
+        except BaseException:
+            self._ended = True
+            raise
+        finally:
+            self._opening = False
+        if self._over():  # closed by another task meanwhile
+            opened.response.abort()
+            opened.call.end(asyncio.CancelledError())
+            raise ClosedError("the stream was closed while it was being opened")
+        self._opened = opened
+        self._items = opened.items
+        call = opened.call
+        left = call.remaining()
+        if left is not None or call.limits.gap is not None:
+            loop = asyncio.get_running_loop()
+            until = None if left is None else loop.time() + left
+            self._watchdog = Watchdog(loop, call.limits.gap, until, self._tripped)
+        return self
+
+    def _over(self) -> bool:
+        return self._ended
+
+    # -- iterating ----------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        items = self._items
+        while not items:
+            if self._ended:
+                raise StopAsyncIteration
+            if self._opened is None:
+                await self._open()
+                items = self._items
+            else:
+                await self._more(self._opened)
+        if self._cancelled:
+            raise StopAsyncIteration
+        item = items.popleft()
+        self._count(item)
+        return item
+
+    def _count(self, item: T) -> None:
+        """Remember what was handed out, for an exact account."""
+
+    async def _more(self, opened: Opened[T]) -> None:
+        """Wait for the next piece of the body, unless the end was read already."""
+        decoder, response = opened.decoder, opened.response
+        if decoder.done:
+            self._finish(opened)
+            return
+        if self._reading:
+            raise LocalProtocolError("two tasks iterate one stream")
+        watchdog = self._watchdog
+        if watchdog is not None:
+            watchdog.waiting()
+        self._reading = True
+        try:
+            data = await response.chunk()
+            before = decoder.progress
+            if data:
+                self._items.extend(decoder.feed(data))
+            else:
+                self._items.extend(decoder.eof(delimited=response.delimited))
+                self._finish(opened)
+        except VoicekitError as error:
+            self._broken(opened, error)
+        except asyncio.CancelledError:
+            if watchdog is not None:
+                watchdog.arrived(useful=False)
+            if not self._entered:
+                self._abandon()
+            raise
+        else:
+            if watchdog is not None:
+                watchdog.arrived(useful=decoder.progress != before)
+        finally:
+            self._reading = False
+
+    def _finish(self, opened: Opened[T]) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        opened.response.release()
+        opened.call.end()
+
+    def _tripped(self, total: bool) -> None:
+        opened = self._opened
+        if opened is None:
+            return
+        if total:
+            opened.response.interrupt(opened.call.total_timeout())
+        else:
+            gap = opened.call.limits.gap
+            opened.response.interrupt(GapTimeout(f"nothing useful for {gap:g} s", limit=gap))
+
+    def _broken(self, opened: Opened[T], cause: VoicekitError) -> None:
+        if self._cancelled:
+            self._abandon()
+            return
+        self._ended = True
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        opened.response.abort()
+        error = self._account(StreamInterruptedError(f"broke off: {cause.message}"))
+        error.retryable = False
+        error.__cause__ = opened.call.describe(cause)
+        self._error = error
+        opened.call.end(error)
+        raise error from cause
+
+    def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
+        return error
+
+    # -- ending -------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        """Give the stream up: free its connection, end its call as cancelled."""
+        self._ended = True
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._items.clear()
+        opened = self._opened
+        if opened is not None:
+            opened.response.abort()
+            opened.call.end(asyncio.CancelledError())
+
+    async def cancel(self) -> None:
+        """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent."""
+        if self._ended and not self._items:
+            return
+        self._cancelled = True
+        opened, reading = self._opened, self._reading
+        self._items.clear()
+        if opened is not None and reading:
+            opened.response.interrupt(ClosedError("cancelled"))
+        self._abandon()
+
+    async def aclose(self) -> None:
+        """Free everything. Safe at any time, from any task, more than once."""
+        if not self._ended:
+            if self._reading and self._opened is not None:
+                self._cancelled = True
+                self._opened.response.interrupt(ClosedError("closed"))
+            self._abandon()
+        self._items.clear()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        opened = getattr(self, "_opened", None)
+        if opened is not None and not self._ended:
+            _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+            self._abandon()
+
+    # -- evidence -----------------------------------------------------------------
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether ``cancel()`` ended it."""
+        return self._cancelled
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time has gone so far."""
+        return self._opened.call.timings if self._opened is not None else Timings()
+
+    @property
+    def connection(self) -> ConnectionInfo | None:
+        """Which connection carries it; None before it is open."""
+        return self._opened.call.connection if self._opened is not None else None
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request."""
+        return self._opened.call.request_id if self._opened is not None else None
+
+    @property
+    def attempts(self) -> int:
+        """How often the request was sent until it gave a first output."""
+        return self._opened.call.attempts if self._opened is not None else 0
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers; empty before it is open."""
+        return self._opened.response.headers if self._opened is not None else {}
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "open" if self._opened is not None else "new"
+        return f"<{type(self).__name__} {state}>"
+
+
+class SpeechStream(Stream[AudioChunk]):
+    """Speech as it is made: iterate for ``AudioChunk``, which are bytes.
+
+    Attributes:
+        format: What the chunks are.
+        delivered_bytes: How many bytes iteration has handed out.
+    """
+
+    def __init__(
+        self,
+        open: Callable[[], Awaitable[Opened[AudioChunk]]],  # noqa: A002
+        *,
+        format: AudioFormat,  # noqa: A002
+        usage: Callable[[Mapping[str, str]], Usage | None] = lambda _headers: None,
+    ) -> None:
+        super().__init__(open)
+        self.format = format
+        self.delivered_bytes = 0
+        self._usage = usage
+
+    def _count(self, item: AudioChunk) -> None:
+        self.delivered_bytes += len(item)
+
+    @property
+    def delivered_s(self) -> float | None:
+        """Seconds of audio handed out, where the format tells."""
+        return self.format.duration_s(self.delivered_bytes)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider says it charges; None before it has said so."""
+        return self._usage(self.headers) if self._opened is not None else None
+
+    def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
+        error.delivered_bytes = self.delivered_bytes
+        error.delivered_s = self.delivered_s
+        return error
+
+    async def clip(self) -> AudioClip:
+        """Everything that is still to come, as one clip; closes the stream."""
+        async with self:
+            parts = [chunk async for chunk in self]
+            return AudioClip(
+                data=b"".join(parts),
+                format=self.format,
+                words=tuple(word for part in parts for word in part.words),
+                timings=self.timings,
+                connection=self.connection,
+                usage=self.usage,
+                request_id=self.request_id,
+                headers=self.headers,
+            )
+
+
+class TextDecoder(Decoder[Any], Protocol):
+    """Reads a chat answer; text deltas are plain ``str``, other events are values of their own."""
+
+    text: list[str]
+    refusal: list[str]
+    finish_reason: str | None
+    usage: Usage | None
+    model: str | None
+    id: str | None
+    raw: Any
+
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far, in order."""
+        ...
+
+
+class TextStream(Stream[Any]):
+    """A model's answer as it is written: iterate for text deltas (``str``).
+
+    What else the model said is in the attributes, complete once iteration has ended;
+    ``events()`` gives everything in order.
+    """
+
+    def __init__(self, open: Callable[[], Awaitable[Opened[Any]]]) -> None:  # noqa: A002
+        super().__init__(open)
+        self.delivered_characters = 0
+
+    async def __anext__(self) -> str:
+        while True:
+            item = await super().__anext__()
+            if type(item) is str:
+                return item
+
+    async def events(self) -> AsyncIterator[Any]:
+        """Text deltas as ``str`` and every other event as its own value, in order."""
+        while True:
+            try:
+                yield await super().__anext__()
+            except StopAsyncIteration:
+                return
+
+    def _count(self, item: Any) -> None:
+        if type(item) is str:
+            self.delivered_characters += len(item)
+
+    def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
+        error.delivered_characters = self.delivered_characters
+        return error
+
+    @property
+    def _read(self) -> TextDecoder | None:
+        opened = self._opened
+        return None if opened is None else cast("TextDecoder", opened.decoder)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._read.text) if self._read is not None else ""
+
+    @property
+    def refusal(self) -> str | None:
+        """What the model said instead of answering, or None."""
+        return "".join(self._read.refusal) or None if self._read is not None else None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far; complete at the end."""
+        return self._read.calls() if self._read is not None else ()
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped."""
+        return self._read.finish_reason if self._read is not None else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens, once reported."""
+        return self._read.usage if self._read is not None else None
+
+    async def result(self) -> ChatResult:
+        """Read to the end and return the whole answer; closes the stream."""
+        async with self:
+            async for _ in self.events():
+                pass
+            read = self._read
+            assert read is not None  # noqa: S101 - entered above
+            return ChatResult(
+                text=self.text,
+                refusal=self.refusal,
+                tool_calls=self.tool_calls,
+                finish_reason=read.finish_reason,
+                usage=read.usage,
+                model=read.model,
+                request_id=self.request_id,
+                id=read.id,
+                timings=self.timings,
+                connection=self.connection,
+                headers=self.headers,
+                raw=read.raw,
+            )

@@ -1,0 +1,551 @@
+"""aiohttp's connection pool, made honest: the one file that knows aiohttp from the inside.
+
+What it adds to ``TCPConnector``: the newest idle connection first (the least likely
+to be stale), a stale-socket check before reuse, age and idle time of each
+connection, generations (key rotation retires what is open), a dial without a
+request, sharing of a dial in progress, a bound on the wait for a free place, and
+requests that aiohttp never sends a second time on its own.
+
+Guarded by ``tests/unit/transport/test_connector_compat.py`` and by the upper bound on
+aiohttp in ``pyproject.toml``. Facts: aiohttp 3.14.5, read and measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import random
+import select
+import time
+from collections import Counter
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohappyeyeballs
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection, _TransportPlaceholder
+from yarl import URL
+
+from voicekit.errors import PoolTimeout
+from voicekit.timing import ConnectionInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from ssl import SSLContext
+
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.tracing import Trace
+
+    from voicekit.operation import Call
+    from voicekit.transport.config import PoolConfig
+
+handshake_call: ContextVar[Call | None] = ContextVar("voicekit_handshake_call", default=None)
+"""How a handshake made through ``ClientSession.ws_connect`` finds its call."""
+
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+"""Limits are ours (``Call``); aiohttp's own would round above 5 s and count other things."""
+
+_SKIP_AUTO_HEADERS = ("User-Agent", "Content-Type")
+_READ_BUFFER = 1 << 16  # Measured: no CPU difference from 16 KiB to 1 MiB; smaller bounds memory.
+
+
+class PooledProtocol(ResponseHandler):
+    """One connection, with the facts that the pool and the evidence need."""
+
+    connection_id = 0
+    generation = 0
+    opened_at = 0.0
+    idle_since: float | None = None
+    idle_before = 0.0
+    served = 0
+    one_use = False
+    jitter = 0.5
+    key: ConnectionKey | None = None
+    close_cause: str | None = None
+    _poll: select.poll | None = None
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[PooledProtocol], None]
+    ) -> None:
+        super().__init__(loop=loop)
+        self._on_lost = on_lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the OS socket, for the zero-timeout poll."""
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell the pool, which learns the host's idle cut-off from it."""
+        super().connection_lost(exc)
+        self._on_lost(self)
+
+    @property
+    def readable(self) -> bool:
+        """Whether the OS socket holds something unread: an end, or bytes nobody asked for.
+
+        Measured: 0.7 µs. Before reuse it replaces a failed turn when the peer closed
+        while the event loop was busy.
+        """
+        return self._poll is not None and bool(self._poll.poll(0))
+
+    def drop(self, cause: str) -> None:
+        """Free the socket without waiting for the peer.
+
+        A TLS close would wait one round trip, and 30 s for a hung peer.
+        """
+        self.close_cause = self.close_cause or cause
+        self.abort()
+
+
+class PooledRequest(aiohttp.ClientRequest):
+    """A request that knows its call, so that the pool can tell it how far it has come."""
+
+    call: Call | None = None
+    info: ConnectionInfo | None = None
+    one_use = False
+    """The connection will not come back: a WebSocket takes it over."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        handshake = handshake_call.get()
+        if handshake is not None:
+            self.one_use = True
+            self.call = handshake
+
+
+class WarmConnector(aiohttp.TCPConnector):
+    """The pool of one transport, for one event loop.
+
+    Args:
+        config: Sizes and waits.
+        resolver: Host names to addresses.
+        socket_factory: Makes the OS sockets.
+        on_change: Called with a key when a connection of it came back (False), or
+            will not come back (True). Must be cheap.
+        on_idle_lost: The peer closed an idle connection, after so many idle seconds.
+        on_reused: A connection served a request after so many idle seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: PoolConfig,
+        resolver: aiohttp.abc.AbstractResolver,
+        socket_factory: Callable[[Any], Any] | None,
+        on_change: Callable[[ConnectionKey, bool], None],
+        on_idle_lost: Callable[[ConnectionKey, float], None],
+        on_reused: Callable[[ConnectionKey, float], None],
+    ) -> None:
+        super().__init__(
+            limit=config.max_connections,
+            keepalive_timeout=None,  # the keeper decides, with what it learned
+            use_dns_cache=False,  # the resolver caches, and serves stale
+            resolver=resolver,
+            happy_eyeballs_delay=0.1,  # Measured: 0.25 s, the default, is a lost turn.
+            socket_factory=socket_factory,
+        )
+        self._config = config
+        self._on_change = on_change
+        self._on_idle_lost = on_idle_lost
+        self._on_reused = on_reused
+        self._ids = itertools.count(1)
+        self._dials: dict[ConnectionKey, set[asyncio.Future[None]]] = {}
+        self._claims: Counter[ConnectionKey] = Counter()
+        factory = functools.partial(PooledProtocol, self._loop, self._lost)
+        self._factory = factory  # type: ignore[assignment]  # partial is invariant
+        self.generation = 0
+        self.opened = 0
+        self.reused = 0
+        self.closed_by: Counter[str] = Counter()
+        self.session = aiohttp.ClientSession(
+            connector=self,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),  # Measured: the default jar doubles the CPU.
+            request_class=PooledRequest,
+            timeout=NO_TIMEOUT,
+            skip_auto_headers=_SKIP_AUTO_HEADERS,
+            read_bufsize=_READ_BUFFER,
+        )
+        # aiohttp re-sends GET and handshakes once after a disconnect; repeats are ours.
+        self.session._retry_connection = False
+
+    # -- requests -----------------------------------------------------------------
+
+    async def open(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        ssl: SSLContext | bool,
+        call: Call | None,
+        sock_read: float | None,
+    ) -> tuple[aiohttp.ClientResponse, ConnectionInfo]:
+        """Send one request once and wait for the headers.
+
+        ``ClientSession.request`` would do it too, with cookies, redirects and
+        re-sends that we do not want. Cancelled or failed, the connection is
+        aborted: nothing of it is reused.
+        """
+        request = self._request(method, url, headers, body, ssl)
+        request.call = call
+        connection = await self.connect(request, [], NO_TIMEOUT)
+        protocol = cast("PooledProtocol", connection.protocol)
+        try:
+            protocol.set_response_params(
+                skip_payload=method == "HEAD",
+                read_until_eof=True,
+                auto_decompress=False,
+                read_timeout=sock_read,
+                read_bufsize=_READ_BUFFER,
+                timeout_ceil_threshold=1e9,
+            )
+            response = await request.send(connection)
+            try:
+                await response.start(connection)
+            except BaseException:
+                response.close()
+                raise
+        except BaseException:
+            protocol.drop("failed")
+            connection.close()
+            raise
+        if protocol.served > 1 and protocol.idle_before > 0:
+            self._on_reused(request.connection_key, protocol.idle_before)
+        return response, cast("ConnectionInfo", request.info)
+
+    def _request(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        ssl: SSLContext | bool | aiohttp.Fingerprint,
+    ) -> PooledRequest:
+        return PooledRequest(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            skip_auto_headers=_SKIP_AUTO_HEADERS,
+            loop=self._loop,
+            session=self.session,
+            ssl=ssl,
+        )
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """Lease the newest live idle connection, join a dial in progress, or dial."""
+        key = req.connection_key
+        call = req.call if isinstance(req, PooledRequest) else None
+        if not self._conns.get(key):
+            if key in self._dials:
+                await self._join_dial(key, call)
+            elif call is not None and self._available_connections(key) <= 0:
+                call.queued()
+        connection = await super().connect(req, traces, timeout)
+        protocol = cast("PooledProtocol", connection.protocol)
+        now = time.monotonic()
+        info = ConnectionInfo(
+            reused=protocol.served > 0,
+            age=now - protocol.opened_at,
+            idle=protocol.idle_before,
+            id=protocol.connection_id,
+            generation=protocol.generation,
+        )
+        if protocol.served:
+            self.reused += 1
+        protocol.served += 1
+        if isinstance(req, PooledRequest):
+            req.info = info
+            if call is not None:
+                call.sent(info)
+            if req.one_use:
+                protocol.one_use = True
+                self._on_change(key, True)
+        return connection
+
+    async def _join_dial(self, key: ConnectionKey, call: Call | None) -> None:
+        """Wait for a dial that nobody has claimed yet; on its failure the caller dials."""
+        if self._claims[key] >= len(self._dials[key]):
+            return
+        if call is not None:
+            call.dialing()
+        self._claims[key] += 1
+        try:
+            await asyncio.wait(self._dials[key], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._claims[key] -= 1
+
+    async def _get(self, key: ConnectionKey, _traces: list[Trace]) -> Connection | None:
+        """The newest idle connection that is alive, or None.
+
+        What the poll finds readable gets two turns of the event loop to show why
+        (a close that arrived while the loop was busy; a TLS session ticket).
+        Measured: removes every failure of a POST on a connection whose peer has
+        closed, except while the close is still on its way to us.
+        """
+        yielded = False
+        while conns := self._conns.get(key):
+            protocol = cast("PooledProtocol", conns[-1][0])
+            if not protocol.is_connected() or protocol.should_close:
+                cause = "peer"
+            elif not protocol.readable:
+                conns.pop()
+                if not conns:
+                    del self._conns[key]
+                self._acquired.add(protocol)
+                protocol.idle_before = time.monotonic() - (protocol.idle_since or 0.0)
+                protocol.idle_since = None
+                return Connection(self, key, protocol, self._loop)
+            elif not yielded:
+                yielded = True
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                continue
+            else:
+                cause = "peer"
+            self._remove_idle(key, protocol, cause)
+        return None
+
+    async def _wait_for_available_connection(self, key: ConnectionKey, traces: list[Trace]) -> None:
+        limit = self._config.max_wait
+        try:
+            async with asyncio.timeout(limit) as timer:
+                await super()._wait_for_available_connection(key, traces)
+        except TimeoutError:
+            if timer.expired():
+                msg = f"all {self.limit} connections stayed busy for {limit:g} s"
+                raise PoolTimeout(msg, limit=limit) from None
+            raise
+
+    # -- dialling -------------------------------------------------------------------
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        if isinstance(req, PooledRequest) and req.call is not None:
+            req.call.dialing()
+        protocol = await super()._create_connection(req, traces, timeout)
+        self._adopt(cast("PooledProtocol", protocol), req.connection_key)
+        return protocol
+
+    def _adopt(self, protocol: PooledProtocol, key: ConnectionKey) -> None:
+        protocol.key = key
+        protocol.connection_id = next(self._ids)
+        protocol.generation = self.generation
+        protocol.opened_at = time.monotonic()
+        protocol.jitter = random.random()
+        self.opened += 1
+
+    async def _wrap_create_connection(
+        self,
+        *args: Any,
+        addr_infos: list[Any],
+        req: aiohttp.ClientRequest,
+        timeout: aiohttp.ClientTimeout,
+        client_error: type[Exception] = aiohttp.ClientConnectorError,
+        **kwargs: Any,
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """As aiohttp's, but TCP and TLS are timed apart.
+
+        aiohttp would also try again with one address fewer after all have failed;
+        happy eyeballs has tried each of them by then, so the copy it walks is emptied.
+        """
+        call = req.call if isinstance(req, PooledRequest) else None
+        started = time.monotonic()
+        try:
+            sock = await aiohappyeyeballs.start_connection(
+                addr_infos=addr_infos,
+                local_addr_infos=self._local_addr_infos,
+                happy_eyeballs_delay=self._happy_eyeballs_delay,
+                interleave=self._interleave,
+                loop=self._loop,
+                socket_factory=self._socket_factory,
+            )
+        except OSError as error:
+            addr_infos.clear()
+            raise client_error(req.connection_key, error) from error
+        connected = time.monotonic()
+        if call is not None:
+            call.connect_s += connected - started
+        # Hands the open socket to aiohttp's own wrapper, which maps TLS errors.
+        result: tuple[asyncio.Transport, ResponseHandler] = await super()._wrap_existing_connection(
+            *args, req=req, timeout=timeout, client_error=client_error, sock=sock, **kwargs
+        )
+        if call is not None and kwargs.get("ssl"):
+            call.tls_s += time.monotonic() - connected
+        return result
+
+    def key_of(self, url: URL, ssl: SSLContext | bool) -> ConnectionKey:
+        """The pool key of an origin: http and ws share it, as do https and wss."""
+        return self._request("GET", url, {}, None, ssl).connection_key
+
+    async def dial(self, key: ConnectionKey) -> None:
+        """Open one connection without a request and put it into the pool.
+
+        Cancelled, it leaves nothing behind.
+
+        Raises:
+            aiohttp.ClientError: The dial failed.
+            PoolTimeout: The pool is full.
+        """
+        url = URL.build(scheme="https" if key.is_ssl else "http", host=key.host, port=key.port)
+        request = self._request("GET", url, {}, None, key.ssl)
+        if self._available_connections(key) <= 0:
+            raise PoolTimeout(f"all {self.limit} connections are in use", limit=0.0)
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._dials.setdefault(key, set()).add(done)
+        placeholder = cast("ResponseHandler", _TransportPlaceholder(self._placeholder_future))
+        self._acquired.add(placeholder)
+        protocol: ResponseHandler | None = None
+        try:
+            protocol = await self._create_connection(request, [], NO_TIMEOUT)
+        finally:
+            self._acquired.discard(placeholder)
+            if self._closed and protocol is not None:
+                cast("PooledProtocol", protocol).drop("closed")
+            elif protocol is not None:
+                self._release(key, protocol)
+            else:
+                self._release_waiter()
+            dials = self._dials[key]
+            dials.discard(done)
+            if not dials:
+                del self._dials[key]
+            done.set_result(None)
+
+    def dialing(self, key: ConnectionKey) -> int:
+        """Dials without a request in progress."""
+        return len(self._dials.get(key, ()))
+
+    # -- returning and losing -------------------------------------------------------
+
+    def _release(
+        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
+    ) -> None:
+        pooled = cast("PooledProtocol", protocol)
+        if should_close or pooled.should_close:
+            pooled.drop("used")
+        elif pooled.generation != self.generation:
+            should_close = True
+            pooled.drop("retired")
+        super()._release(key, protocol, should_close=should_close)
+        if pooled.close_cause is None and not self._closed:
+            pooled.idle_since = time.monotonic()
+            conns = self._conns[key]
+            if len(conns) > self._config.max_idle:
+                self._remove_idle(key, cast("PooledProtocol", conns[0][0]), "surplus")
+        self._on_change(key, pooled.close_cause is not None)
+
+    def _remove_idle(self, key: ConnectionKey, protocol: PooledProtocol, cause: str) -> None:
+        conns = self._conns.get(key)
+        if conns is None:
+            return
+        for entry in conns:
+            if entry[0] is protocol:
+                conns.remove(entry)
+                break
+        if not conns:
+            del self._conns[key]
+        if protocol.is_connected():
+            protocol.idle_since = None
+            protocol.drop(cause)
+
+    def _lost(self, protocol: PooledProtocol) -> None:
+        """A connection is gone, whoever ended it."""
+        key, idle_since = protocol.key, protocol.idle_since
+        if key is None:
+            return  # lost during its handshake; the dial reports it
+        cause = protocol.close_cause or "peer"
+        self.closed_by[cause] += 1
+        if idle_since is None or self._closed:
+            return
+        protocol.idle_since = None
+        self._remove_idle(key, protocol, cause)
+        if cause == "peer":
+            self._on_idle_lost(key, time.monotonic() - idle_since)
+        self._on_change(key, True)
+
+    def idle(self, key: ConnectionKey) -> list[PooledProtocol]:
+        """The idle connections of ``key`` that are still connected, oldest first."""
+        return [
+            cast("PooledProtocol", protocol)
+            for protocol, _ in self._conns.get(key, ())
+            if protocol.is_connected()
+        ]
+
+    def drop_idle(self, key: ConnectionKey, ids: frozenset[int], cause: str) -> None:
+        """Close some idle connections."""
+        for protocol in self.idle(key):
+            if protocol.connection_id in ids:
+                self._remove_idle(key, protocol, cause)
+
+    def leased(self, key: ConnectionKey) -> tuple[int, int]:
+        """Connections of ``key`` in somebody's hands, and how many of them come back."""
+        held = [
+            protocol
+            for protocol in self._acquired
+            if isinstance(protocol, PooledProtocol) and protocol.key == key
+        ]
+        back = sum(1 for p in held if not p.one_use and p.generation == self.generation)
+        return len(held), back
+
+    def retire(self) -> None:
+        """Start a new generation: idle connections go now, leased ones when they come back."""
+        self.generation += 1
+        for key in list(self._conns):
+            for protocol in self.idle(key):
+                self._remove_idle(key, protocol, "retired")
+            self._on_change(key, True)
+
+    def counts(self) -> tuple[int, int]:
+        """How many connections are idle, and how many leased."""
+        idle = sum(len(self.idle(key)) for key in list(self._conns))
+        leased = sum(1 for protocol in self._acquired if isinstance(protocol, PooledProtocol))
+        return idle, leased
+
+    async def shut(self) -> None:
+        """Abort everything, at once. Idempotent."""
+        for protocol in list(self._acquired):
+            if isinstance(protocol, PooledProtocol):
+                protocol.drop("closed")
+        for key in list(self._conns):
+            for protocol in self.idle(key):
+                self._remove_idle(key, protocol, "closed")
+        await self.close()
+        await self.session.close()
+
+
+def key_of_response(response: aiohttp.ClientResponse) -> ConnectionKey | None:
+    """The pool key of the connection that still carries ``response``, if one does."""
+    connection = response.connection
+    return None if connection is None else connection._key
+
+
+def abort_response(response: aiohttp.ClientResponse) -> None:
+    """Abort the transport, then close: a close alone would wait for a hung TLS peer."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
+
+
+def response_of(ws: aiohttp.ClientWebSocketResponse) -> aiohttp.ClientResponse:
+    """The handshake's response, which holds the socket's connection."""
+    return ws._response
+
+
+def protocol_of(response: aiohttp.ClientResponse) -> PooledProtocol | None:
+    """The connection that carries ``response``."""
+    connection = response.connection
+    protocol = None if connection is None else connection.protocol
+    return protocol if isinstance(protocol, PooledProtocol) else None

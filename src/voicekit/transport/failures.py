@@ -1,0 +1,59 @@
+"""aiohttp's exceptions, each as the most specific of ours. Theirs stop here."""
+
+from __future__ import annotations
+
+import aiohttp
+from aiohttp import ClientConnectorCertificateError, ClientConnectorSSLError
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from voicekit.errors import (
+    ConnectError,
+    ConnectionLostError,
+    ConnectTimeout,
+    GapTimeout,
+    InvalidArgumentError,
+    RemoteProtocolError,
+    VoicekitError,
+)
+
+
+def translate(error: Exception) -> VoicekitError:
+    """Our error for one of aiohttp's; raise it ``from`` the original.
+
+    What was raised decides what may have happened at the server (the table in
+    ``docs/explanation/commit-point.md``).
+    """
+    _forget_headers(error)
+    name = type(error).__name__
+    match error:
+        case VoicekitError():
+            return error
+        case ClientConnectorCertificateError() | ClientConnectorSSLError():
+            return ConnectError(f"TLS failed ({name})", retryable=False)
+        case aiohttp.ClientConnectorError():
+            return ConnectError(f"cannot connect ({name}, errno {error.os_error.errno})")
+        case aiohttp.ConnectionTimeoutError():
+            return ConnectTimeout("no connection in time")
+        case aiohttp.SocketTimeoutError():
+            return GapTimeout("nothing arrived for longer than the read backstop")
+        case aiohttp.ClientConnectionResetError():
+            return ConnectionLostError("the connection was closing already", outcome="not_applied")
+        case aiohttp.ClientPayloadError():
+            return ConnectionLostError("the body was cut short")
+        case aiohttp.InvalidURL():
+            return InvalidArgumentError("not a URL", argument="base_url")
+        case aiohttp.ClientResponseError():
+            return RemoteProtocolError(f"not an HTTP response ({name})")
+        case aiohttp.ClientConnectionError() | OSError():
+            return ConnectionLostError(f"the connection was lost ({name})")
+        case _:
+            return RemoteProtocolError(f"the response cannot be read ({name})")
+
+
+def _forget_headers(error: Exception) -> None:
+    """A request's headers hold the key, and aiohttp's errors show them."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        empty = CIMultiDictProxy(CIMultiDict[str]())
+        error.request_info = error.request_info._replace(headers=empty)
+        error.headers = None
+        error.args = (error.status,)

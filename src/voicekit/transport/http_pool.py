@@ -1,0 +1,199 @@
+"""The keeper of the HTTP connections: warms, refills, replaces before the cut-off.
+
+aiohttp's pool holds the connections (``connector``); what to do about them is
+decided by ``keeper.plan``; this shell dials, closes and sets the one timer per host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from voicekit.background import Background
+from voicekit.errors import VoicekitError
+from voicekit.transport import keeper
+from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
+from voicekit.transport.connector import WarmConnector
+from voicekit.transport.cutoff import IdleCutoff
+from voicekit.transport.failures import translate
+from voicekit.transport.sockets import make_socket
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from aiohttp.client_reqrep import ConnectionKey
+    from yarl import URL
+
+_DIAL_LIMIT = 10.0  # Own limit of the keeper's dials, seconds; callers' have theirs.
+
+
+class _Host:
+    """What is known and wanted of one host."""
+
+    __slots__ = ("backoff", "cutoff", "handle", "key", "minimum", "refills")
+
+    def __init__(self, key: ConnectionKey, config: PoolConfig) -> None:
+        self.key = key
+        self.cutoff = IdleCutoff(config.idle_cutoff, config.idle_ceiling)
+        self.minimum = 0
+        self.refills = 0
+        self.backoff = keeper.Backoff()
+        self.handle: asyncio.TimerHandle | None = None
+
+
+class HttpPool:
+    """Connections to the hosts of one transport. Belongs to the running event loop."""
+
+    def __init__(self, config: PoolConfig, resolver: aiohttp.abc.AbstractResolver) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._hosts: dict[ConnectionKey, _Host] = {}
+        self._closed = False
+        self.background = Background()
+        self.connector = WarmConnector(
+            config=config,
+            resolver=resolver,
+            socket_factory=make_socket,
+            on_change=self._changed,
+            on_idle_lost=lambda key, idle: self._host(key).cutoff.observe_close(idle),
+            on_reused=lambda key, idle: self._host(key).cutoff.observe_survival(idle),
+        )
+
+    def _host(self, key: ConnectionKey) -> _Host:
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._hosts[key] = _Host(key, self._config)
+        return host
+
+    # -- keeping ------------------------------------------------------------------
+
+    def _changed(self, key: ConnectionKey, lost: bool) -> None:
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._host(key)
+        if lost or host.handle is None:
+            self._keep(host)
+
+    def _keep(self, host: _Host) -> None:
+        if self._closed:
+            return
+        if host.handle is not None:
+            host.handle.cancel()
+            host.handle = None
+        connector, now = self.connector, time.monotonic()
+        leased, returning = connector.leased(host.key)
+        plan = keeper.plan(
+            now,
+            [
+                keeper.IdleConn(
+                    id=idle.connection_id,
+                    idle_since=idle.idle_since or now,
+                    opened_at=idle.opened_at,
+                    jitter=idle.jitter,
+                )
+                for idle in connector.idle(host.key)
+            ],
+            leased=leased,
+            returning=returning,
+            dialing=connector.dialing(host.key),
+            minimum=host.minimum,
+            max_idle=self._config.max_idle,
+            max_connections=self._config.max_connections,
+            cutoff=host.cutoff.seconds,
+            backoff=host.backoff,
+        )
+        if plan.wake_at is not None:
+            host.handle = self._loop.call_later(
+                max(0.0, plan.wake_at - now) + 0.001, self._woken, host
+            )
+        if plan.close:
+            connector.drop_idle(host.key, frozenset(plan.close), "expired")
+        for _ in range(plan.dial):
+            self.background.spawn(self._dial(host), f"voicekit-dial-{host.key.host}")
+
+    def _woken(self, host: _Host) -> None:
+        host.handle = None
+        self._keep(host)
+
+    async def _dial(self, host: _Host) -> VoicekitError | None:
+        error: VoicekitError | None = None
+        try:
+            async with asyncio.timeout(_DIAL_LIMIT):
+                await self.connector.dial(host.key)
+        except VoicekitError as full:
+            error = full
+        except (aiohttp.ClientError, OSError) as failure:
+            error = translate(failure)
+        if error is None:
+            host.backoff = keeper.Backoff()
+        else:
+            host.backoff = host.backoff.failed(time.monotonic(), random.random())
+        self._keep(host)
+        return error
+
+    def refill(self, key: ConnectionKey) -> None:
+        """A healthy connection was given up (barge-in, timeout): replace it.
+
+        With a minimum the keeper has seen to it already.
+        """
+        host = self._host(key)
+        connector = self.connector
+        ready = len(connector.idle(key)) + connector.dialing(key) + connector.leased(key)[1]
+        if not self._closed and host.minimum == 0 and ready < min(1, self._config.min_ready):
+            self.background.spawn(self._dial(host), f"voicekit-refill-{key.host}")
+
+    # -- warming ------------------------------------------------------------------
+
+    async def warm(self, url: URL, ssl: SSLContext | bool, n: int) -> WarmReport:
+        """Have ``n`` connections to the host of ``url`` ready, and keep them so.
+
+        Dials what is missing, concurrently, without sending a request. Failures
+        are in the report. Cancelled, the dials end with it.
+        """
+        started = time.monotonic()
+        key = self.connector.key_of(url, ssl)
+        host = self._host(key)
+        ready = len(self.connector.idle(key))
+        missing = max(0, n - ready - self.connector.dialing(key))
+        missing = min(missing, self._config.max_connections)
+        async with asyncio.TaskGroup() as group:
+            dials = [group.create_task(self._dial(host)) for _ in range(missing)]
+        failures = tuple(type(e).__name__ for dial in dials if (e := dial.result()) is not None)
+        host.minimum = max(host.minimum, min(n, self._config.max_connections))
+        self._keep(host)
+        return WarmReport(
+            opened=missing - len(failures),
+            reused=n - missing,
+            failures=failures,
+            elapsed=time.monotonic() - started,
+        )
+
+    def stats(self) -> PoolStats:
+        """What is open, and what became of the rest."""
+        connector = self.connector
+        ready, leased = connector.counts()
+        cutoffs = [host.cutoff.seconds for host in self._hosts.values()]
+        return PoolStats(
+            open=ready + leased,
+            ready=ready,
+            leased=leased,
+            dialing=sum(connector.dialing(key) for key in self._hosts),
+            opened=connector.opened,
+            reused=connector.reused,
+            closed=dict(connector.closed_by),
+            idle_cutoff=min(cutoffs, default=self._config.idle_cutoff),
+        )
+
+    async def aclose(self) -> None:
+        """Abort every connection and end every dial. Idempotent."""
+        self._closed = True
+        for host in self._hosts.values():
+            if host.handle is not None:
+                host.handle.cancel()
+                host.handle = None
+        await self.background.aclose()
+        await self.connector.shut()

@@ -1,0 +1,169 @@
+"""``Transport``: what one provider's clients send over, under common TLS, sizes and close."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Self
+
+from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
+from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from ssl import SSLContext
+
+    from voicekit.background import Background
+    from voicekit.operation import Call
+    from voicekit.transport.http_pool import HttpPool
+    from voicekit.transport.interfaces import Response, Socket
+    from voicekit.transport.messages import Request
+    from voicekit.transport.pool import SocketPool
+
+class Transport:
+    """Warm connections to share between clients with equal host and TLS settings.
+
+    Constructing does no I/O and imports no HTTP library. The first use binds it to
+    the running event loop. Whoever creates it closes it: a client closes only the
+    transport that it made itself.
+
+    Args:
+        pool: Sizes and ages.
+        ca: PEM file of certificate authorities to trust instead of the system's.
+
+    Example:
+        >>> async with Transport(pool=PoolConfig(max_connections=50)) as transport:
+        ...     tts = ElevenLabsClient(voice="…", transport=transport)
+    """
+
+    def __init__(self, *, pool: PoolConfig | None = None, ca: str | None = None) -> None:
+        self.config = pool or PoolConfig()
+        self._ca = ca
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._http: HttpPool | None = None
+        self._tls: SSLContext | None = None
+        self._sockets: dict[Hashable, SocketPool] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        self._opened()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "new" if self._http is None else "open"
+        return f"<Transport {state}>"
+
+    @property
+    def background(self) -> Background:
+        """Owns the tasks that outlive calls over this transport."""
+        return self._opened().background
+
+    def _opened(self) -> HttpPool:
+        """The pool of the running loop, made on first use."""
+        if self._closed:
+            raise ClosedError("the transport is closed")
+        loop = asyncio.get_running_loop()
+        if self._http is None:
+            from voicekit.transport.dns import ServeStaleResolver
+            from voicekit.transport.http_pool import HttpPool
+
+            self._loop = loop
+            self._http = HttpPool(self.config, ServeStaleResolver())
+        elif loop is not self._loop:
+            raise WrongLoopError(
+                "this client was opened in another event loop; make one per loop, "
+                "or close it there first"
+            )
+        return self._http
+
+    async def _ssl(self, url: str) -> SSLContext | bool:
+        if not url.startswith(("https:", "wss:")):
+            return True
+        if self._tls is None:
+            from voicekit.transport.tls import tls_context
+
+            self._tls = await tls_context(self._ca)
+        return self._tls
+
+    async def send(self, request: Request, call: Call) -> Response:
+        """See ``HttpTransport.send``."""
+        from voicekit.transport.http_aiohttp import send
+
+        pool = self._opened()
+        tls = self._tls
+        if tls is None or not request.url.startswith("https:"):
+            return await send(pool, request, call, await self._ssl(request.url))
+        return await send(pool, request, call, tls)
+
+    async def dial_socket(self, request: Request, call: Call) -> Socket:
+        """Open one WebSocket; see ``ws_aiohttp.dial_socket``."""
+        from voicekit.transport.ws_aiohttp import dial_socket
+
+        pool = self._opened()
+        return await dial_socket(pool, request, call, await self._ssl(request.url))
+
+    def socket_pool(self, key: Hashable, make: Callable[[], SocketPool]) -> SocketPool:
+        """The pool of sockets that are alike in everything a handshake fixes."""
+        self._opened()
+        pool = self._sockets.get(key)
+        if pool is None:
+            pool = self._sockets[key] = make()
+        return pool
+
+    async def warm(self, url: str, n: int, *, timeout: float = 10.0) -> WarmReport:
+        """Have ``n`` connections to the host of ``url`` ready. Never raises for a failed dial.
+
+        Opens TCP and TLS and sends no request, so it costs nothing.
+
+        Raises:
+            ClosedError: The transport is closed.
+            WrongLoopError: It belongs to another event loop.
+        """
+        from voicekit.transport.http_aiohttp import parse_url
+
+        started = time.monotonic()
+        pool = self._opened()
+        try:
+            async with asyncio.timeout(timeout):
+                return await pool.warm(parse_url(url), await self._ssl(url), n)
+        except (TimeoutError, VoicekitError) as error:
+            names = (type(error).__name__,)
+            elapsed = time.monotonic() - started
+            return WarmReport(opened=0, reused=0, failures=names, elapsed=elapsed)
+
+    def stats(self) -> PoolStats:
+        """The HTTP connections, sockets among the leased ones."""
+        if self._http is None:
+            return PoolStats(
+                open=0, ready=0, leased=0, dialing=0, opened=0, reused=0, closed={},
+                idle_cutoff=self.config.idle_cutoff,
+            )  # fmt: skip
+        return self._http.stats()
+
+    def retire(self) -> None:
+        """The key was rotated: use no connection again that was opened before now."""
+        if self._http is not None:
+            self._http.connector.retire()
+        for pool in self._sockets.values():
+            pool.retire()
+
+    async def aclose(self, drain: float = 0.0) -> None:
+        """Close every connection; bounded in time; may be called twice.
+
+        Args:
+            drain: Seconds that leased sockets may take to come back first.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._http is None:
+            return
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoopError("close a client in the event loop that opened it")
+        pools, self._sockets = list(self._sockets.values()), {}
+        if pools:
+            await asyncio.gather(*(pool.aclose(drain) for pool in pools))
+        await self._http.aclose()

@@ -1,0 +1,242 @@
+"""A WebSocket on aiohttp, with a reader task that never pauses.
+
+It shares the HTTP pool's connections: a handshake to a warm host costs one round
+trip instead of three. No heartbeat (a slow consumer would kill a healthy socket,
+measured) and no compression (it doubles the cost of an audio frame, measured).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import WSMsgType
+
+from voicekit.errors import (
+    ClosedError,
+    ConnectionLostError,
+    ProviderError,
+    RemoteProtocolError,
+    VoicekitError,
+)
+from voicekit.timing import ConnectionInfo
+from voicekit.transport.connector import handshake_call, protocol_of, response_of
+from voicekit.transport.failures import translate
+from voicekit.transport.http_aiohttp import parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ssl import SSLContext
+
+    from voicekit.operation import Call
+    from voicekit.transport.http_pool import HttpPool
+    from voicekit.transport.interfaces import FrameReceiver
+    from voicekit.transport.messages import Request
+
+_CLOSE_LIMIT = 0.5  # Seconds to wait for the peer's close frame.
+_REFUSAL_BYTES = 1 << 16
+MAX_FRAME_BYTES = 16 << 20
+"""ElevenLabs sends audio frames beyond 1 MiB (base64 in JSON).
+Source: providers' sheet, pipecat uses 16 MiB."""
+
+
+class HandshakeRefused(VoicekitError):  # noqa: N818 - never leaves the client layer
+    """The server answered the handshake with a status of its own."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(f"handshake refused with status {status}")
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class SocketClosed(ProviderError):  # noqa: N818 - a fact, which a provider's table turns into an error
+    """The peer closed the socket; ``status`` is the close code, ``detail`` its reason."""
+
+
+async def _refuse(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    if response.status != 101:  # Switching Protocols
+        try:
+            body = await response.content.read(_REFUSAL_BYTES)
+        finally:
+            response.close()
+        raise HandshakeRefused(response.status, response.headers, body)
+    return response
+
+
+async def dial_socket(
+    pool: HttpPool,
+    request: Request,
+    call: Call,
+    ssl: SSLContext | bool,
+    *,
+    max_frame_bytes: int = MAX_FRAME_BYTES,
+) -> AiohttpSocket:
+    """Open a WebSocket: TCP and TLS unless the host is warm, then the handshake.
+
+    Cancelled, it leaves nothing behind.
+
+    Raises:
+        HandshakeRefused: The server said no; the provider's table knows what it means.
+        VoicekitError: A TransportError or DeadlineError.
+    """
+    token = handshake_call.set(call)
+    try:
+        ws = await pool.connector.session.ws_connect(
+            parse_url(request.url),
+            headers=dict(request.headers),
+            ssl=ssl,
+            max_msg_size=max_frame_bytes,
+            autoping=True,
+            compress=0,
+            timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=_CLOSE_LIMIT),
+        )
+    except VoicekitError:
+        raise
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise translate(error) from error
+    finally:
+        handshake_call.reset(token)
+    return AiohttpSocket(pool, ws, call.connection or ConnectionInfo(reused=False))
+
+
+class AiohttpSocket:
+    """See ``transport.interfaces.Socket``."""
+
+    __slots__ = (
+        "_lost",
+        "_pool",
+        "_protocol",
+        "_reader",
+        "_receiver",
+        "_response",
+        "_ws",
+        "connection",
+        "headers",
+    )
+
+    def __init__(
+        self, pool: HttpPool, ws: aiohttp.ClientWebSocketResponse, connection: ConnectionInfo
+    ) -> None:
+        self._pool = pool
+        self._ws = ws
+        self._receiver: FrameReceiver | None = None
+        self._lost: VoicekitError | None = None
+        self.connection = connection
+        self._response = response_of(ws)
+        self._protocol = protocol_of(self._response)
+        self.headers: Mapping[str, str] = self._response.headers
+        self._reader = pool.background.spawn(self._read(), "voicekit-socket-reader")
+
+    @property
+    def alive(self) -> bool:
+        """False as soon as anything says that the socket is over."""
+        protocol = self._protocol
+        return (
+            self._lost is None
+            and not self._ws.closed
+            and protocol is not None
+            and protocol.is_connected()
+        )
+
+    def attach(self, receiver: FrameReceiver | None) -> None:
+        """Hand coming frames to ``receiver``; one that comes too late learns of the loss."""
+        self._receiver = receiver
+        if receiver is not None and self._lost is not None:
+            receiver.lost(self._lost)
+
+    async def send(self, data: str | bytes) -> None:
+        """Write one message; waits only for back-pressure."""
+        if self._lost is not None:
+            raise self._gone()
+        try:
+            if isinstance(data, str):
+                await self._ws.send_str(data)
+            else:
+                await self._ws.send_bytes(data)
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._gone() from error
+
+    def _gone(self) -> VoicekitError:
+        lost = self._lost
+        if lost is None:
+            return ConnectionLostError("the socket is closed")
+        return type(lost)(*lost.args, **_facts(lost))
+
+    async def _read(self) -> None:
+        ws = self._ws
+        error: VoicekitError
+        try:
+            while True:
+                message = await ws.receive()
+                kind = message.type
+                if kind is WSMsgType.TEXT or kind is WSMsgType.BINARY:
+                    receiver = self._receiver
+                    if receiver is not None:
+                        receiver.frame(message.data)
+                    continue
+                error = self._ending(message)
+                break
+        except asyncio.CancelledError:
+            error = ClosedError("closed")
+        except Exception as failure:  # noqa: BLE001 - whoever holds the socket gets it, typed
+            error = (
+                failure
+                if isinstance(failure, VoicekitError)
+                else RemoteProtocolError(f"a frame cannot be handled ({type(failure).__name__})")
+            )
+        self._end(error)
+
+    def _ending(self, message: aiohttp.WSMessage) -> VoicekitError:
+        if message.type is WSMsgType.ERROR:
+            failure = message.data
+            if isinstance(failure, aiohttp.WebSocketError):
+                return RemoteProtocolError(f"not a WebSocket frame (close code {failure.code})")
+            return translate(failure if isinstance(failure, Exception) else OSError())
+        code = self._ws.close_code
+        if message.type is WSMsgType.CLOSE and code is not None:
+            reason = message.extra if isinstance(message.extra, str) else ""
+            return SocketClosed(f"closed with code {code}", status=code, detail=reason)
+        return ConnectionLostError("the socket ended without a close frame")
+
+    def _end(self, error: VoicekitError) -> None:
+        if self._lost is not None:
+            return
+        self._lost = error
+        self._abort_transport()
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost(error)
+
+    def _abort_transport(self) -> None:
+        if self._protocol is not None:
+            self._protocol.drop("used")
+        self._response.close()  # gives the pool its place back
+
+    async def aclose(self) -> None:
+        """Close frame, at most half a second for the answer, then the end."""
+        self._receiver = None
+        if self._lost is None:
+            try:
+                async with asyncio.timeout(2 * _CLOSE_LIMIT):
+                    self._reader.cancel()
+                    await asyncio.wait([self._reader])
+                    await self._ws.close()
+            except (TimeoutError, aiohttp.ClientError, OSError):
+                pass
+            finally:
+                self.abort()
+
+    def abort(self) -> None:
+        """Free the socket at once."""
+        self._receiver = None
+        self._end(ClosedError("closed"))
+        self._reader.cancel()
+
+
+def _facts(error: VoicekitError) -> dict[str, object]:
+    return {name: value for name, value in vars(error).items() if not name.startswith("_")}
