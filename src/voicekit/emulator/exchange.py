@@ -85,6 +85,8 @@ class Exchange:
 
     Attributes:
         body: The whole request body.
+        authorized: False once the key was found missing or wrong.
+        number: How many requests of the same operation came before.
         fault: What must go wrong, or None. `BodyWriter` and `Socket` obey the generic kinds; the
             provider obeys those of its own grammar (`empty_deltas`, `no_end_marker`,
             `in_stream_error`) and then calls `struck()`.
@@ -102,6 +104,7 @@ class Exchange:
         self.fault: Fault | None = None
         self.response: web.StreamResponse | None = None
         self.number = number
+        self.authorized = True
         self._rng: random.Random | None = None
 
     @property

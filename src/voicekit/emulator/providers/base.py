@@ -172,6 +172,7 @@ class Provider:
             self.ctx.journal.set_body(exchange.record, exchange.body)
         key = self.credential(request)
         if key == BAD_KEY or (key is None and self.needs_key(exchange)):
+            exchange.authorized = False
             return self._plain(exchange, self.unauthorized(exchange, key))
         exchange.fault = self.ctx.faults.take(exchange.record.operation)
         if exchange.fault is not None:

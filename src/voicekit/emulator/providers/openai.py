@@ -1,28 +1,185 @@
-"""OpenAI: models and chat completions."""
+"""OpenAI: its headers, its errors, its models, and the way to chat completions.
+
+Source: this project's fact sheet of 2026-11 (SDK openai 3.52.0, OpenAPI 2.3.0, recorded traffic).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.providers.base import Exchange, Provider
+from typing_extensions import override
+
+from voicekit.emulator.providers.base import Provider
+from voicekit.emulator.providers.openai_chat import PromptCache, answer_chat
+from voicekit.emulator.providers.openai_refusals import Refusal
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from voicekit.emulator.providers.base import Context, Exchange
+
+__all__ = ["UNKNOWN_MODEL", "OpenAI"]
+
+UNKNOWN_MODEL = "no-such-model"
+"""The one model that does not exist, here; a client may name any other."""
+
+MODELS = ("gpt-5.5", "gpt-5-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini")
+
+# Source: recorded responses; the values are an ordinary paid account's.
+LIMIT_HEADERS = {
+    "x-ratelimit-limit-requests": "30000",
+    "x-ratelimit-remaining-requests": "29999",
+    "x-ratelimit-reset-requests": "2ms",
+    "x-ratelimit-limit-tokens": "150000000",
+    "x-ratelimit-remaining-tokens": "149999992",
+    "x-ratelimit-reset-tokens": "0s",
+}
+
+# Source: fact sheet, table of errors: status to message, type and code.
+ERRORS: dict[int, tuple[str, str, str | None]] = {
+    400: ("The request is not valid.", "invalid_request_error", None),
+    401: (
+        (
+            "Incorrect API key provided: bad***key. You can find your API key at "
+            "https://platform.openai.com/account/api-keys."
+        ),
+        "invalid_request_error",
+        "invalid_api_key",
+    ),
+    403: ("You do not have access to this resource.", "invalid_request_error", None),
+    404: ("The model does not exist.", "invalid_request_error", "model_not_found"),
+    413: ("Maximum content size limit (26214400) exceeded.", "server_error", None),
+    429: (
+        "Rate limit reached on requests per min (RPM). Please try again in 1s.",
+        "requests",
+        "rate_limit_exceeded",
+    ),
+    500: (
+        "The server had an error while processing your request. Sorry about that!",
+        "server_error",
+        None,
+    ),
+    503: (
+        "The server is overloaded or not ready yet.",
+        "service_unavailable_error",
+        "server_is_overloaded",
+    ),
+}
+
 
 class OpenAI(Provider):
-    """The chat half of `api.openai.com`."""
+    """The part of `api.openai.com` that voicekit uses: models and chat completions."""
 
     name = "openai"
 
+    def __init__(self, ctx: Context) -> None:
+        super().__init__(ctx)
+        self.prompts = PromptCache()
+
+    @override
     def routes(self, router: web.UrlDispatcher) -> None:
         """Register the operations served."""
         self.add(router, "GET", "/v1/models", "models", self.models)
+        self.add(router, "GET", "/v1/models/{model:.+}", "models.get", self.model)
+        self.add(router, "POST", "/v1/chat/completions", "chat", self.chat)
 
-    def needs_key(self, exchange: Exchange) -> bool:
-        """OpenAI refuses everything without a key."""
-        return False
+    @override
+    def headers(self, exchange: Exchange) -> dict[str, str]:
+        """Return what every answer carries; a 401 knows neither account nor limits."""
+        headers = {"x-request-id": f"req_{self.ctx.rng.getrandbits(128):032x}"}
+        if exchange.authorized:
+            spent = self.ctx.journal.now() - exchange.record.received_at
+            headers["openai-processing-ms"] = str(max(1, round(spent * 1000)))
+            headers["openai-version"] = "2020-10-01"
+            headers["openai-organization"] = "org-emulator"
+            headers["openai-project"] = "proj_emulator"
+            if exchange.record.operation == "chat":
+                headers.update(LIMIT_HEADERS)
+        return headers
+
+    @override
+    def credential(self, request: web.Request) -> str | None:
+        """Return the bearer key."""
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        return key.strip() or None if scheme.lower() == "bearer" else None
+
+    @override
+    def unauthorized(self, exchange: Exchange, key: str | None) -> web.Response:
+        """Refuse a wrong key as recorded, a missing one in the same shape."""
+        if key is not None:
+            return self.error(exchange, 401)
+        return self.refuse(
+            exchange,
+            Refusal(
+                status=401,
+                message="You didn't provide an API key. You need to provide your API key in an "
+                "Authorization header using Bearer auth.",
+            ),
+        )
+
+    @override
+    def error(self, exchange: Exchange, status: int) -> web.Response:
+        """Return the vendor's error body for a status."""
+        message, kind, code = ERRORS.get(status) or (ERRORS[500] if status >= 500 else ERRORS[400])
+        return self.refuse(exchange, Refusal(status=status, message=message, type=kind, code=code))
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> web.Response:
+        """Return a refusal in the vendor's shape."""
+        return exchange.answer(refusal.body(), status=refusal.status)
+
+    @override
+    def expected_type(self, exchange: Exchange) -> str:
+        """Return the event stream's type when the request asked for one."""
+        try:
+            body = exchange.json()
+        except ValueError:
+            return "application/json"
+        if isinstance(body, dict) and body.get("stream"):
+            return "text/event-stream; charset=utf-8"
+        return "application/json"
+
+    @override
+    async def not_found(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a path that is not served."""
+        record = exchange.record
+        return self.refuse(
+            exchange,
+            Refusal(status=404, message=f"Invalid URL ({record.method} {record.path})"),
+        )
 
     async def models(self, exchange: Exchange) -> web.StreamResponse:
         """List the models."""
-        return exchange.answer({"object": "list", "data": []})
+        return exchange.answer({"object": "list", "data": [_model(name) for name in MODELS]})
+
+    async def model(self, exchange: Exchange) -> web.StreamResponse:
+        """Describe one model."""
+        name = exchange.request.match_info["model"]
+        if name not in MODELS:
+            return self.refuse(exchange, _no_model(name, param="model"))
+        return exchange.answer(_model(name))
+
+    async def chat(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a chat, whole or streamed."""
+        answered = await answer_chat(exchange, self.prompts, unknown_model=UNKNOWN_MODEL)
+        if isinstance(answered, Refusal):
+            return self.refuse(exchange, answered)
+        return answered
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 1_750_000_000,
+        "owned_by": "system",
+        "shutdown_date": None,
+    }
+
+
+def _no_model(name: str, *, param: str | None) -> Refusal:
+    return Refusal(
+        status=404,
+        message=f"The model '{name}' does not exist",
+        param=param,
+        code="model_not_found",
+    )

@@ -1,0 +1,382 @@
+"""Chat completions on the wire: one JSON document, or a stream of server-sent events.
+
+Framing of the stream, from recordings: no `event:` lines, `data: <json>` and LF LF, the last event
+`data: [DONE]`; every chunk repeats id, model and the like; headers leave before the first token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import time
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from voicekit.emulator.faults import Fault
+from voicekit.emulator.providers.openai_refusals import Refusal, advice, check_chat
+from voicekit.emulator.providers.openai_reply import (
+    Outcome,
+    PromptCache,
+    decide,
+    last_user_text,
+    usage,
+)
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from voicekit.emulator.body import BodyWriter
+    from voicekit.emulator.providers.base import Exchange
+    from voicekit.emulator.scenario import ToolCall
+
+__all__ = ["PromptCache", "answer_chat"]
+
+SSE = "text/event-stream; charset=utf-8"
+DONE = b"data: [DONE]\n\n"
+FINGERPRINT = "fp_emulator"
+
+EVENTS_PER_WRITE = 16
+"""Events joined in one write when the scenario leaves no time between them."""
+
+EMPTY_DELTA_SECONDS = 0.02
+ARGUMENT_CHARACTERS = 5
+"""Characters of a tool call's arguments per delta."""
+
+NOISE = b"9mXqT2vLr7KpZ0sWbN4cYhJ6eFgD1uRaQoV8iE5tMxHlCzPnBkSwAyGdUjIf3OqTzLw7vKxR2mNpXy"
+"""What obfuscation padding is cut from; its length varies by chunk."""
+
+STREAM_ERROR: Mapping[str, Any] = {
+    "error": {
+        "message": "The server had an error while processing your request. Sorry about that!",
+        "type": "server_error",
+        "param": None,
+        "code": None,
+    }
+}
+
+# Source: fact sheet: `fast` is the newer name of `priority`, and answers say `priority`.
+SERVED_TIERS = {"auto": "default", "fast": "priority", None: "default"}
+
+
+async def answer_chat(
+    exchange: Exchange, prompts: PromptCache, *, unknown_model: str
+) -> web.StreamResponse | Refusal:
+    """Answer one chat request, or return why not."""
+    try:
+        body = exchange.json()
+    except ValueError:
+        body = None
+    refusal = check_chat(body)
+    if refusal is not None:
+        return refusal
+    if body["model"] == unknown_model:
+        return Refusal(
+            status=404,
+            message=f"The model `{unknown_model}` does not exist or you do not have access to it.",
+            code="model_not_found",
+        )
+    for each in advice(body):
+        exchange.note(each)
+    reply = exchange.ctx.scenario.reply_to(last_user_text(body["messages"]))
+    outcomes = [decide(body, reply)] * (body.get("n") or 1)
+    chat = _Chat(exchange, body, outcomes, usage(body, outcomes, prompts))
+    return await (chat.stream() if body.get("stream") else chat.whole())
+
+
+class _Chat:
+    """One completion being sent."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        body: Mapping[str, Any],
+        outcomes: list[Outcome],
+        used: dict[str, Any],
+    ) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._outcomes = outcomes
+        self._usage = used
+        self._id = f"chatcmpl-{exchange.ctx.rng.getrandbits(116):029x}"
+        self._created = int(time.time())
+        tier = body.get("service_tier")
+        self._tier = SERVED_TIERS.get(tier, tier)
+        self._chunks = 0
+
+    async def whole(self) -> web.StreamResponse:
+        """Send the completion as one document, after the time that generating it takes."""
+        exchange = self._exchange
+        scenario = exchange.ctx.scenario
+        seconds = exchange.draw(scenario.chat_first_token)
+        if scenario.chat_token_gap:
+            longest = max(len(outcome.pieces) for outcome in self._outcomes)
+            seconds += sum(exchange.draw(scenario.chat_token_gap) for _ in range(longest - 1))
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+        if exchange.has_fault("in_stream_error"):
+            exchange.struck()
+            return exchange.answer(_error_body(exchange.fault), status=500)
+        return exchange.answer(
+            {
+                "id": self._id,
+                "object": "chat.completion",
+                "created": self._created,
+                "model": self._body["model"],
+                "choices": [
+                    self._choice(index, outcome) for index, outcome in enumerate(self._outcomes)
+                ],
+                "usage": self._usage,
+                "service_tier": self._tier,
+                "system_fingerprint": FINGERPRINT,
+            }
+        )
+
+    def _choice(self, index: int, outcome: Outcome) -> dict[str, Any]:
+        said = "".join(outcome.pieces)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if outcome.refused or (outcome.tool_calls and not said) else said,
+            "refusal": said if outcome.refused else None,
+            "annotations": [],
+        }
+        if outcome.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id or self._call_id(number),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for number, call in enumerate(outcome.tool_calls)
+            ]
+        logprobs = None
+        if self._body.get("logprobs"):
+            listed = [_logprob(piece) for piece in outcome.pieces]
+            key = "refusal" if outcome.refused else "content"
+            logprobs = {"content": None, "refusal": None, key: listed}
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": logprobs,
+            "finish_reason": outcome.finish_reason,
+        }
+
+    def _call_id(self, number: int) -> str:
+        return f"call_{self._id[-20:]}{number:04d}"
+
+    # -- streamed --------------------------------------------------------------------------
+
+    async def stream(self) -> web.StreamResponse:
+        """Send the completion as events, each when its time has come."""
+        exchange = self._exchange
+        writer = await exchange.stream(content_type=SSE)
+        fault = exchange.fault
+        if fault is not None and fault.kind == "empty_deltas":
+            await self._empty_deltas(writer, fault)
+        if fault is None and not exchange.ctx.scenario.chat_token_gap:
+            await exchange.pause(exchange.ctx.scenario.chat_first_token)
+            await self._send_at_once(writer)
+        elif await self._send_paced(writer):
+            await writer.write(DONE)
+        return await writer.finish()
+
+    async def _send_at_once(self, writer: BodyWriter) -> None:
+        waiting: list[bytes] = []
+        for kind, event in self._events():
+            waiting.append(event)
+            # The first token is never kept waiting for the rest.
+            if kind is _Kind.TOKEN and (len(waiting) >= EVENTS_PER_WRITE or not writer.sent_events):
+                await writer.write(b"".join(waiting), events=len(waiting))
+                waiting.clear()
+        waiting.append(DONE)
+        await writer.write(b"".join(waiting), events=len(waiting))
+
+    async def _send_paced(self, writer: BodyWriter) -> bool:
+        """Write each event by itself, in its time; False when a fault cut the stream short."""
+        exchange = self._exchange
+        scenario = exchange.ctx.scenario
+        loop = asyncio.get_running_loop()
+        # Due times come from the start, not from the last write: late timers do not add up.
+        due = loop.time() + exchange.draw(scenario.chat_first_token)
+        spoke = False
+        for kind, event in self._events():
+            if await self._cut(writer, kind):
+                return False
+            if kind is _Kind.TOKEN:
+                due += exchange.draw(scenario.chat_token_gap) if spoke else 0.0
+                spoke = True
+            wait = due - loop.time()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            await writer.write(event)
+        return not await self._cut(writer, None)
+
+    async def _cut(self, writer: BodyWriter, following: _Kind | None) -> bool:
+        """End the stream here if its fault says so."""
+        fault = self._exchange.fault
+        if fault is None or fault.kind not in {"no_end_marker", "in_stream_error"}:
+            return False
+        ended = following is None or following is _Kind.END
+        if fault.kind == "no_end_marker":
+            here = writer.sent_events >= fault.after_events if fault.after_events else ended
+        else:
+            here = writer.sent_events >= fault.after_events or ended
+        if not here:
+            return False
+        self._exchange.struck()
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
+        if fault.kind == "in_stream_error":
+            await writer.write(_data(_error_body(fault)))
+        return True
+
+    async def _empty_deltas(self, writer: BodyWriter, fault: Fault) -> NoReturn:
+        self._exchange.struck()
+        await writer.write(self._chunk(0, _role_delta(silent=False)))
+        empty = self._chunk(0, b'{"content":""}')
+        while True:
+            await asyncio.sleep(fault.delay or EMPTY_DELTA_SECONDS)
+            await writer.write(empty)
+
+    def _events(self) -> Iterator[tuple[_Kind, bytes]]:
+        """Yield every event but `[DONE]`; the choices take turns, token by token."""
+        chunk = self._chunk
+        with_logprobs = bool(self._body.get("logprobs"))
+        for index, outcome in enumerate(self._outcomes):
+            yield _Kind.ROLE, chunk(index, _role_delta(silent=not outcome.pieces))
+        for index, piece, refused in self._turns():
+            delta = _refusal_delta(piece) if refused else _content_delta(piece)
+            logprobs = _chunk_logprobs(piece, refused=refused) if with_logprobs else b"null"
+            yield _Kind.TOKEN, chunk(index, delta, logprobs=logprobs)
+        for index, outcome in enumerate(self._outcomes):
+            for number, call in enumerate(outcome.tool_calls):
+                for delta in self._call_deltas(number, call):
+                    yield _Kind.TOKEN, chunk(index, delta)
+        for index, outcome in enumerate(self._outcomes):
+            yield _Kind.END, chunk(index, b"{}", finish=outcome.finish_reason)
+        if self._with_usage:
+            yield _Kind.USAGE, self._usage_chunk()
+
+    def _turns(self) -> Iterator[tuple[int, str, bool]]:
+        longest = max(len(outcome.pieces) for outcome in self._outcomes)
+        for turn in range(longest):
+            for index, outcome in enumerate(self._outcomes):
+                if turn < len(outcome.pieces):
+                    yield index, outcome.pieces[turn], outcome.refused
+
+    def _call_deltas(self, number: int, call: ToolCall) -> Iterator[bytes]:
+        yield _json(
+            {
+                "tool_calls": [
+                    {
+                        "index": number,
+                        "id": call.id or self._call_id(number),
+                        "type": "function",
+                        "function": {"name": call.name, "arguments": ""},
+                    }
+                ]
+            }
+        )
+        for start in range(0, len(call.arguments), ARGUMENT_CHARACTERS):
+            piece = call.arguments[start : start + ARGUMENT_CHARACTERS]
+            yield _json({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
+
+    # -- chunks ----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _with_usage(self) -> bool:
+        return bool((self._body.get("stream_options") or {}).get("include_usage"))
+
+    @functools.cached_property
+    def _head(self) -> bytes:
+        fields = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._body["model"],
+            "service_tier": self._tier,
+            "system_fingerprint": FINGERPRINT,
+        }
+        return b"data: " + _json(fields)[:-1]
+
+    @functools.cached_property
+    def _tails(self) -> tuple[bytes, ...]:
+        """Ends of a chunk: the null usage if usage was asked for, and the obfuscation's padding."""
+        usage_null = b',"usage":null' if self._with_usage else b""
+        if not (self._body.get("stream_options") or {}).get("include_obfuscation", True):
+            return (usage_null + b"}\n\n",)
+        return tuple(
+            b'%b,"obfuscation":"%b"}\n\n' % (usage_null, NOISE[at : at + at % 17 + 1])
+            for at in range(0, 64, 7)
+        )
+
+    def _chunk(
+        self, index: int, delta: bytes, *, finish: str | None = None, logprobs: bytes = b"null"
+    ) -> bytes:
+        self._chunks += 1
+        return b'%b,"choices":[{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b}]%b' % (
+            self._head,
+            index,
+            delta,
+            logprobs,
+            b"null" if finish is None else b'"%b"' % finish.encode(),
+            self._tails[self._chunks % len(self._tails)],
+        )
+
+    def _usage_chunk(self) -> bytes:
+        tail = self._tails[0].replace(b',"usage":null', b"", 1)
+        return b'%b,"choices":[],"usage":%b%b' % (self._head, _json(self._usage), tail)
+
+
+class _Kind(Enum):
+    ROLE = "role"
+    TOKEN = "token"  # noqa: S105 - of a language model
+    END = "end"
+    USAGE = "usage"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _data(value: Any) -> bytes:
+    return b"data: " + _json(value) + b"\n\n"
+
+
+def _role_delta(*, silent: bool) -> bytes:
+    """Return the first delta; its content is null when the turn starts with a tool call."""
+    return _json({"role": "assistant", "content": None if silent else "", "refusal": None})
+
+
+@functools.lru_cache(maxsize=4096)
+def _content_delta(piece: str) -> bytes:
+    return _json({"content": piece})
+
+
+@functools.lru_cache(maxsize=512)
+def _refusal_delta(piece: str) -> bytes:
+    return _json({"refusal": piece})
+
+
+def _logprob(piece: str) -> dict[str, Any]:
+    return {
+        "token": piece,
+        "logprob": -0.01,
+        "bytes": list(piece.encode()),
+        "top_logprobs": [],
+    }
+
+
+def _chunk_logprobs(piece: str, *, refused: bool) -> bytes:
+    listed = [_logprob(piece)]
+    return _json({"content": None if refused else listed, "refusal": listed if refused else None})
+
+
+def _error_body(fault: Fault | None) -> Any:
+    if fault is None or fault.body is None:
+        return STREAM_ERROR
+    if isinstance(fault.body, Mapping):
+        return fault.body
+    text = fault.body if isinstance(fault.body, str) else fault.body.decode()
+    return {"error": {**STREAM_ERROR["error"], "message": text}}
