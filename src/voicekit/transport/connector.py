@@ -108,6 +108,8 @@ class PooledRequest(aiohttp.ClientRequest):
 
     call: Call | None = None
     info: ConnectionInfo | None = None
+    waited = False
+    """The caller waited for a dial, so the connection was not warm."""
     one_use = False
     """The connection will not come back: a WebSocket takes it over."""
 
@@ -248,21 +250,21 @@ class WarmConnector(aiohttp.TCPConnector):
         call = req.call if isinstance(req, PooledRequest) else None
         if not self._conns.get(key):
             if key in self._dials:
-                await self._join_dial(key, call)
+                await self._join_dial(key, req)
             elif call is not None and self._available_connections(key) <= 0:
                 call.queued()
         connection = await super().connect(req, traces, timeout)
         protocol = cast("PooledProtocol", connection.protocol)
         now = time.monotonic()
+        warm = not (isinstance(req, PooledRequest) and req.waited)
         info = ConnectionInfo(
-            reused=protocol.served > 0,
+            reused=warm,
             age=now - protocol.opened_at,
             idle=protocol.idle_before,
             id=protocol.connection_id,
             generation=protocol.generation,
         )
-        if protocol.served:
-            self.reused += 1
+        self.reused += warm
         protocol.served += 1
         if isinstance(req, PooledRequest):
             req.info = info
@@ -273,12 +275,13 @@ class WarmConnector(aiohttp.TCPConnector):
                 self._on_change(key, True)
         return connection
 
-    async def _join_dial(self, key: ConnectionKey, call: Call | None) -> None:
+    async def _join_dial(self, key: ConnectionKey, req: aiohttp.ClientRequest) -> None:
         """Wait for a dial that nobody has claimed yet; on its failure the caller dials."""
         if self._claims[key] >= len(self._dials[key]):
             return
-        if call is not None:
-            call.dialing()
+        if isinstance(req, PooledRequest) and req.call is not None:
+            req.waited = True
+            req.call.dialing()
         self._claims[key] += 1
         try:
             await asyncio.wait(self._dials[key], return_when=asyncio.FIRST_COMPLETED)
@@ -333,6 +336,7 @@ class WarmConnector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
         if isinstance(req, PooledRequest) and req.call is not None:
+            req.waited = True
             req.call.dialing()
         protocol = await super()._create_connection(req, traces, timeout)
         self._adopt(cast("PooledProtocol", protocol), req.connection_key)
