@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from voicekit import events
-from voicekit.deadline import ambient_deadline
+from voicekit.deadlines import ambient_deadline
 from voicekit.errors import (
     ConnectTimeout,
     DeadlineError,
