@@ -158,9 +158,9 @@ class WavStripper:
         held = self._held
         held += data
         info = self._reader.read(held)
+        if (len(held) if info is None else info.data_offset) > _MAX_HEADER_BYTES:
+            raise WavError(f"no samples within {_MAX_HEADER_BYTES} bytes")
         if info is None:
-            if len(held) > _MAX_HEADER_BYTES:
-                raise WavError(f"no samples within {_MAX_HEADER_BYTES} bytes")
             return b""
         self.info = info
         self._left = None if info.streamed else info.data_bytes
