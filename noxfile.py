@@ -1,0 +1,108 @@
+"""Every check of the project, each in an environment of its own: ``python3 -m nox -s NAME``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
+PYTHONS = [
+    found[1]
+    for line in PROJECT["project"]["classifiers"]
+    if (found := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line))
+]
+MATRIX = [(python, extras) for python in PYTHONS for extras in ("none", "all", "lowest")]
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
+    return list(PROJECT["dependency-groups"][name])
+
+
+def lowest() -> list[str]:
+    """Pins of the lowest versions that pyproject.toml declares."""
+    declared = list(PROJECT["project"]["dependencies"])
+    for extra in PROJECT["project"]["optional-dependencies"].values():
+        declared += [line for line in extra if not line.startswith("voicekit")]
+    return [re.sub(r"^([\w.-]+)>=([\w.]+).*", r"\1==\2", line) for line in declared]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything, on this interpreter, against the built package. ``-- --full``: long repeats."""
+    session.install(".[demo,speed]", *group("tests"), *group("sdks"))
+    workers = [] if "--full" in session.posargs else ["-n", "2", "--dist", "loadgroup"]
+    session.run("pytest", *workers, *session.posargs)
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "extras"), MATRIX, ids=[f"{python}-{extras}" for python, extras in MATRIX]
+)
+def tests_all(session: nox.Session, extras: str) -> None:
+    """Each Python × no extras, all extras, lowest declared versions; without vendors' SDKs."""
+    if extras == "lowest":
+        session.install(".[demo,speed]", *lowest(), *group("tests"))
+    else:
+        session.install(".[demo,speed]" if extras == "all" else ".", *group("tests"))
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *session.posargs)
+
+
+@nox.session
+def conformance_livekit(session: nox.Session) -> None:
+    """livekit-plugins-elevenlabs, unmodified, against the multi-stream-input twin."""
+    session.install(".[emulator]", *group("tests"), "livekit-plugins-elevenlabs>=1.8")
+    session.run("pytest", "tests/conformance/livekit", "--require-livekit", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """What pre-commit runs, over every file."""
+    session.install(".", *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell", "src", "tests", "docs", "benchmarks", "README.md", "CONTRIBUTING.md")
+    session.run("validate-pyproject", "pyproject.toml")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict; the public API as users write it, besides."""
+    session.install(".[demo,speed]", *group("types"))
+    session.run("mypy")
+    session.run("mypy", "--strict", "tests/typing")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """The bare install imports, every module of it that needs no extra."""
+    session.install(".")
+    session.run(
+        "python",
+        "-W",
+        "error",
+        "-c",
+        "import voicekit; [getattr(voicekit, n) for n in voicekit.__all__]",
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, with the vendors' SDKs beside ours."""
+    session.install(".[demo,speed]", *group("sdks"))
+    session.run("python", "-m", "benchmarks", "--check", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The wheel and the source archive."""
+    session.install("build")
+    session.run("python", "-m", "build")
