@@ -16,7 +16,7 @@ class DialFacts:
     """What a dial is told.
 
     Attributes:
-        id: The number of the connection in its pool; belongs into its ``ConnectionInfo``.
+        id: The number of the connection in its pool.
         generation: The credential generation to dial with.
         waited_for: A caller waits for it, so its time is on that caller's path.
     """
@@ -46,16 +46,17 @@ class Lease:
 
     Attributes:
         socket: The socket. Nobody else holds it until ``release``.
-        connection: The evidence: reused, age, idle, id, generation.
+        connection: The evidence, as of now: reused, age, idle, id, generation.
         waited: Seconds from asking to having it, the dial included.
         connect_s: Seconds of that which went to the dial; 0.0 when it was reused.
     """
 
-    __slots__ = ("_pool", "connect_s", "connection", "socket", "waited")
+    __slots__ = ("_id", "_pool", "connect_s", "connection", "socket", "waited")
 
     def __init__(
         self,
         pool: Lender,
+        conn_id: int,
         socket: Socket,
         connection: ConnectionInfo,
         *,
@@ -63,6 +64,7 @@ class Lease:
         connect_s: float,
     ) -> None:
         self._pool: Lender | None = pool
+        self._id = conn_id
         self.socket = socket
         self.connection = connection
         self.waited = waited
@@ -90,15 +92,15 @@ class Lease:
         """
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.give_back(self.connection.id, reusable=reusable, idle_s=idle_s)
+            pool.give_back(self._id, reusable=reusable, idle_s=idle_s)
 
     def __del__(self) -> None:
         pool = getattr(self, "_pool", None)
-        if pool is not None and pool.leak(self.connection.id):
+        if pool is not None and pool.leak(self._id):
             warnings.warn(
                 f"{self!r} was never released", ResourceWarning, stacklevel=2, source=self
             )
 
     def __repr__(self) -> str:
         state = "released" if self._pool is None else "reused" if self.reused else "new"
-        return f"Lease(socket {self.connection.id}, {state}, age {self.age:.1f} s)"
+        return f"Lease(socket {self._id}, {state}, age {self.age:.1f} s)"

@@ -15,12 +15,11 @@ import contextvars
 import math
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from voicekit.errors import ClosedError, PoolTimeout, VoicekitError, WrongLoopError
-from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import WarmReport
 from voicekit.transport.cutoff import IdleCutoff
 from voicekit.transport.lease import DialFacts, Lease
@@ -311,15 +310,14 @@ class SocketPool:
     def _lend(self, conn_id: int, asked: float) -> Lease:
         entry, held, now = self._entries[conn_id], self._state.held(conn_id), self._clock()
         waited = now - asked
-        facts = ConnectionInfo(
+        connection = replace(
+            entry.socket.connection,
             reused=not held.new,
             age=now - held.conn.opened_at,
             idle=held.idle_s,
-            id=conn_id,
-            generation=held.generation,
         )
         connect_s = min(waited, entry.connect_s) if held.new else 0.0
-        return Lease(self, entry.socket, facts, waited=waited, connect_s=connect_s)
+        return Lease(self, conn_id, entry.socket, connection, waited=waited, connect_s=connect_s)
 
     def give_back(self, conn_id: int, *, reusable: bool, idle_s: float = 0.0) -> None:
         """For ``Lease``: it ended."""

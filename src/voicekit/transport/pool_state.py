@@ -204,9 +204,12 @@ class PoolState:
         there is room for one.
         """
         close: list[tuple[int, Cause]] = []
+        # What a dead one teaches on the way is not turned against the others here: they
+        # are just being asked, and the caller waits.
+        cutoff = self.cutoff.seconds
         while self._ready:
             conn_id, conn = self._ready.popitem()
-            if now >= conn.dead_at(self.cutoff.seconds, self._max_age):
+            if now >= conn.dead_at(cutoff, self._max_age):
                 close.append((conn_id, self._stale_cause(conn, now)))
             elif not usable(conn_id):
                 self.cutoff.observe_close(now - conn.idle_since)
