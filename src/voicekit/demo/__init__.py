@@ -1,0 +1,1 @@
+"""``python -m voicekit demo``: a spoken question answered aloud, cold and then warm."""

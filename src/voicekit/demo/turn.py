@@ -1,0 +1,172 @@
+"""One turn: hear the question, ask the model, speak the answer as it is written.
+
+This is what an application built from the library looks like: three clients, the
+stages overlapping as far as the words allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from voicekit.clients.deepgram import DeepgramClient
+from voicekit.clients.elevenlabs import ElevenLabsClient
+from voicekit.clients.openai import OpenAIClient
+from voicekit.demo.question import FRAME_S, Question
+from voicekit.speech import AudioFormat, TranscriptionResult
+from voicekit.timing import ConnectionInfo
+
+INSTRUCTIONS = "You answer the phone of a small shop. Answer in two or three short sentences."
+
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Stage:
+    """One provider's part of a turn; points in the event loop's time."""
+
+    name: str
+    start: float
+    first_output: float | None = None
+    end: float | None = None
+    connection: ConnectionInfo | None = None
+
+    def output(self, now: float) -> None:
+        """Something useful arrived; only the first counts."""
+        if self.first_output is None:
+            self.first_output = now
+
+
+@dataclass(slots=True)
+class Turn:
+    """What happened in one turn.
+
+    Attributes:
+        label: ``"cold"`` or ``"warm"``.
+        started: When the speech began, in ``time.monotonic()``.
+        speech_ended: When its last frame had been spoken.
+        stages: Listening, answering, speaking.
+        heard: The final transcript.
+        answer: The model's words.
+        audio: The spoken answer.
+        format: What ``audio`` is.
+    """
+
+    label: str
+    started: float
+    speech_ended: float
+    stages: list[Stage] = field(default_factory=list)
+    heard: str = ""
+    answer: str = ""
+    audio: bytes = b""
+    format: AudioFormat | None = None
+
+    @property
+    def first_audio(self) -> float | None:
+        """When the first audio of the answer was in hand."""
+        return self.stages[-1].first_output if self.stages else None
+
+    @property
+    def first_audio_ms(self) -> float | None:
+        """From the end of the speech to the first audio of the answer."""
+        first = self.first_audio
+        return None if first is None else (first - self.speech_ended) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The three that a turn needs. Leaving ``async with`` closes them."""
+
+    stt: DeepgramClient
+    llm: OpenAIClient
+    tts: ElevenLabsClient
+
+    async def warm(self) -> None:
+        """Open everything before the first word."""
+        async with asyncio.TaskGroup() as group:
+            for client in (self.stt, self.llm, self.tts):
+                group.create_task(client.warm(strict=True))
+
+    async def __aenter__(self) -> Clients:  # noqa: PYI034 - frozen, never subclassed
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for client in (self.stt, self.llm, self.tts):
+            await client.aclose()
+
+
+async def run_turn(clients: Clients, question: Question, label: str, progress: Progress) -> Turn:
+    """Ask ``question`` in real time and collect the spoken answer.
+
+    Raises:
+        VoicekitError: A provider or the network failed.
+    """
+    now = asyncio.get_running_loop().time
+    started = now()
+    turn = Turn(label, started, started + question.duration_s)
+    progress(f"{label}: the question is being spoken ({question.duration_s:.1f} s)")
+    await _listen(clients.stt, question, turn)
+    progress(f"{label}: heard “{turn.heard}”")
+
+    answering = Stage("answering", now())
+    turn.stages.append(answering)
+    messages = [
+        {"role": "system", "content": INSTRUCTIONS},
+        {"role": "user", "content": turn.heard},
+    ]
+    async with clients.llm.stream_chat(messages) as reply:
+        answering.output(now())
+        answering.connection = reply.connection
+        words: list[str] = []
+
+        async def written() -> AsyncIterator[str]:
+            async for delta in reply:
+                words.append(delta)
+                yield delta
+            answering.end = now()
+
+        speaking = Stage("speaking", now())
+        turn.stages.append(speaking)
+        async with clients.tts.stream_speech(written()) as speech:
+            speaking.connection = speech.connection
+            parts = []
+            async for chunk in speech:
+                if speaking.first_output is None:
+                    speaking.output(now())
+                    progress(f"{label}: first audio {turn.first_audio_ms:.0f} ms after the speech")
+                parts.append(chunk)
+            turn.format = speech.format
+        speaking.end = now()
+    turn.answer = "".join(words)
+    turn.audio = b"".join(parts)
+    progress(f"{label}: answered “{turn.answer.strip()}”")
+    return turn
+
+
+async def _listen(stt: DeepgramClient, question: Question, turn: Turn) -> None:
+    """Send the question frame by frame, as it is spoken; collect what is heard."""
+    loop = asyncio.get_running_loop()
+    stage = Stage("listening", loop.time())
+    turn.stages.append(stage)
+    async with stt.open_transcription(format=question.format, interim_results=True) as session:
+        stage.connection = session.connection
+
+        async def microphone() -> None:
+            for number, frame in enumerate(question.frames, 1):
+                # A frame exists once it has been spoken; what the dial held up goes at once.
+                await asyncio.sleep(turn.started + number * FRAME_S - loop.time())
+                await session.send(frame)
+            await session.finish()
+
+        heard: list[str] = []
+        async with asyncio.TaskGroup() as group:
+            group.create_task(microphone())
+            async for result in session:
+                if not isinstance(result, TranscriptionResult) or not result.text:
+                    continue
+                stage.output(loop.time())
+                if result.is_final:
+                    heard.append(result.text)
+    turn.heard = " ".join(heard).strip()
+    stage.end = loop.time()
