@@ -45,7 +45,7 @@ class _Piece:
 class Utterance:
     """A context of a multi-context socket, or the only one of a single-context socket.
 
-    `task` runs until the final message has been sent; the socket owns it and awaits it.
+    The socket starts `speak_all` as `task`, owns it, and keeps it from outliving the connection.
 
     Args:
         socket: Where frames go.
@@ -80,12 +80,17 @@ class Utterance:
         self._changed = asyncio.Event()
         self._finished = False
         self._speaking = False
-        self.task = asyncio.create_task(self._speak_all(), name=f"elevenlabs-utterance-{context}")
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether audio is owed: text that is due has not been spoken to its end."""
         return self._speaking or bool(self._pieces)
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything has been sent."""
+        return self.task is not None and self.task.done()
 
     def accept(self, message: ClientMessage, *, first: bool) -> None:
         """Take in a client message that belongs to this utterance."""
@@ -120,7 +125,13 @@ class Utterance:
             self._pieces.append(_Piece(text, asyncio.get_running_loop().time()))
             self._changed.set()
 
-    async def _speak_all(self) -> None:
+    async def speak_all(self) -> None:
+        """Speak what falls due until the utterance is over and its final message is sent.
+
+        Raises:
+            PolicyViolationError: A scripted failure of the service.
+            QueueFullError: The plan runs and queues no more.
+        """
         spoken = 0
         while True:
             while not self._pieces:

@@ -1,15 +1,15 @@
 """ElevenLabs' two speech sockets: `stream-input` (one utterance) and `multi-stream-input`.
 
 Reading never waits for speaking: each utterance generates in a task of its own, and a watchdog
-counts the silence of the client. All of them end before the handler returns.
+counts the silence of the client.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.providers.base import BAD_KEY, Struck
+from voicekit.emulator.providers.base import BAD_KEY
 from voicekit.emulator.providers.elevenlabs_contexts import Utterance
 from voicekit.emulator.providers.elevenlabs_messages import (
     ClientMessage,
@@ -17,12 +17,10 @@ from voicekit.emulator.providers.elevenlabs_messages import (
     parse,
 )
 from voicekit.emulator.providers.elevenlabs_speech import ConcurrencyGate, QueueFullError
+from voicekit.emulator.providers.session import Goodbye, SocketSession
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
-    from voicekit.emulator.providers.base import Socket
+    from voicekit.emulator.providers.base import Received, Socket
     from voicekit.emulator.providers.elevenlabs_request import SpeechQuery
 
 __all__ = ["MAX_CONTEXTS", "MultiContextSocket", "SpeechSocket"]
@@ -33,11 +31,8 @@ MAX_CONTEXTS = 5
 DEFAULT_CONTEXT = "default"
 """Id of the context that messages without one belong to; its spelling is this emulator's choice."""
 
-MAX_CLOSE_REASON = 123
-"""Bytes that a close frame has room for. Source: RFC 6455 §5.5."""
 
-
-class SpeechSocket:
+class SpeechSocket(SocketSession):
     """`stream-input`: init, text, and an empty text that ends it.
 
     Args:
@@ -61,57 +56,67 @@ class SpeechSocket:
         authorized: bool,
         time_scale: float = 1.0,
     ) -> None:
-        self.socket = socket
+        super().__init__(socket)
         self.query = query
         self.live: dict[str, Utterance] = {}
         self._gate = gate
         self._voice_id = voice_id
         self._authorized = authorized
         self._patience = query.inactivity_timeout * time_scale
-        self._last_message = asyncio.get_running_loop().time()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ending = False
-        self._closing: asyncio.Task[None] | None = None
-        self._close_sent = False
+        self._last_message = self._loop.time()
+        self._finishing = False
 
     async def serve(self) -> None:
-        """Read until either side closes; every task has ended when this returns.
+        """Serve until either side closes; see `SocketSession.serve`."""
+        self.start(self.every(self._patience_left, self._expire), name="inactivity")
+        await super().serve()
 
-        Cancellation ends them as well.
-        """
-        self._start(self._watch_inactivity(), name="elevenlabs-inactivity")
+    @property
+    def busy(self) -> bool:
+        """Whether audio is owed."""
+        return any(utterance.busy for utterance in self._utterances())
+
+    def take(self, received: Received) -> None:
+        """Parse and act on one message."""
+        self._last_message = self._loop.time()
+        if self._finishing:
+            return
+        raw = received.text if received.text is not None else received.binary
         try:
-            while (received := await self.socket.receive()) is not None:
-                self._last_message = asyncio.get_running_loop().time()
-                if self._ending:
-                    continue
-                try:
-                    raw = received.text if received.text is not None else received.binary
-                    self._take(parse(raw or "", multi=self.multi))
-                except PolicyViolationError as violation:
-                    await self._refuse(violation)
-            self._settle()
-            if self._closing is not None and self._close_sent:
-                # Our close frame woke the reader; the client's answer is awaited there.
-                await asyncio.wait({self._closing})
-        finally:
-            await self._stop_tasks()
+            message = parse(raw or "", multi=self.multi)
+            for note in message.notes:
+                self.note(note)
+            self._act(message)
+        except PolicyViolationError as violation:
+            self._refuse(violation)
 
-    def _take(self, message: ClientMessage) -> None:
+    def failed(self, error: BaseException) -> Goodbye:
+        """Close as the vendor does on a full queue, a scripted error, or an internal one."""
+        if isinstance(error, QueueFullError):
+            error = PolicyViolationError(
+                "too_many_concurrent_requests",
+                "Too many concurrent requests. Your subscription allows a maximum of "
+                f"{self._gate.maximum} concurrent requests.",
+            )
+        if not isinstance(error, PolicyViolationError):
+            super().failed(error)
+            error = PolicyViolationError("internal_error", "Internal server error", 1011)
+        return _goodbye(error)
+
+    def _act(self, message: ClientMessage) -> None:
         """Act on one message of the single-context grammar."""
-        self._advise(message)
         utterance = self.live.get(DEFAULT_CONTEXT)
         first = utterance is None
         if utterance is None:
             self._authorize(message)
             if message.text and message.text.strip():
-                self._note("the first message should hold a single space")
+                self.note("the first message should hold a single space")
             utterance = self._open(DEFAULT_CONTEXT, None, message)
         else:
-            self._keep_settings(utterance, message)
+            _keep_settings(utterance, message)
         if message.text == "":
             utterance.finish()
-            self._end()
+            self._finish()
         else:
             utterance.accept(message, first=first)
 
@@ -124,8 +129,8 @@ class SpeechSocket:
             context=context,
             settings=message.settings,
         )
+        utterance.task = self.start(utterance.speak_all(), name=f"utterance {key}")
         self.live[key] = utterance
-        self._own(utterance.task)
         return utterance
 
     def _authorize(self, message: ClientMessage) -> None:
@@ -139,80 +144,38 @@ class SpeechSocket:
                 "Neither an authorization header nor a key in the first message was received.",
             )
 
-    def _keep_settings(self, utterance: Utterance, message: ClientMessage) -> None:
-        changed = utterance.settings.changed_by(message.settings)
-        if changed is not None:
-            raise PolicyViolationError(
-                "invalid_input_message",
-                f"{changed} field must be provided in the first message",
-            )
+    def _utterances(self) -> list[Utterance]:
+        """Return every utterance that may still speak."""
+        return list(self.live.values())
 
-    def _end(self) -> None:
-        """Close normally once every utterance has sent its final message."""
-        self._close_with(self._close_when_spoken())
-
-    def _close_with(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin the one closing of this socket; later reasons to close are dropped."""
-        if self._closing is not None:
-            work.close()
-            return
-        self._ending = True
-        self._closing = self._start(work, name="elevenlabs-closing")
+    def _finish(self) -> None:
+        """Take no more messages, and close normally once all has been spoken."""
+        self._finishing = True
+        self.start(self._close_when_spoken(), name="finish")
 
     async def _close_when_spoken(self) -> None:
-        speaking = [utterance.task for utterance in self.live.values()] + self._departing()
-        if speaking:
-            await asyncio.wait(speaking)
-        await self._close(1000, "")
+        tasks = {utterance.task for utterance in self._utterances() if utterance.task is not None}
+        if tasks:
+            await asyncio.wait(tasks)
+        self.close(Goodbye())
 
-    async def _close(self, code: int, reason: str) -> None:
-        self._close_sent = True
-        record = self.socket.exchange.record
-        record.outcome = record.outcome or ("complete" if code == 1000 else "refused")
-        await self.socket.close(code, reason)
-
-    def _settle(self) -> None:
-        """Say how the client's leaving ended the request: in mid-speech it is an abort.
-
-        Said before anything else is awaited, since losing the connection cancels the handler.
-        """
-        record = self.socket.exchange.record
-        busy = any(utterance.busy for utterance in self.live.values()) or self._departing()
-        if record.outcome is None and self.socket.client_close_code in {1000, 1001} and not busy:
-            record.outcome = "complete"
-
-    def _departing(self) -> list[asyncio.Task[None]]:
-        """Return the tasks of utterances that no longer take text."""
-        return []
-
-    async def _refuse(self, violation: PolicyViolationError, *, context: str | None = None) -> None:
-        """Send the error frame and close: one violation ends every utterance of the socket."""
-        self._ending = True
-        for utterance in self.live.values():
-            utterance.task.cancel()
-        try:
-            await self.socket.send_json(violation.wire(context), context=context)
-            reason = violation.message.encode()[:MAX_CLOSE_REASON].decode("utf-8", "ignore")
-            await self._close(violation.code, reason)
-        except (ConnectionError, Struck):
-            pass  # the client has gone, or a fault was quicker
+    def _refuse(self, violation: PolicyViolationError) -> None:
+        """One violation ends the socket and every utterance on it."""
+        self.close(_goodbye(violation))
 
     # -- inactivity ------------------------------------------------------------------------
 
-    async def _watch_inactivity(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._ending:
-            wait = self._deadline() - loop.time()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            else:
-                await self._expire(loop.time())
+    def _patience_left(self) -> float:
+        """Return the seconds until the next timeout; a socket that is finishing has none."""
+        if self._finishing:
+            return self._patience
+        return self._oldest_message() + self._patience - self._loop.time()
 
-    def _deadline(self) -> float:
-        return self._last_message + self._patience
+    def _oldest_message(self) -> float:
+        return self._last_message
 
-    async def _expire(self, now: float) -> None:  # noqa: ARG002 - contexts expire one by one
-        self._close_with(self._refuse(self._timeout()))
+    def _expire(self) -> None:
+        self._refuse(self._timeout())
 
     def _timeout(self) -> PolicyViolationError:
         return PolicyViolationError(
@@ -220,53 +183,6 @@ class SpeechSocket:
             "Have not received a new text input within the timeout of "
             f"{float(self.query.inactivity_timeout)} seconds. Streaming input terminated.",
         )
-
-    # -- tasks -----------------------------------------------------------------------------
-
-    def _start(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        self._own(task)
-        return task
-
-    def _own(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if isinstance(error, PolicyViolationError):
-            self._close_with(self._refuse(error))
-        elif isinstance(error, QueueFullError):
-            maximum = self._gate.maximum
-            too_many = PolicyViolationError(
-                "too_many_concurrent_requests",
-                "Too many concurrent requests. Your subscription allows a maximum of "
-                f"{maximum} concurrent requests.",
-            )
-            self._close_with(self._refuse(too_many))
-        elif error is not None and not isinstance(error, ConnectionError | Struck):
-            self._note(f"emulator error: {type(error).__name__}")
-            broken = PolicyViolationError("internal_error", "Internal server error", 1011)
-            self._close_with(self._refuse(broken))
-
-    async def _stop_tasks(self) -> None:
-        self._ending = True
-        while self._tasks:
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _advise(self, message: ClientMessage) -> None:
-        for note in message.notes:
-            self._note(note)
-
-    def _note(self, note: str) -> None:
-        if note not in self.socket.exchange.record.notes:
-            self.socket.exchange.note(note)
 
 
 class MultiContextSocket(SpeechSocket):
@@ -276,28 +192,25 @@ class MultiContextSocket(SpeechSocket):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._closed: set[asyncio.Task[None]] = set()
+        self._departing: list[Utterance] = []
 
-    def _take(self, message: ClientMessage) -> None:
-        self._advise(message)
+    def _act(self, message: ClientMessage) -> None:
         if message.close_socket:
             for each in self.live.values():
                 each.finish()
-            self._end()
+            self._finish()
             return
         key = message.context if message.context is not None else DEFAULT_CONTEXT
         utterance = self.live.get(key)
         if message.close_context:
             if utterance is None:
-                self._note("close_context for a context that is not open")
+                self.note("close_context for a context that is not open")
             else:
-                utterance.abandon()
                 self._release(key)
-            return
-        if utterance is None:
+        elif utterance is None:
             self._begin(key, message)
         else:
-            self._keep_settings(utterance, message)
+            _keep_settings(utterance, message)
             utterance.accept(message, first=False)
 
     def _begin(self, key: str, message: ClientMessage) -> None:
@@ -305,7 +218,7 @@ class MultiContextSocket(SpeechSocket):
         if not message.text and message.context is None:
             return  # a keep-alive of the socket as a whole
         if message.text is None:
-            self._note("a control message for a context that is not open")
+            self.note("a control message for a context that is not open")
             return
         self._authorize(message)
         if len(self.live) >= MAX_CONTEXTS:
@@ -318,31 +231,37 @@ class MultiContextSocket(SpeechSocket):
 
     def _release(self, key: str) -> None:
         """Free a context's place; what it still has to say goes on."""
-        task = self.live.pop(key).task
-        self._closed.add(task)
-        task.add_done_callback(self._closed.discard)
+        utterance = self.live.pop(key)
+        utterance.abandon()
+        self._departing = [each for each in self._departing if not each.ended]
+        self._departing.append(utterance)
 
-    def _departing(self) -> list[asyncio.Task[None]]:
-        return list(self._closed)
+    def _utterances(self) -> list[Utterance]:
+        return [*self._departing, *self.live.values()]
 
-    async def _refuse(self, violation: PolicyViolationError, *, context: str | None = None) -> None:
-        for task in self._closed:
-            task.cancel()
-        await super()._refuse(violation, context=context)
+    def _oldest_message(self) -> float:
+        return min((each.last_message for each in self.live.values()), default=self._last_message)
 
-    def _deadline(self) -> float:
-        return min(
-            (each.last_message + self._patience for each in self.live.values()),
-            default=self._last_message + self._patience,
-        )
-
-    async def _expire(self, now: float) -> None:
+    def _expire(self) -> None:
         """Close the contexts that had no message for too long, and the socket if nothing came."""
-        if now >= self._last_message + self._patience:
-            await super()._expire(now)
+        latest = self._loop.time() - self._patience
+        if self._last_message <= latest:
+            super()._expire()
             return
         for key, utterance in list(self.live.items()):
-            if now >= utterance.last_message + self._patience:
-                await self.socket.send_json(self._timeout().wire(key), context=key)
-                utterance.abandon()
+            if utterance.last_message <= latest:
+                frame = self._timeout().wire(key)
+                self.start(self.socket.send_json(frame, context=key), name="context-timeout")
                 self._release(key)
+
+
+def _keep_settings(utterance: Utterance, message: ClientMessage) -> None:
+    changed = utterance.settings.changed_by(message.settings)
+    if changed is not None:
+        raise PolicyViolationError(
+            "invalid_input_message", f"{changed} field must be provided in the first message"
+        )
+
+
+def _goodbye(violation: PolicyViolationError) -> Goodbye:
+    return Goodbye(code=violation.code, reason=violation.message, message=violation.wire())

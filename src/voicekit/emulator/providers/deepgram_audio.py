@@ -1,0 +1,93 @@
+"""What a client streams to Deepgram, decoded to PCM per channel."""
+
+from __future__ import annotations
+
+from voicekit.emulator.codecs import PcmReader, UnsupportedFormat, WavHeader, mono, read_wav_header
+
+__all__ = ["StreamDecoder", "UnsupportedFormat"]
+
+
+class StreamDecoder:
+    """Turns the binary frames of one stream, cut anywhere, into PCM.
+
+    Args:
+        encoding: One of the raw encodings, or None to read a WAV container.
+        sample_rate: Hz of raw audio.
+        channels: Interleaved channels of raw audio.
+        split: Keep the channels apart (`multichannel`); else they are mixed down to one.
+
+    Attributes:
+        sample_rate: Hz; 0 until a container's header has been read.
+        channels: How many channels `feed` returns; known when `sample_rate` is.
+    """
+
+    def __init__(
+        self, encoding: str | None, *, sample_rate: int, channels: int, split: bool
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.channels = channels if split else 1
+        self._split = split
+        self._interleaved = channels
+        self._encoding = encoding
+        self._rest = b""
+        self._header = b""
+        self._left: int | None = None
+        self._reader = None if encoding is None else self._raw(encoding)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return signed 16-bit little-endian PCM, one item per channel; none while sniffing.
+
+        Raises:
+            UnsupportedFormat: Without an encoding, what came is no WAV.
+        """
+        if self._reader is None:
+            data = self._header + data
+            header = read_wav_header(data)
+            if header is None:
+                self._header = data
+                return []
+            self._header = b""
+            data = data[header.size :]
+            self._reader = self._contained(header)
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        if self._encoding == "linear32":
+            data = self._halve(data)
+        pcm = self._rest + self._reader.feed(data)
+        whole = len(pcm) - len(pcm) % (2 * self._interleaved)
+        pcm, self._rest = pcm[:whole], pcm[whole:]
+        if not self._split:
+            return [mono(pcm, self._interleaved)]
+        return [_channel(pcm, index, self._interleaved) for index in range(self._interleaved)]
+
+    def _contained(self, header: WavHeader) -> PcmReader:
+        self.sample_rate = header.sample_rate
+        self._interleaved = header.channels
+        self.channels = header.channels if self._split else 1
+        self._left = header.data_bytes
+        return self._raw(header.encoding)
+
+    def _raw(self, encoding: str) -> PcmReader:
+        """Return a reader of single samples; channels are told apart afterwards."""
+        plain = "linear16" if encoding == "linear32" else encoding
+        return PcmReader(plain, sample_rate=self.sample_rate, channels=1)
+
+    def _halve(self, data: bytes) -> bytes:
+        """Keep the upper half of every 32-bit sample."""
+        data = self._header + data
+        whole = len(data) - len(data) % 4
+        self._header = data[whole:]
+        halved = bytearray(whole // 2)
+        halved[0::2] = data[2:whole:4]
+        halved[1::2] = data[3:whole:4]
+        return bytes(halved)
+
+
+def _channel(pcm: bytes, index: int, channels: int) -> bytes:
+    if channels == 1:
+        return pcm
+    single = bytearray(len(pcm) // channels)
+    single[0::2] = pcm[2 * index :: 2 * channels]
+    single[1::2] = pcm[2 * index + 1 :: 2 * channels]
+    return bytes(single)

@@ -1,0 +1,385 @@
+"""One live transcription: reads audio and controls, hears, and answers in order.
+
+One task reads, one sends results in the order in which they fell due, and a watchdog counts the
+client's silence. Decoding starts the moment a result falls due and overlaps
+the scenario's latency; a result leaves when both are over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from voicekit.emulator.ears import ScriptedEars
+from voicekit.emulator.providers.deepgram_audio import StreamDecoder, UnsupportedFormat
+from voicekit.emulator.providers.deepgram_listen import (
+    FinalDue,
+    Hear,
+    InterimDue,
+    Listener,
+    SpeechStartedDue,
+    UtteranceEndDue,
+)
+from voicekit.emulator.providers.deepgram_outbox import Outbox, Pending
+from voicekit.emulator.providers.deepgram_query import MAX_KEYTERM_TOKENS, keyterm_words
+from voicekit.emulator.providers.deepgram_results import Messages, Word
+from voicekit.emulator.providers.session import Goodbye, SocketSession
+
+if TYPE_CHECKING:
+    from voicekit.emulator.ears import Ears, Hearing
+    from voicekit.emulator.providers.base import Received, Socket
+    from voicekit.emulator.providers.deepgram_listen import Due
+    from voicekit.emulator.providers.deepgram_query import ListenOptions
+
+__all__ = ["IDLE_LIMIT", "ListenSession"]
+
+IDLE_LIMIT = 10.0
+"""Seconds without audio or text. Source: the vendor's page on KeepAlive and NET-0001."""
+
+NET_0001 = (
+    "Deepgram did not receive audio data or a text message within the timeout window. "
+    "See https://dpgr.am/net0001"
+)
+"""Close reason as seen in the field, prose rather than the bare label."""
+
+NET_0000 = "NET-0000: the service did not produce a transcript. See https://dpgr.am/net0000"
+DATA_0000 = "DATA-0000: the payload cannot be decoded as audio. See https://dpgr.am/data0000"
+
+
+@dataclass(slots=True)
+class _Script:
+    """Lets scripted ears say their script once per utterance.
+
+    An utterance is the first one of a stream, whatever its audio, and afterwards any that holds
+    energy: so neither the silence after the words nor a span frozen within them repeats anything.
+    """
+
+    said: bool = False
+    within: bool = False
+
+    def silent(self, *, voiced: bool) -> bool:
+        """Tell whether a span of this utterance adds no words."""
+        return self.within or (self.said and not voiced)
+
+    def spoken(self, *, speech_final: bool) -> None:
+        """Note that a span has been answered."""
+        self.said = True
+        self.within = not speech_final
+
+
+@dataclass(slots=True)
+class _Channel:
+    index: int
+    listener: Listener
+    hearing: Hearing | None = None
+    last_word_end: float | None = None
+    interims: list[asyncio.Task[str]] = field(default_factory=list)
+    script: _Script | None = None
+
+
+class ListenSession(SocketSession):
+    """Serves one socket from its first frame to its close.
+
+    Args:
+        socket: The open WebSocket.
+        options: Its checked parameters.
+        request_id: As sent in the handshake.
+        ears: Real ears, or None for the scenario's words.
+        time_scale: Factor on the 10 s of NET-0001.
+    """
+
+    def __init__(
+        self,
+        socket: Socket,
+        *,
+        options: ListenOptions,
+        request_id: str,
+        ears: Ears | None,
+        time_scale: float = 1.0,
+    ) -> None:
+        super().__init__(socket)
+        self.options = options
+        self.messages = Messages(request_id=request_id, options=options)
+        self._scenario = socket.exchange.ctx.scenario
+        self._ears: Ears = ears if ears is not None else ScriptedEars(self._scenario.heard)
+        self._scripted = ears is None
+        self._decoder = StreamDecoder(
+            options.encoding,
+            sample_rate=options.sample_rate,
+            channels=options.channels,
+            split=options.multichannel,
+        )
+        self._channels: list[_Channel] = []
+        self._patience = IDLE_LIMIT * time_scale
+        self._opened = self._last_message = self._loop.time()
+        self._had_audio = False
+        self._finishing = False
+        self._digest = hashlib.sha256()
+        self._outbox = Outbox()
+
+    async def serve(self) -> None:
+        """Serve until either side closes; see `SocketSession.serve`."""
+        self.start(self._send_in_order(), name="results")
+        self.start(self.every(self._patience_left, self._expire), name="watchdog")
+        try:
+            await super().serve()
+        finally:
+            for channel in self._channels:
+                if channel.hearing is not None:
+                    channel.hearing.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether results are owed."""
+        return not self._outbox.empty
+
+    def failed(self, error: BaseException) -> Goodbye:
+        """Close as the vendor does when it cannot produce a transcript."""
+        super().failed(error)
+        return Goodbye(code=1011, reason=NET_0000)
+
+    # -- what the client sends -------------------------------------------------------------
+
+    def take(self, received: Received) -> None:
+        """Act on a frame of audio or on a control message."""
+        if self._finishing:
+            return
+        if received.binary is not None:
+            self._take_audio(received.binary)
+            return
+        self._last_message = self._loop.time()
+        match received.data.get("type") if isinstance(received.data, dict) else None:
+            case "KeepAlive":
+                pass
+            case "Finalize":
+                self._finalize(received.data.get("channel"))
+            case "CloseStream":
+                self._end_stream()
+            case "Configure":
+                self._outbox.say(self._configure(received.data))
+            case _:
+                self._outbox.say(self.messages.error("Unknown type of text message."))
+
+    def _take_audio(self, data: bytes) -> None:
+        if not data:
+            # The vendor ends the stream on a zero-length frame, an older way to say CloseStream.
+            self._end_stream()
+            return
+        if _is_message(data):
+            self.close(Goodbye(code=1008, reason=DATA_0000))
+            return
+        self._last_message = self._loop.time()
+        self._had_audio = True
+        self._digest.update(data)
+        try:
+            pieces = self._decoder.feed(data)
+        except UnsupportedFormat:
+            self.close(Goodbye(code=1008, reason=DATA_0000))
+            return
+        if pieces and not self._channels:
+            self._open_channels()
+        for channel, pcm in zip(self._channels, pieces, strict=True):
+            self._act(channel, channel.listener.feed(pcm))
+
+    def _open_channels(self) -> None:
+        self._channels = [
+            _Channel(
+                index,
+                Listener(
+                    sample_rate=self._decoder.sample_rate,
+                    endpointing=self.options.endpointing,
+                    utterance_end=self.options.utterance_end,
+                    interim_every=self._scenario.transcript_interim_every,
+                ),
+                script=_Script() if self._scripted else None,
+            )
+            for index in range(self._decoder.channels)
+        ]
+        self.messages = replace(self.messages, channels=self._decoder.channels)
+
+    def _finalize(self, only: object) -> None:
+        for channel in self._channels:
+            if only is None or only == channel.index:
+                self._act(channel, channel.listener.finalize(requested=True))
+
+    def _end_stream(self) -> None:
+        """Answer what is left, say `Metadata` and close normally."""
+        self._finishing = True
+        for channel in self._channels:
+            self._act(channel, channel.listener.finalize(requested=False))
+        if not self.socket.exchange.has_fault("no_end_marker"):
+            self._outbox.say(self._metadata())
+        else:
+            self.socket.exchange.struck()
+        self._outbox.end()
+
+    def _configure(self, fields: dict[str, Any]) -> dict[str, Any]:
+        keyterms = fields.get("keyterms")
+        if keyterms is not None and not self.options.model.startswith("nova-3"):
+            return self.messages.not_configured(
+                "CONFIGURE_KEYTERMS_NOT_SUPPORTED", "Key terms need a nova-3 model."
+            )
+        if keyterms is not None and not (
+            isinstance(keyterms, list) and all(isinstance(term, str) for term in keyterms)
+        ):
+            return self.messages.error("keyterms must be a list of strings or null")
+        if keyterms and keyterm_words(keyterms) > MAX_KEYTERM_TOKENS:
+            return self.messages.not_configured(
+                "CONFIGURE_KEYTERM_LIMIT_EXCEEDED", f"At most {MAX_KEYTERM_TOKENS} tokens."
+            )
+        if "keyterms" in fields:
+            self.options = replace(self.options, keyterms=tuple(keyterms or ()))
+        return self.messages.configured(self.options.keyterms)
+
+    # -- what falls due --------------------------------------------------------------------
+
+    def _act(self, channel: _Channel, dues: Iterable[Due]) -> None:
+        for due in dues:
+            match due:
+                case Hear(pcm):
+                    self._hear(channel, pcm)
+                case InterimDue():
+                    self._interim(channel, due)
+                case FinalDue():
+                    self._final(channel, due)
+                case SpeechStartedDue(at) if self.options.vad_events:
+                    self._outbox.say(self.messages.speech_started(channel=channel.index, at=at))
+                case UtteranceEndDue(last_speech):
+                    self._utterance_end(channel, last_speech)
+
+    def _hear(self, channel: _Channel, pcm: bytes) -> None:
+        if channel.hearing is None:
+            # One hearing per span: its end is then the exact sample at which the span ended.
+            channel.hearing = self._ears.open(
+                sample_rate=self._decoder.sample_rate, channels=1, encoding="linear16"
+            )
+        channel.hearing.feed(pcm)
+
+    def _interim(self, channel: _Channel, due: InterimDue) -> None:
+        if not self.options.interim_results or channel.hearing is None:
+            return
+
+        def message(text: str) -> dict[str, Any]:
+            words = _spread(text, due.start, due.end)
+            return self.messages.results(
+                words, channel=channel.index, start=due.start, end=due.end, is_final=False
+            )
+
+        silent = channel.script is not None and channel.script.silent(voiced=due.voiced)
+        heard = self.start(_interim_text(channel.hearing, silent=silent), name="interim")
+        channel.interims.append(heard)
+        heard.add_done_callback(channel.interims.remove)
+        self._outbox.put(Pending(message, heard))
+
+    def _final(self, channel: _Channel, due: FinalDue) -> None:
+        for pointless in channel.interims:
+            pointless.cancel()
+        hearing, channel.hearing = channel.hearing, None
+
+        def message(words: Sequence[Word]) -> dict[str, Any]:
+            absolute = [
+                (word, due.start + start, due.start + end, confidence)
+                for word, start, end, confidence in words
+            ]
+            if absolute:
+                channel.last_word_end = absolute[-1][2]
+            return self.messages.results(
+                absolute,
+                channel=channel.index,
+                start=due.start,
+                end=due.end,
+                is_final=True,
+                speech_final=due.speech_final,
+                from_finalize=due.from_finalize,
+            )
+
+        ready = self._loop.time() + self.socket.exchange.draw(self._scenario.transcript_final)
+        silent = False
+        if channel.script is not None:
+            silent = channel.script.silent(voiced=due.voiced)
+            channel.script.spoken(speech_final=due.speech_final)
+        heard = self.start(_final_words(hearing, silent=silent), name="final")
+        self._outbox.put(Pending(message, heard, ready))
+
+    def _utterance_end(self, channel: _Channel, last_speech: float) -> None:
+        def message(_: object) -> dict[str, Any]:
+            end = last_speech if channel.last_word_end is None else channel.last_word_end
+            return self.messages.utterance_end(channel=channel.index, last_word_end=end)
+
+        self._outbox.put(Pending(message))
+
+    def _metadata(self) -> dict[str, Any]:
+        duration = max((each.listener.position for each in self._channels), default=0.0)
+        return self.messages.metadata(
+            sha256=self._digest.hexdigest(),
+            created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            duration=duration,
+        )
+
+    # -- sending and closing ---------------------------------------------------------------
+
+    async def _send_in_order(self) -> None:
+        await self._outbox.drain(self._send)
+        self.close(Goodbye())
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        fault = self.socket.exchange.fault
+        if (
+            fault is not None
+            and fault.kind == "in_stream_error"
+            and self.socket.sent_messages >= fault.after_events
+        ):
+            self.socket.exchange.struck()
+            told = fault.body if isinstance(fault.body, dict) else None
+            error = told or self.messages.error("Internal error", variant="InternalError")
+            self.close(Goodbye(code=fault.code or 1011, reason=NET_0000, message=error))
+            return
+        await self.socket.send_json(message)
+
+    def _patience_left(self) -> float:
+        """Return the seconds until NET-0001; text alone does not count before the first audio."""
+        if self._finishing:
+            return self._patience
+        since = self._last_message if self._had_audio else self._opened
+        return since + self._patience - self._loop.time()
+
+    def _expire(self) -> None:
+        self.close(Goodbye(code=1011, reason=NET_0001))
+
+
+async def _interim_text(hearing: Hearing, *, silent: bool) -> str:
+    return "" if silent else await hearing.interim()
+
+
+async def _final_words(hearing: Hearing | None, *, silent: bool) -> Sequence[Word]:
+    if hearing is None:
+        return ()
+    try:
+        return () if silent else (await hearing.final()).words
+    finally:
+        hearing.close()
+
+
+def _spread(text: str, start: float, end: float) -> list[Word]:
+    """Give an interim's words times of their own: spread evenly, for ears give none."""
+    words = text.split()
+    each = (end - start) / len(words) if words else 0.0
+    return [
+        (word, start + index * each, start + (index + 1) * each, 0.9)
+        for index, word in enumerate(words)
+    ]
+
+
+def _is_message(data: bytes) -> bool:
+    """Tell whether a binary frame is a control message sent the wrong way."""
+    if data[:1] != b"{":
+        return False
+    try:
+        return isinstance(json.loads(data), dict)
+    except ValueError:
+        return False
