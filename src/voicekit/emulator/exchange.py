@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import ModuleType
 
+    from voicekit.emulator.ears import Ears
     from voicekit.emulator.faults import Fault, Faults
     from voicekit.emulator.journal import ConnectionRecord, Journal, RequestRecord
     from voicekit.emulator.providers.base import Provider
+    from voicekit.emulator.voice import Voice
 
 __all__ = ["Context", "Exchange"]
 
@@ -43,8 +45,8 @@ class Context:
         faults: Faults,
         scenario: Callable[[], Scenario],
         seed: int = 0,
-        voice: Any = None,
-        ears: Any = None,
+        voice: Voice,
+        ears: Ears | None = None,
     ) -> None:
         self.provider = provider
         self.journal = journal

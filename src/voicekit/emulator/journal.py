@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from collections import deque
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +33,10 @@ MAX_BODY_BYTES = 1 << 20
 MAX_AUDIO_BYTES = 64 << 20
 """Bytes of sent audio kept over all requests; digests and counts go on beyond it."""
 
-MAX_RECORDS = 200_000
+MAX_BODIES_BYTES = 64 << 20
+"""Bytes of request bodies kept over all requests; beyond it the oldest bodies are let go."""
+
+MAX_RECORDS = 100_000
 """Records kept per list. A full list drops its older half, counted in `Journal.dropped`."""
 
 
@@ -53,6 +57,8 @@ class Journal:
         self._audio: dict[int, list[bytes]] = {}
         self._hashes: dict[int, Any] = {}
         self._audio_bytes = 0
+        self._bodies: deque[RequestRecord] = deque()
+        self._body_bytes = 0
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -100,8 +106,8 @@ class Journal:
     def speech_texts(self) -> list[str]:
         """Return the texts that clients asked to be spoken, in order of first appearance.
 
-        An HTTP request counts with the `text` (or `input`) of its body; a socket with the text
-        pieces it received, joined per context.
+        An HTTP request counts with the `text` (or `input`) of its body, unless it was refused; a
+        socket with the text pieces it received, joined per context. Empty texts do not count.
         """
         texts: dict[tuple[int, str | None], str] = {}
         sockets = set()
@@ -111,7 +117,8 @@ class Journal:
             if record.operation == "speech.socket":
                 sockets.add(record.id)
                 continue
-            texts[record.id, None] = _speech_text(record)
+            if record.outcome != "refused":
+                texts[record.id, None] = _speech_text(record)
         for frame in list(self.frames):
             if (
                 frame.request in sockets
@@ -124,7 +131,8 @@ class Journal:
                 ):
                     key = (frame.request, frame.context)
                     texts[key] = texts.get(key, "") + piece
-        return [texts[key].strip() for key in sorted(texts, key=lambda key: key[0])]
+        ordered = (texts[key].strip() for key in sorted(texts, key=lambda key: key[0]))
+        return [text for text in ordered if text]
 
     def mark(self, name: str) -> float:
         """Remember this moment under a name and return it."""
@@ -145,6 +153,8 @@ class Journal:
         self._audio.clear()
         self._hashes.clear()
         self._audio_bytes = 0
+        self._bodies.clear()
+        self._body_bytes = 0
         self.dropped = 0
 
     # -- writing (emulator only) -----------------------------------------------------------
@@ -191,6 +201,14 @@ class Journal:
             record.notes.append(f"body of {len(body)} bytes cut in the journal")
             body = body[:MAX_BODY_BYTES]
         record.body = body
+        if not body:
+            return
+        self._bodies.append(record)
+        self._body_bytes += len(body)
+        while self._body_bytes > MAX_BODIES_BYTES:
+            oldest = self._bodies.popleft()
+            self._body_bytes -= len(oldest.body)
+            oldest.body = b""
 
     def sent(self, record: RequestRecord) -> None:
         """Stamp the request's first byte, once."""
@@ -248,6 +266,8 @@ class Journal:
             if records is self.requests:
                 for old in records[:cut]:
                     self._audio_bytes -= sum(map(len, self._audio.pop(old.id, ())))
+                while self._bodies and self._bodies[0].id <= records[cut - 1].id:
+                    self._body_bytes -= len(self._bodies.popleft().body)
             del records[:cut]
         records.append(record)
 

@@ -1,30 +1,20 @@
 """A network in front of the emulator: round-trip time, jitter, bandwidth, idle cut-off.
 
-A user-space relay. Bytes of each direction leave it in order, each no earlier than half a round
-trip after they came; ends of stream and resets travel the same way. The kernel accepts a client's
-connection before the relay hears of it, so the handshake's round trip cannot be spent where it
-belongs: the client's first flight is held until it would have been over. A client that connects
-and waits, as a warm-up does, has had that round trip behind it by then, as on a real network.
+The kernel accepts a client's connection before a user-space relay hears of it, so the handshake's
+round trip cannot be spent where it belongs: the client's first flight is held until it would have
+been over. A client that connects and waits, as a warm-up does, has had that round trip behind it
+by then, as on a real network.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, cast
-
-from voicekit.emulator.connection import hang_up
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
-    import socket
 
-__all__ = ["Link", "Relay"]
-
-MAX_IN_FLIGHT = 1 << 20
-"""Bytes held per direction before the sender is made to wait, as a full TCP window would."""
+__all__ = ["Link", "Timing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,241 +45,34 @@ class Link:
             raise ValueError("idle_cutoff is seconds above 0, or None")
 
 
-class _End(Enum):
-    FIN = "fin"
-    RST = "rst"
-
-
-class Relay:
-    """One accepted connection, carried to the server across a link.
+class Timing:
+    """When each piece of one direction arrives. Pure: it is told the time.
 
     Args:
         link: What to imitate.
         rng: Draws the jitter.
-        inner: Where the server listens.
+        not_before: No piece leaves before this moment: the end of the handshake.
     """
 
-    def __init__(self, link: Link, rng: random.Random, inner: tuple[str, int]) -> None:
-        self.link = link
-        self._inner = inner
-        loop = asyncio.get_running_loop()
-        accepted_at = loop.time()
-        self._client = _Side(self, loop)
-        self._server = _Side(self, loop)
-        # The client's SYN reached the "far" end half a trip after it was sent, which the kernel
-        # did for us in no time; nothing of the client's may travel before its round trip is over.
-        self._up = _Direction(self, self._server, rng, not_before=accepted_at + link.rtt)
-        self._down = _Direction(self, self._client, rng, not_before=0.0)
-        self._client.outgoing, self._server.outgoing = self._up, self._down
-        self._client.incoming, self._server.incoming = self._down, self._up
-        self._loop = loop
-        self._last_byte = accepted_at
-        self._cutoff: asyncio.TimerHandle | None = None
-        self.done: asyncio.Future[None] = loop.create_future()
-
-    async def run(self, accepted: socket.socket) -> None:
-        """Carry the connection until both sides are closed.
-
-        Cancelling it aborts both sides at once and leaves nothing behind.
-        """
-        try:
-            # The server's side first: a client's bytes must find somewhere to go.
-            await self._loop.create_connection(lambda: self._server, *self._inner)
-            await self._loop.connect_accepted_socket(lambda: self._client, accepted)
-            if self.link.idle_cutoff is not None:
-                self._cutoff = self._loop.call_later(self.link.idle_cutoff, self._check_idle)
-            await self.done
-        except OSError:
-            pass  # one side went before both were there: close what is left
-        finally:
-            if self._cutoff is not None:
-                self._cutoff.cancel()
-            for side in (self._client, self._server):
-                side.abort()
-            if self._client.transport is None:
-                accepted.close()
-            self._up.cancel()
-            self._down.cancel()
-
-    def touched(self) -> None:
-        """Note that a byte went by."""
-        self._last_byte = self._loop.time()
-
-    def side_lost(self) -> None:
-        """Finish once both sides are gone."""
-        if self._client.lost and self._server.lost and not self.done.done():
-            self.done.set_result(None)
-
-    def finished_direction(self) -> None:
-        """Close both sides once each has said all it had to say."""
-        if self._up.finished and self._down.finished:
-            for side in (self._client, self._server):
-                if side.transport is not None:
-                    side.transport.close()
-
-    def reset(self) -> None:
-        """Reset both sides now."""
-        for side in (self._client, self._server):
-            hang_up(side.transport, reset=True)
-
-    def _check_idle(self) -> None:
-        assert self.link.idle_cutoff is not None  # noqa: S101 - armed only then
-        due = self._last_byte + self.link.idle_cutoff
-        if self._loop.time() >= due:
-            self.reset()
-        else:
-            # One lazily re-armed timer: traffic moves a number, not a timer.
-            self._cutoff = self._loop.call_at(due, self._check_idle)
-
-
-class _Direction:
-    """Bytes on their way from one side to the other, in order, each with its due time."""
-
-    def __init__(
-        self, relay: Relay, target: _Side, rng: random.Random, *, not_before: float
-    ) -> None:
-        self._relay = relay
-        self._loop = asyncio.get_running_loop()
-        self._target = target
+    def __init__(self, link: Link, rng: random.Random, *, not_before: float = 0.0) -> None:
+        self._link = link
         self._rng = rng
         self._not_before = not_before
-        self._queue: deque[tuple[float, bytes | _End]] = deque()
-        self._queued_bytes = 0
-        self._last_due = 0.0
         self._line_free = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._blocked = False
-        self.source: _Side | None = None
-        self.finished = False
+        self._last_due = 0.0
 
-    def carry(self, item: bytes | _End) -> None:
-        """Take an item that has just come from the source side."""
-        link = self._relay.link
-        # Due times come from arrival times, never from "now" of a late timer: no drift.
-        start = max(self._loop.time(), self._not_before)
-        if link.bandwidth is not None and isinstance(item, bytes):
-            start = self._line_free = max(start, self._line_free) + len(item) / link.bandwidth
+    def due(self, sent_at: float, size: int = 0) -> float:
+        """Return when a piece of so many bytes, sent at that moment, arrives.
+
+        Never earlier than a piece sent before it, and always counted from when it was sent, so
+        that late timers do not add up.
+        """
+        link = self._link
+        leaves = max(sent_at, self._not_before)
+        if link.bandwidth is not None:
+            leaves = self._line_free = max(leaves, self._line_free) + size / link.bandwidth
         delay = link.rtt / 2
         if link.jitter:
             delay = max(0.0, delay + self._rng.uniform(-link.jitter, link.jitter))
-        due = self._last_due = max(self._last_due, start + delay)
-        self._queue.append((due, item))
-        if isinstance(item, bytes):
-            self._queued_bytes += len(item)
-            if self._queued_bytes > MAX_IN_FLIGHT and self.source is not None:
-                self.source.pause()
-        if self._timer is None:
-            self._arm()
-
-    def block(self) -> None:
-        """Stop delivering: the target cannot take more."""
-        self._blocked = True
-
-    def unblock(self) -> None:
-        """Deliver again."""
-        self._blocked = False
-        self._deliver()
-
-    def cancel(self) -> None:
-        """Drop what is queued."""
-        self._queue.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _arm(self) -> None:
-        if self._queue and not self._blocked:
-            due = self._queue[0][0]
-            if due <= self._loop.time():
-                self._deliver()
-            else:
-                self._timer = self._loop.call_at(due, self._deliver)
-
-    def _deliver(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self._loop.time() + 1e-4
-        pieces: list[bytes] = []
-        end: _End | None = None
-        while self._queue and not self._blocked and self._queue[0][0] <= now:
-            item = self._queue.popleft()[1]
-            if isinstance(item, _End):
-                end = item
-                break
-            self._queued_bytes -= len(item)
-            pieces.append(item)
-        if pieces:
-            self._target.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if self.source is not None and self._queued_bytes <= MAX_IN_FLIGHT // 2:
-            self.source.resume()
-        if end is _End.RST:
-            hang_up(self._target.transport, reset=True)
-            return
-        if end is _End.FIN:
-            self.finished = True
-            self._target.write_eof()
-            self._relay.finished_direction()
-            return
-        self._arm()
-
-
-class _Side(asyncio.Protocol):
-    """One socket of the relay: the client's or the server's."""
-
-    def __init__(self, relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
-        self._relay = relay
-        self._loop = loop
-        self.transport: asyncio.Transport | None = None
-        self.outgoing: _Direction
-        self.incoming: _Direction
-        self.lost = False
-        self._paused = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self.outgoing.source = self
-
-    def data_received(self, data: bytes) -> None:
-        self._relay.touched()
-        self.outgoing.carry(data)
-
-    def eof_received(self) -> bool:
-        self.outgoing.carry(_End.FIN)
-        return True  # keep our writing half: the other direction may go on
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.lost = True
-        if exc is not None or not self.outgoing.finished:
-            self.outgoing.carry(_End.RST)
-        self.incoming.cancel()
-        self._relay.side_lost()
-
-    def pause_writing(self) -> None:
-        self.incoming.block()
-
-    def resume_writing(self) -> None:
-        self.incoming.unblock()
-
-    def pause(self) -> None:
-        if not self._paused and self.transport is not None and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        if self._paused and self.transport is not None:
-            self._paused = False
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
-
-    def write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def write_eof(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
-
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+        self._last_due = max(self._last_due, leaves + delay)
+        return self._last_due

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from aiohttp import web
 
 from voicekit.emulator.connection import RecordingHandler
-from voicekit.emulator.link import Link, Relay
+from voicekit.emulator.link import Link
+from voicekit.emulator.relay import Relay
 
 if TYPE_CHECKING:
     import ssl

@@ -8,6 +8,7 @@ dies, however it dies, the kernel closes the pipe and the child ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -63,9 +64,20 @@ async def _serve(options: dict[str, Any], pipes: Any) -> None:
             name="emulator-control",
             daemon=True,
         ).start()
-        await stop.wait()
+        await _until(stop, parent=os.getppid())
     finally:
         await world.__aexit__()
+
+
+async def _until(stop: asyncio.Event, *, parent: int) -> None:
+    """Return when told to stop, or within two seconds of the parent's death.
+
+    The pipe tells at once, unless a forked child of the parent still holds its other end.
+    """
+    while os.getppid() == parent and not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                await stop.wait()
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
+    from voicekit.emulator.ears import Ears
     from voicekit.emulator.link import Link
     from voicekit.emulator.thread import ThreadedEmulator
+    from voicekit.emulator.voice import Voice
 
 __all__ = ["Emulator"]
+
+SPEAKING = frozenset({"elevenlabs", "deepgram"})
+"""Providers that need a voice or ears."""
 
 
 class Emulator(Addresses):
@@ -72,6 +78,8 @@ class Emulator(Addresses):
                 raise ValueError(f"unknown provider {name!r}; one of {', '.join(PROVIDERS)}")
         if speech not in {"tones", "real"}:
             raise ValueError(f"speech is 'tones' or 'real', not {speech!r}")
+        if speech == "real":
+            _require_speech()
         self.journal = Journal()
         self._scenario = named_scenario(scenario)
         self._link = link
@@ -132,14 +140,15 @@ class Emulator(Addresses):
         self.ca_file = authority.write(Path(directory))
         return authority.server_context(self._host)
 
-    async def _make_speech(self) -> tuple[Any, Any]:
-        if self._speech == "tones":
-            try:
-                from voicekit.emulator.material import TonesVoice
-            except ImportError:  # pragma: no cover
-                return None, None
+    async def _make_speech(self) -> tuple[Voice, Ears | None]:
+        from voicekit.emulator.material import TonesVoice
+
+        if self._speech == "tones" or not SPEAKING.intersection(self.providers):
             return TonesVoice(), None
-        raise EmulatorError("speech='real' needs the demo extra: pip install 'voicekit[demo]'")
+        from voicekit.emulator.voice import RealSpeech
+
+        speech = await self._closing.enter_async_context(RealSpeech())
+        return speech.voice, speech.ears
 
     def inject(self, provider: str, fault: Fault) -> None:
         """Make a provider's next fitting request fail as the fault says."""
@@ -182,3 +191,9 @@ class Emulator(Addresses):
     def _port(self, provider: str) -> Port:
         self.endpoint(provider)
         return self._ports[provider]
+
+
+def _require_speech() -> None:
+    for module in ("espeakng_loader", "pocketsphinx"):
+        if importlib.util.find_spec(module) is None:
+            raise EmulatorError("speech='real' needs the demo extra: pip install 'voicekit[demo]'")
