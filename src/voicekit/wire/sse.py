@@ -124,7 +124,7 @@ class SseDecoder:
         tail += rest
         if len(tail) > self._max:
             raise self._too_large()
-        self._clean = not (self._skip_lf or self.pending)
+        self._clean = not self.pending
         return events
 
     def _take_line(self, line: bytes, events: list[SseEvent]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from voicekit.wire.retry_after import MAX_WAIT_S, parse_go_duration, parse_retry_after
@@ -41,12 +43,26 @@ def test_waits(headers, seconds):
 @pytest.mark.parametrize(
     "garbage",
     ["", "soon", "nan", "inf", "-inf", "1e3", "1_000", "٣", "3s", "0x3", "3,5", "9" * 400,
+     "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
      "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 99999999 08:49:37 GMT", "\x00", ", ,", "GMT"],
 )  # fmt: skip
 def test_garbage_is_as_good_as_absent(garbage):
     """A header that says nothing must neither raise nor delay."""
     for name in ("retry-after", "retry-after-ms"):
         assert parse_retry_after({name: garbage}, now_wall=NOW) is None
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be set here")
+def test_a_date_without_a_zone_is_utc(monkeypatch):
+    """The machine's own time zone has no part in it."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        headers = {"retry-after": "Sun Nov  6 08:49:47 1994"}
+        assert parse_retry_after(headers, now_wall=NOW) == 10.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

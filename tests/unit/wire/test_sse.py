@@ -25,6 +25,7 @@ def decoded(*pieces: bytes, **options: int) -> list[bytes]:
         pytest.param(b"data:a\n\n", [b"a"], id="no space"),
         pytest.param(b"data:  a\n\n", [b" a"], id="one space goes"),
         pytest.param(b"data: a\ndata: b\n\n", [b"a\nb"], id="two lines"),
+        pytest.param(b"data: a\r\ndata: b\r\n\r\n", [b"a\nb"], id="two lines, CRLF"),
         pytest.param(b"data\n\ndata: \n\n", [b"", b""], id="empty data is an event"),
         pytest.param(b"data\ndata\n\n", [b"\n"], id="two empty lines"),
         pytest.param(b": ping\n\n:\n\n", [], id="comments"),
@@ -45,6 +46,12 @@ def test_the_grammar(stream, events):
     """Each rule of the standard that servers use, whole and byte by byte."""
     assert decoded(stream) == events
     assert decoded(*(stream[i : i + 1] for i in range(len(stream)))) == events
+
+
+def test_a_byte_order_mark_belongs_at_the_start():
+    """Later it is the beginning of a field that does not exist."""
+    assert decoded(b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n") == [b"a"]
+    assert decoded(b"data: a\n\ndata: b\n\n", b"\xef\xbb\xbfdata: c\n\n") == [b"a", b"b"]
 
 
 def test_events_come_as_soon_as_they_are_complete():
