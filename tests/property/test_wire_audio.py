@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicekit.speech import AudioClip, AudioFormat
-from voicekit.wire.duration import mp3_duration_s, ogg_opus_duration_s
+from voicekit.speech.duration import mp3_duration_s, ogg_opus_duration_s
 from voicekit.wire.pcm import Aligner, Framer
 from voicekit.wire.wav import WavError, WavStripper, parse_wav, wav_header
 

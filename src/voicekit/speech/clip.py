@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech.audio_format import AudioFormat
-from voicekit.wire.duration import mp3_duration_s, ogg_opus_duration_s
-from voicekit.wire.wav import WavError, parse_wav, wav_header
+from voicekit.speech.duration import mp3_duration_s, ogg_opus_duration_s
+from voicekit.speech.wav import WavError, parse_wav, wav_header
 
 if TYPE_CHECKING:
     import os
@@ -170,6 +168,9 @@ class AudioClip:
         return f"<AudioClip {length} {self.format.name}{request}>"
 
     def _repr_html_(self) -> str:
+        from base64 import b64encode  # only a notebook needs these two
+        from html import escape
+
         if len(self.data) > _MAX_INLINE_BYTES:
             return f"<code>{escape(repr(self))}</code> (too long to play here; see save())"
         if self.format.encoding in _HEADERLESS | {"wav"}:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from voicekit.wire.duration import mp3_duration_s, ogg_opus_duration_s
+from voicekit.speech.duration import mp3_duration_s, ogg_opus_duration_s
 
 
 def frame(header: str, size: int, mark: bytes = b"") -> bytes:
