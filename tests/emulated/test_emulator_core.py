@@ -105,6 +105,11 @@ async def post(session: aiohttp.ClientSession, path: str = "/whole", body: bytes
         return await response.read()
 
 
+async def read_into(received: bytearray, response: aiohttp.ClientResponse) -> None:
+    while data := await response.content.readany():
+        received += data
+
+
 # -- connections ---------------------------------------------------------------------------
 
 
@@ -159,7 +164,9 @@ async def test_tls_counts_its_handshake(version: str) -> None:
         if version == "1.2":
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         connector = aiohttp.TCPConnector(ssl=context)
-        async with aiohttp.ClientSession(world.endpoint("echo").url, connector=connector) as session:
+        async with aiohttp.ClientSession(
+            world.endpoint("echo").url, connector=connector
+        ) as session:
             await post(session)
             (record,) = world.connections("echo")
         assert record.tls == f"TLSv{version}"
@@ -186,7 +193,8 @@ async def test_a_resumed_tls_session_is_recorded() -> None:
 
 async def test_the_link_is_felt_and_said() -> None:
     """A first call pays handshake and request, a second only the request; the record says who
-    charged the handshake."""
+    charged the handshake.
+    """
     async with emulated(link=Link(rtt=0.05), tls=True) as (world, session):
         took = []
         for _ in range(2):
@@ -217,7 +225,8 @@ async def test_idle_connections_drop_as_asked(
     how: Literal["fin", "rst"], tls: bool, link: Link | None
 ) -> None:
     """A client that only looks sees a FIN as an end and an RST as a reset, also across a link,
-    and without its own help: a busy client cannot answer a TLS goodbye."""
+    and without its own help: a busy client cannot answer a TLS goodbye.
+    """
     async with Emulator(providers=("echo",), tls=tls, link=link) as world:
         raw = socket.create_connection(("127.0.0.1", world.endpoint("echo").port))
         try:
@@ -440,14 +449,13 @@ async def test_a_body_breaks_where_the_fault_says(
     """So many bytes arrive, then an early end, a reset, or nothing."""
     async with emulated() as (world, session):
         world.inject("echo", Fault(kind, after_bytes=7))
-        received = b""
+        received = bytearray()
         failure: type[BaseException] = TimeoutError if kind == "stall" else aiohttp.ClientError
         async with session.post(
             path, data=b"hello", timeout=aiohttp.ClientTimeout(total=0.5)
         ) as response:
             with pytest.raises(failure):
-                while True:
-                    received += await response.content.readany()
+                await read_into(received, response)
         assert received == (b'{"you":' if path == "/whole" else b"0000000")
         assert await post(session)
     assert world.journal.requests[0].outcome == "fault"
@@ -459,11 +467,10 @@ async def test_a_stream_breaks_after_events() -> None:
     """Events are counted as well as bytes."""
     async with emulated() as (world, session):
         world.inject("echo", Fault("close", after_events=3))
-        received = b""
+        received = bytearray()
         async with session.post("/audio") as response:
             with pytest.raises(aiohttp.ClientPayloadError):
-                while True:
-                    received += await response.content.readany()
+                await read_into(received, response)
         assert received == b"000000010002"
         assert world.journal.audio(1) == received
 
@@ -608,7 +615,8 @@ async def test_a_socket_sends_a_huge_message() -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 async def test_stopping_is_quick_and_leaves_nothing(tls: bool, link: Link | None) -> None:
     """A hung handler, an open socket, an idle connection, one in its handshake: gone within a
-    second, without a task, a socket or a warning."""
+    second, without a task, a socket or a warning.
+    """
     before = asyncio.all_tasks()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -55,17 +55,27 @@ class BodyWriter:
         await self._send(data, audio=audio)
         self.sent_events += events
 
-    async def finish(self) -> web.StreamResponse:
-        """End the body properly and return the response."""
-        if self._fault is not None and self._fault.kind != "drip":
-            await self._strike(self._fault)
-        await self.response.write_eof()
+    async def finish(self, data: bytes = b"") -> web.StreamResponse:
+        """End the body properly, `data` and the end in one write, and return the response.
+
+        Raises:
+            Struck: The fault ended the response.
+        """
+        if self._fault is not None:
+            if data:
+                await self.write(data)
+            if self._fault.kind != "drip":
+                await self._strike(self._fault)
+            data = b""
+        self.exchange.check_client()
+        await self.response.write_eof(data)
         return self.response
 
     async def _send(self, data: bytes, *, audio: bool) -> None:
         if not data:
             return
         exchange = self.exchange
+        exchange.check_client()
         if audio:
             exchange.journal.sent_audio(exchange.record, data)
         else:

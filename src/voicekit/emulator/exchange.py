@@ -158,6 +158,16 @@ class Exchange:
             connection.closed_by = "server"
         hang_up(self.request.transport, reset=reset)
 
+    def check_client(self) -> None:
+        """Check that there is still somebody to write to: the journal counts only what was sent.
+
+        Raises:
+            ConnectionResetError: The client has gone.
+        """
+        transport = self.request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+
     def struck(self) -> None:
         """Say in the journal that the fault was applied."""
         if self.record.outcome is None:

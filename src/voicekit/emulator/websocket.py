@@ -104,6 +104,7 @@ class Socket:
 
     async def _send_text(self, text: str, data: Any, audio: bytes, context: str | None) -> None:
         await self.obey()
+        self.exchange.check_client()
         size = len(text.encode())
         exchange = self.exchange
         exchange.journal.frame(
@@ -125,6 +126,7 @@ class Socket:
         """Send a binary message, by default audio; raises as `send_json` does."""
         await self.obey()
         exchange = self.exchange
+        exchange.check_client()
         exchange.journal.frame(exchange.record, "out", "binary", size=len(data))
         if audio:
             exchange.journal.sent_audio(exchange.record, data)

@@ -12,7 +12,9 @@ from voicekit.emulator import journal as journal_module
 from voicekit.emulator.journal import Journal, RequestRecord, digest
 
 
-def request(journal: Journal, operation: str = "chat", body: bytes = b"", **facts: Any) -> RequestRecord:
+def request(
+    journal: Journal, operation: str = "chat", body: bytes = b"", **facts: Any
+) -> RequestRecord:
     record = journal.open_request(
         connection=1,
         provider=facts.pop("provider", "openai"),
@@ -143,7 +145,12 @@ def test_speech_texts_join_pieces_per_context() -> None:
     sent = [("a", " "), ("a", "One "), ("b", "Two "), ("a", "more. "), ("b", "too. "), ("a", "")]
     for context, text in sent:
         journal.frame(
-            socket, "in", "text", size=9, data={"text": text, "context_id": context}, context=context
+            socket,
+            "in",
+            "text",
+            size=9,
+            data={"text": text, "context_id": context},
+            context=context,
         )
     journal.frame(socket, "in", "text", size=2, data={"close_socket": True})
     request(journal, "speech.stream", b"not json")

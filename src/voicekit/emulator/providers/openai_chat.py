@@ -176,12 +176,11 @@ class _Chat:
             await self._empty_deltas(writer, fault)
         if fault is None and not exchange.ctx.scenario.chat_token_gap:
             await exchange.pause(exchange.ctx.scenario.chat_first_token)
-            await self._send_at_once(writer)
-        elif await self._send_paced(writer):
-            await writer.write(DONE)
-        return await writer.finish()
+            return await self._send_at_once(writer)
+        complete = await self._send_paced(writer)
+        return await writer.finish(DONE if complete else b"")
 
-    async def _send_at_once(self, writer: BodyWriter) -> None:
+    async def _send_at_once(self, writer: BodyWriter) -> web.StreamResponse:
         waiting: list[bytes] = []
         for kind, event in self._events():
             waiting.append(event)
@@ -190,7 +189,7 @@ class _Chat:
                 await writer.write(b"".join(waiting), events=len(waiting))
                 waiting.clear()
         waiting.append(DONE)
-        await writer.write(b"".join(waiting), events=len(waiting))
+        return await writer.finish(b"".join(waiting))
 
     async def _send_paced(self, writer: BodyWriter) -> bool:
         """Write each event by itself, in its time; False when a fault cut the stream short."""
