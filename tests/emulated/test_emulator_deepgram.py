@@ -478,5 +478,6 @@ async def test_leaving_client_leaves_nothing_running() -> None:
             await ws.send_json({"type": "Finalize"})
             await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
-            while any(task.get_name().startswith("deepgram-") for task in asyncio.all_tasks()):
+            name = "voicekit emulator deepgram"
+            while any(task.get_name().startswith(name) for task in asyncio.all_tasks()):
                 await asyncio.sleep(0.01)

@@ -562,7 +562,8 @@ async def test_leaving_client_leaves_nothing_running() -> None:
             await ws.send_json({"text": "Hello. ", "context_id": "c", "flush": True})
             await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
-            while any(task.get_name().startswith("elevenlabs-") for task in asyncio.all_tasks()):
+            name = "voicekit emulator elevenlabs"
+            while any(task.get_name().startswith(name) for task in asyncio.all_tasks()):
                 await asyncio.sleep(0.01)
 
 

@@ -90,7 +90,8 @@ class SocketSession:
 
     def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Own a task: it is ended with the socket, and its failure ends the socket."""
-        task = asyncio.create_task(work, name=f"{self.socket.exchange.ctx.provider}-{name}")
+        provider = self.socket.exchange.ctx.provider
+        task = asyncio.create_task(work, name=f"voicekit emulator {provider} {name}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
