@@ -135,7 +135,6 @@ def plan(
         spare: Keep one ready or dialling even while leases fill the minimum.
         backoff: How the last dials went; None for well.
     """
-    minimum = min(minimum, max_connections)
     newest_first = sorted(idle, key=lambda conn: (-conn.idle_since, conn.id))
     close = [c for c in newest_first if now >= c.dead_at(cutoff, max_age)]
     living = [c for c in newest_first if now < c.dead_at(cutoff, max_age)]

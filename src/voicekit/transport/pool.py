@@ -102,7 +102,7 @@ class SocketPool:
             config, IdleCutoff(cutoff, cutoff), one_use=one_use, max_age=max_age
         )
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Callbacks of the loop run in this context, never in that of a caller.
+        # The timer may live for minutes; it must not keep some caller's variables alive.
         self._context = contextvars.Context()
         self._entries: dict[int, _Entry] = {}
         self._dials: dict[int, asyncio.Task[str | None]] = {}
@@ -336,7 +336,7 @@ class SocketPool:
         """For ``Lease``: the garbage collector got it, on any thread, in the middle of anything."""
         if self._loop is None or self._loop.is_closed() or not self._state.is_leased(conn_id):
             return False
-        self._loop.call_soon_threadsafe(self._collect, conn_id, context=self._context)
+        self._loop.call_soon_threadsafe(self._collect, conn_id)
         return True
 
     def _collect(self, conn_id: int) -> None:
@@ -404,7 +404,7 @@ class SocketPool:
         """Do it, and let the keeper look at the result soon, off the caller's path."""
         self._do(actions, error, abort=abort)
         if self._keeping is None and not self._state.closed and self._loop is not None:
-            self._keeping = self._loop.call_soon(self._keep, context=self._context)
+            self._keeping = self._loop.call_soon(self._keep)
 
     def _do(self, actions: Actions, error: Exception | None = None, *, abort: bool = False) -> None:
         for conn_id, cause in actions.close:
@@ -436,7 +436,7 @@ class SocketPool:
             socket.abort()
             return
         if abort:
-            self._loop.call_soon(socket.abort, context=self._context)
+            self._loop.call_soon(socket.abort)
             return
         task = self._background.spawn(self._say_goodbye(socket), f"voicekit-close-{conn_id}")
         self._goodbyes[task] = socket
@@ -451,13 +451,10 @@ class SocketPool:
         self._keeping = None
         actions, wake_at = self._state.keep(self._clock())
         self._do(actions)
-        if wake_at is None or self._loop is None:
-            return
-        at = self._loop.time() + max(wake_at - self._clock(), SHORTEST_NAP)
-        # A timer that comes too early only asks again; that is cheaper than moving it each time.
-        if self._timer is None or self._timer.when() > at:
-            self._stop_timer()
-            self._timer = self._loop.call_at(at, self._wake, context=self._context)
+        self._stop_timer()
+        if wake_at is not None and self._loop is not None:
+            nap = max(wake_at - self._clock(), SHORTEST_NAP)
+            self._timer = self._loop.call_later(nap, self._wake, context=self._context)
 
     def _wake(self) -> None:
         self._timer = None

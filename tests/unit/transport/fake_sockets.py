@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from typing import TYPE_CHECKING, Any, Self
 
@@ -107,12 +108,27 @@ class Provider:
         return socket
 
 
+class _Complaints(logging.Handler):
+    """What ``Background`` says of tasks that failed; none of the pool's may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(record.getMessage())
+
+
 class World:
     """A provider, a pool on it, and the background that owns the pool's tasks."""
+
+    _log = logging.getLogger("voicekit.background")
 
     def __init__(self, provider: Provider | None = None, **options: Any) -> None:
         self.provider = provider or Provider()
         self.background = Background()
+        self._complaints = _Complaints()
+        self._log.addHandler(self._complaints)
         sizes = {
             name: options.pop(name)
             for name in ("max_connections", "min_ready", "max_idle", "max_wait")
@@ -136,6 +152,8 @@ class World:
         loop = asyncio.get_running_loop()
         started = loop.time()
         await self.pool.aclose()
+        self._log.removeHandler(self._complaints)
+        assert self._complaints.told == [], "a background task failed"
         assert loop.time() - started <= 1.0
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -180,6 +180,51 @@ async def test_a_caller_with_a_dial_is_not_timed_by_max_wait():
         lease.release()
 
 
+async def test_a_caller_cancelled_just_when_its_time_is_up():
+    """Both at once is a cancellation, and leaves nobody in the queue."""
+    async with World(max_connections=1, max_wait=1.0) as world:
+        lease = await world.pool.lease()
+        waiting = asyncio.create_task(world.pool.lease())
+        asyncio.get_running_loop().call_at(now() + 1.0 - 1e-10, waiting.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert world.pool._state.waiting == ()
+        lease.release()
+
+
+async def test_a_cancelled_caller_leaves_the_queue_at_once():
+    """Not only when its turn comes."""
+    async with World(max_connections=1, max_wait=60.0) as world:
+        lease = await world.pool.lease()
+        waiting = asyncio.create_task(world.pool.lease())
+        await settle()
+        waiting.cancel()
+        await settle()
+        assert world.pool._state.waiting == ()
+        assert not world.pool._waiters
+        lease.release()
+
+
+async def test_a_caller_cancelled_just_when_its_dial_fails():
+    """The error has no taker, and does no harm."""
+    provider = Provider()
+    refused = asyncio.get_running_loop().create_future()
+
+    async def dial(facts):
+        await refused
+
+    provider.dial = dial
+    async with World(provider) as world:
+        waiting = asyncio.create_task(world.pool.lease())
+        await settle()
+        refused.set_exception(ConnectError("refused"))
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await settle()
+        assert world.pool.stats().dialing == 0
+
+
 async def test_a_place_that_became_free_in_time_is_not_timed_any_more():
     """A caller who got a place within max_wait waits for its dial."""
     async with World(Provider(latency=5.0), max_connections=1, max_wait=1.0) as world:
@@ -218,14 +263,18 @@ async def test_a_failed_dial_gives_its_place_to_the_next_caller():
 
 async def test_a_new_socket_that_hangs_up_at_once_is_not_dialled_for_ever():
     """The caller gets it and sees the loss itself."""
-    async with World() as world:
-        task = asyncio.create_task(world.pool.lease())
-        while not world.provider.sockets:
-            await asyncio.sleep(0.01)
-        world.provider.sockets[0].vanish()
-        lease = await task
+    provider = Provider()
+
+    async def hangs_up(facts):
+        socket = await Provider.dial(provider, facts)
+        socket.vanish()
+        return socket
+
+    provider.dial = hangs_up
+    async with World(provider) as world:
+        lease = await world.pool.lease()
         assert not lease.socket.alive
-        assert len(world.provider.dials) == 1
+        assert len(provider.dials) == 1
         lease.release()
 
 
@@ -577,16 +626,22 @@ async def test_fifty_barge_ins_leave_the_pool_as_it_was():
 async def test_the_keeper_has_one_timer():
     """However busy the pool, the loop's heap does not fill with its timers."""
     async with World() as world:
+        loop = asyncio.get_running_loop()
+
+        def timers() -> list[asyncio.TimerHandle]:
+            return [h for h in loop._scheduled if "SocketPool" in repr(h)]
+
         await world.pool.warm(2)
-        for _ in range(200):
+        for turn in range(400):
             lease = await world.pool.lease()
             await asyncio.sleep(0.1)
-            lease.release()
-        await settle()
-        loop = asyncio.get_running_loop()
-        mine = [h for h in loop._scheduled if "SocketPool" in repr(h) and not h.cancelled()]
-        assert len(mine) == 1
-        assert len(loop._scheduled) < 50
+            # In the second half it falls due sooner and sooner, so the timer has to be moved.
+            lease.release(idle_s=max(0.0, (turn - 200) * 0.3))
+            await settle()
+            assert sum(not timer.cancelled() for timer in timers()) == 1
+            if turn < 200:
+                assert len(timers()) <= 3
+    assert all(timer.cancelled() for timer in timers())
 
 
 # -- generations -------------------------------------------------------------------
@@ -684,6 +739,31 @@ async def test_aclose_is_bounded_against_a_hung_peer():
         await world.pool.aclose()
         assert now() - started <= 1.0
         assert all(s.aborted for s in world.provider.sockets)
+
+
+async def test_aclose_aborts_leases_before_it_says_goodbye():
+    """What has to go goes now, however long the polite ones take."""
+    async with World(Provider(goodbye=3600.0)) as world:
+        await world.pool.warm(2)
+        lease = await world.pool.lease()
+        closing = asyncio.create_task(world.pool.aclose())
+        await settle()
+        assert lease.socket.aborted
+        assert not closing.done()
+        await closing
+
+
+async def test_a_close_cancelled_in_its_goodbyes_aborts():
+    """Whoever cannot wait gets the sockets freed all the same."""
+    async with World(Provider(goodbye=3600.0)) as world:
+        await world.pool.warm(2)
+        closing = asyncio.create_task(world.pool.aclose())
+        await settle()
+        closing.cancel()
+        await settle()
+        assert closing.cancelled()
+        assert world.provider.open == []
+        assert len(world.background) == 0
 
 
 async def test_aclose_cancels_dials():
@@ -804,6 +884,33 @@ async def test_nothing_of_the_caller_reaches_a_dial():
     assert seen == ["none", "none"]
 
 
+async def test_nothing_of_the_caller_is_kept_alive():
+    """The pool's timers run for minutes; a request's variables must not live as long."""
+    import contextvars
+    import weakref
+
+    class Requested:
+        pass
+
+    marker: contextvars.ContextVar[Requested] = contextvars.ContextVar("marker")
+    async with World() as world:
+        await world.pool.warm(2)
+
+        async def request() -> weakref.ref[Requested]:
+            requested = Requested()
+            marker.set(requested)
+            lease = await world.pool.lease()
+            await asyncio.sleep(1.0)
+            lease.release(idle_s=50.0)
+            await asyncio.sleep(1.0)
+            return weakref.ref(requested)
+
+        kept = await asyncio.create_task(request())
+        await settle()
+        gc.collect()
+        assert kept() is None
+
+
 def test_construction_needs_no_loop_and_does_no_io():
     """A pool may be built at import time."""
 
@@ -896,17 +1003,20 @@ async def test_a_lease_cancelled_anywhere_leaves_the_pool_as_it_was(situation, t
         elif situation == "joining":
             world.pool.start_warming(1)
         elif situation == "failing":
-            provider.fail_next = 1
+            provider.fail_next = 2
         rival = asyncio.create_task(world.pool.lease())
         await cancelled_after(ticks, world.pool.lease())
         try:
             (await rival).release()
         except ConnectError:
             assert situation == "failing"
+        assert world.pool._state.waiting == ()
+        assert not world.pool._waiters
         await asyncio.sleep(1.0)
         stats = world.pool.stats()
         assert (stats.leased, stats.dialing) == (0, 0)
         assert stats.ready == len(provider.open)
+        provider.fail_next = 0
         again = await world.pool.lease()
         again.release()
 
