@@ -65,6 +65,7 @@ class PooledProtocol(ResponseHandler):
     key: ConnectionKey | None = None
     close_cause: str | None = None
     _poll: select.poll | None = None
+    _read_due: float | None = None
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[PooledProtocol], None]
@@ -83,7 +84,36 @@ class PooledProtocol(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the pool, which learns the host's idle cut-off from it."""
         super().connection_lost(exc)
+        self._drop_timeout()
         self._on_lost(self)
+
+    # aiohttp cancels and sets a timer for every piece that arrives. The read limit is a
+    # backstop here, so one timer looks now and then whether it has really passed.
+
+    def _reschedule_timeout(self) -> None:
+        timeout = self._read_timeout
+        if not timeout:
+            self._read_due = None
+            return
+        self._read_due = due = self._loop.time() + timeout
+        if self._read_timeout_handle is None:
+            self._read_timeout_handle = self._loop.call_at(due, self._check_read)
+
+    def _drop_timeout(self) -> None:
+        self._read_due = None
+        if self.transport is None and self._read_timeout_handle is not None:
+            self._read_timeout_handle.cancel()
+            self._read_timeout_handle = None
+
+    def _check_read(self) -> None:
+        self._read_timeout_handle = None
+        due = self._read_due
+        if due is None:
+            return
+        if self._loop.time() < due:
+            self._read_timeout_handle = self._loop.call_at(due, self._check_read)
+        else:
+            self._on_read_timeout()
 
     @property
     def readable(self) -> bool:
