@@ -28,19 +28,27 @@ ApiKey = str | Callable[[], Awaitable[str]]
 """A key, or an async callable that returns the key to use for the next request."""
 
 
-class CallOptions(TypedDict, total=False):
-    """What every call takes besides the provider's own options.
+class Extras(TypedDict, total=False):
+    """The escape hatches of every constructor and every call, for what has no option yet.
 
     Attributes:
         extra_query: Added to the URL's query, over ours.
         extra_headers: Added to the headers, over ours.
         extra_body: Added to the JSON body, over ours.
-        limits: Replaces the operation's limits.
     """
 
     extra_query: Mapping[str, Any]
     extra_headers: Mapping[str, str]
     extra_body: Mapping[str, Any]
+
+
+class CallOptions(Extras, total=False):
+    """What every call takes besides the provider's own options.
+
+    Attributes:
+        limits: Replaces the operation's limits. (A constructor's are by operation.)
+    """
+
     limits: Limits
 
 

@@ -77,20 +77,31 @@ async def fetch_json(
     call: Call,
     prepare: Callable[[], Awaitable[Request]],
     dialect: Dialect,
-) -> tuple[dict[str, Any], Response]:
-    """One request, one JSON object.
+    read: Callable[[dict[str, Any], Response], T],
+) -> T:
+    """One request, one JSON object, read by ``read``.
+
+    Args:
+        transport: Where to send.
+        pipeline: The policies of the operation.
+        call: This doing of it.
+        prepare: Makes the request; asked anew for each attempt.
+        dialect: Reads refusals.
+        read: Makes the value of the object. It is part of the attempt, so that an error
+            which came with status 200 is an error of the call.
 
     Raises:
         VoicekitError: With the evidence of ``call``. The call has ended either way.
     """
 
-    async def step(call: Call) -> tuple[dict[str, Any], Response]:
+    async def step(call: Call) -> T:
         response = await _send(transport, call, await prepare(), dialect)
         try:
             check_type(response, ("json",))
             value = json.loads(await read_body(response, MAX_JSON_BYTES))
             if not isinstance(value, dict):
                 raise RemoteProtocolError("the answer is no JSON object")
+            result = read(value, response)
         except (ValueError, RecursionError) as error:
             response.abort()
             if isinstance(error, VoicekitError):
@@ -100,7 +111,7 @@ async def fetch_json(
             response.abort()
             raise
         call.committed()
-        return value, response
+        return result
 
     result = await pipeline.open(call, step)
     call.end()

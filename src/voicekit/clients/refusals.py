@@ -67,7 +67,7 @@ def build(
     """One error with what the refusal says. The vendor's words go into ``detail`` only."""
     code = code if isinstance(code, str) and _TOKEN.fullmatch(code) else None
     param = param if isinstance(param, str) and _TOKEN.fullmatch(param) else None
-    message = f"status {status}"
+    message = f"status {status}" if status != 200 else "an error inside the answer, status 200"
     if code:
         message += f" {code}"
     if param:

@@ -1,0 +1,32 @@
+"""OpenAI: chat completions, streamed and whole.
+
+``client.py`` is what users hold; ``options.py`` lists every option with its check, and
+``config.py`` merges them into a request; ``protocol.py`` and ``stream.py`` are the wire
+grammar, ``deltas.py`` what a stream yields besides text, ``errors.py`` the table of refusals.
+"""
+
+from voicekit.clients.openai.client import OpenAIClient
+from voicekit.clients.openai.config import ChatDefaults, ChatOptions, ChatRequest
+from voicekit.clients.openai.deltas import (
+    AudioDelta,
+    Finish,
+    LogProbs,
+    Moderation,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+
+__all__ = [
+    "AudioDelta",
+    "ChatDefaults",
+    "ChatOptions",
+    "ChatRequest",
+    "Finish",
+    "LogProbs",
+    "Moderation",
+    "OpenAIClient",
+    "RefusalDelta",
+    "TextDelta",
+    "ToolCallDelta",
+]

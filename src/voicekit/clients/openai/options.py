@@ -1,0 +1,270 @@
+"""Every option of a chat, what it may be, and the check that says so before any I/O.
+
+Source: OpenAI fact sheet of 2026-11, request table of chat completions (OpenAPI 2.3.0,
+SDK openai 3.52.0). Only bounds that the vendor documents refuse here; words and fields
+that are newer than this file go through ``extra_body``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from voicekit.clients.base import Extras
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits
+
+DEFAULT_STREAM_OPTIONS: Mapping[str, Any] = {
+    "include_usage": True,  # One more chunk at the end; the cost of a call is evidence.
+    # The vendor's default pads every chunk with random characters: bytes and parsing.
+    "include_obfuscation": False,
+}
+
+
+class ChatDefaults(Extras, total=False):
+    """Options of a chat, for the constructor and for each call alike.
+
+    An option that is absent or None is not sent, so that the vendor's default holds;
+    None in a call takes the constructor's value back. The vendor's default is in
+    brackets.
+
+    Attributes:
+        model: Which model answers. Required, here or in the constructor: the vendor's
+            models come and go too fast for a default.
+        stream_options: For streams only; ``{"include_usage": True, "include_obfuscation":
+            False}`` unless given, None for servers that know no such field.
+        max_completion_tokens: Bound on generated tokens, reasoning included.
+        max_tokens: The older name, for compatible servers that know no other.
+        temperature: 0 to 2 (1).
+        top_p: 0 to 1 (1).
+        n: How many choices, 1 to 128 (1). Iteration gives the text of the first; the
+            others are in ``events()`` and ``raw``.
+        stop: Up to 4 strings that end the answer.
+        presence_penalty: −2 to 2 (0).
+        frequency_penalty: −2 to 2 (0).
+        logprobs: Whether to send probabilities, slower (False).
+        top_logprobs: How many alternatives per token, 0 to 20.
+        logit_bias: Token id to a bias of −100 to 100.
+        seed: Repeatable sampling at best effort.
+        response_format: ``{"type": "text" | "json_object" | "json_schema", …}``.
+        tools: Up to 128 functions or custom tools, in the vendor's shape.
+        tool_choice: ``"none"``, ``"auto"``, ``"required"`` or one tool.
+        parallel_tool_calls: Whether one answer may hold several calls (True).
+        reasoning_effort: ``"none"`` … ``"max"``, by model; the largest latency knob.
+        verbosity: ``"low"``, ``"medium"`` or ``"high"`` (medium).
+        service_tier: ``"auto"``, ``"default"``, ``"flex"``, ``"scale"``, ``"priority"`` or
+            ``"fast"`` (auto); which one served is in ``raw``.
+        prediction: What the answer will probably be; rejected tokens are billed.
+        prompt_cache_key: One stable key per system prompt routes to the same cache.
+        prompt_cache_options: ``{"mode": "implicit" | "explicit", "ttl": "30m"}``.
+        prompt_cache_retention: The older form: ``"in_memory"`` or ``"24h"``.
+        modalities: ``["text"]`` or ``["text", "audio"]``, by model (text).
+        audio: Voice and format of a spoken answer.
+        store: Whether the vendor keeps the answer (False).
+        metadata: Up to 16 strings to keep with it.
+        safety_identifier: A stable, hashed id of the end user.
+        user: Its older name.
+        moderation: Asks for a verdict on input and output.
+        web_search_options: For models that search.
+        functions: The older form of ``tools``.
+        function_call: The older form of ``tool_choice``.
+    """
+
+    model: str | None
+    stream_options: Mapping[str, Any] | None
+    max_completion_tokens: int | None
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    n: int | None
+    stop: str | Sequence[str] | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    logit_bias: Mapping[str, float] | None
+    seed: int | None
+    response_format: Mapping[str, Any] | None
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool | None
+    reasoning_effort: str | None
+    verbosity: str | None
+    service_tier: str | None
+    prediction: Mapping[str, Any] | None
+    prompt_cache_key: str | None
+    prompt_cache_options: Mapping[str, Any] | None
+    prompt_cache_retention: str | None
+    modalities: Sequence[str] | None
+    audio: Mapping[str, Any] | None
+    store: bool | None
+    metadata: Mapping[str, str] | None
+    safety_identifier: str | None
+    user: str | None
+    moderation: Mapping[str, Any] | None
+    web_search_options: Mapping[str, Any] | None
+    functions: Sequence[Mapping[str, Any]] | None
+    function_call: str | Mapping[str, Any] | None
+
+
+class ChatOptions(ChatDefaults, total=False):
+    """Options of one call.
+
+    Attributes:
+        limits: Replaces the limits of the operation and of the client.
+    """
+
+    limits: Limits
+
+
+Check = Callable[[str, Any], None]
+"""Takes the option's name and value; raises InvalidArgumentError."""
+
+
+def wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
+    """The error for a value. Shows numbers as they are; of all else only what it is."""
+    if value is None or isinstance(value, bool | int | float):
+        given = repr(value)[:40]
+    elif isinstance(value, str | Sequence | Mapping):
+        given = f"a {type(value).__name__} of length {len(value)}"
+    else:
+        given = f"a {type(value).__name__}"
+    return InvalidArgumentError(f"got {given}", argument=name, allowed=allowed)
+
+
+def _number(low: float, high: float) -> Check:
+    def check(name: str, value: Any) -> None:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
+            raise wrong(name, value, f"a number from {low:g} to {high:g}")
+
+    return check
+
+
+def _integer(low: int, high: int | None = None) -> Check:
+    allowed = f"an int from {low} to {high}" if high is not None else f"an int ≥ {low}"
+
+    def check(name: str, value: Any) -> None:
+        integer = isinstance(value, int) and not isinstance(value, bool)
+        if not integer or value < low or (high is not None and value > high):
+            raise wrong(name, value, allowed)
+
+    return check
+
+
+def _word(*words: str) -> Check:
+    def check(name: str, value: Any) -> None:
+        if value not in words:
+            raise wrong(name, value, ", ".join(words))
+
+    return check
+
+
+def _text(most: int | None = None) -> Check:
+    allowed = "a str that is not empty" + (f", at most {most} characters" if most else "")
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, str) or not value or (most and len(value) > most):
+            raise wrong(name, value, allowed)
+
+    return check
+
+
+def _flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise wrong(name, value, "a bool")
+
+
+def _mapping(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, "a mapping")
+
+
+def _sequence_of(kind: type, what: str, most: int | None = None) -> Check:
+    allowed = f"a sequence of {what}" + (f", at most {most}" if most else "")
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            raise wrong(name, value, allowed)
+        if (most and len(value) > most) or not all(isinstance(each, kind) for each in value):
+            raise wrong(name, value, allowed)
+
+    return check
+
+
+def _either(plain: Check, other: Check) -> Check:
+    def check(name: str, value: Any) -> None:
+        (plain if isinstance(value, str) else other)(name, value)
+
+    return check
+
+
+def _response_format(name: str, value: Any) -> None:
+    _mapping(name, value)
+    kinds = ("text", "json_object", "json_schema")
+    if value.get("type") not in kinds:
+        raise wrong(f"{name}.type", value.get("type"), ", ".join(kinds))
+    if value["type"] == "json_schema":
+        schema = value.get("json_schema")
+        if not isinstance(schema, Mapping) or not schema.get("name"):
+            raise wrong(f"{name}.json_schema", schema, "a mapping with name and schema")
+
+
+def _metadata(name: str, value: Any) -> None:
+    _mapping(name, value)
+    allowed = "16 pairs, keys of at most 64 and values (str) of at most 512 characters"
+    if len(value) > 16:
+        raise wrong(name, value, allowed)
+    for key, text in value.items():
+        if not isinstance(key, str) or len(key) > 64:
+            raise wrong(f"{name} key", key, allowed)
+        if not isinstance(text, str) or len(text) > 512:
+            raise wrong(f"{name} value", text, allowed)
+
+
+def _logit_bias(name: str, value: Any) -> None:
+    _mapping(name, value)
+    check = _number(-100, 100)
+    for bias in value.values():
+        check(f"{name} value", bias)
+
+
+CHECKS: Mapping[str, Check] = {
+    "model": _text(),
+    "stream_options": _mapping,
+    "max_completion_tokens": _integer(1),
+    "max_tokens": _integer(1),
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1),
+    "n": _integer(1, 128),
+    "stop": _either(_text(), _sequence_of(str, "str", 4)),
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "logprobs": _flag,
+    "top_logprobs": _integer(0, 20),
+    "logit_bias": _logit_bias,
+    "seed": _integer(-(2**63), 2**63 - 1),
+    "response_format": _response_format,
+    "tools": _sequence_of(Mapping, "mappings", 128),
+    "tool_choice": _either(_word("none", "auto", "required"), _mapping),
+    "parallel_tool_calls": _flag,
+    "reasoning_effort": _word("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+    "verbosity": _word("low", "medium", "high"),
+    "service_tier": _word("auto", "default", "flex", "scale", "priority", "fast"),
+    "prediction": _mapping,
+    "prompt_cache_key": _text(),
+    "prompt_cache_options": _mapping,
+    "prompt_cache_retention": _word("in_memory", "24h"),
+    "modalities": _sequence_of(str, "str"),
+    "audio": _mapping,
+    "store": _flag,
+    "metadata": _metadata,
+    # OpenAPI says 64, the SDK's text 128: the wider bound refuses nothing that may pass.
+    "safety_identifier": _text(128),
+    "user": _text(),
+    "moderation": _mapping,
+    "web_search_options": _mapping,
+    "functions": _sequence_of(Mapping, "mappings", 128),
+    "function_call": _either(_text(), _mapping),
+}
+"""The check of each option that goes into the body; its order there, too."""

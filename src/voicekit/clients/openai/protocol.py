@@ -1,0 +1,173 @@
+"""Chat completions on the wire, sans-IO: the request's body, and the whole answer.
+
+The streamed answer is ``stream.py``'s.
+
+Source: OpenAI fact sheet of 2026-11, §3 (OpenAPI 2.3.0, SDK openai 3.52.0, recorded traffic).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from voicekit import __version__
+from voicekit.clients.openai.errors import error_of
+from voicekit.errors import RemoteProtocolError
+from voicekit.speech import ToolCall, Usage
+from voicekit.transport.messages import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from voicekit.clients.openai.config import ChatRequest
+
+
+def chat_request(
+    url: str, key: str, account: Mapping[str, str], request: ChatRequest, *, stream: bool
+) -> Request:
+    """One HTTP request, asking for one document or for a stream.
+
+    Args:
+        url: Of the operation, without a query.
+        key: The credential.
+        account: The headers that choose an account.
+        request: What is asked.
+        stream: Whether the answer should come as it is written.
+    """
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream" if stream else "application/json",
+        "Accept-Encoding": "identity",  # A compressed stream comes late and costs CPU.
+        "User-Agent": f"voicekit/{__version__}",
+        **account,
+    }
+    if request.headers:
+        theirs = {name.lower() for name in request.headers}
+        headers = {name: text for name, text in headers.items() if name.lower() not in theirs}
+        headers.update(request.headers)
+    if request.query:
+        url = f"{url}?{request.query}"
+    return Request("POST", url, headers, _body(request, stream=stream))
+
+
+def _body(request: ChatRequest, *, stream: bool) -> bytes:
+    if not stream:
+        return request.body.encode()
+    options = request.stream_options
+    asked = ',"stream":true' if options is None else f',"stream":true,"stream_options":{options}'
+    return f"{request.body[:-1]}{asked}}}".encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The first choice of a whole answer, and what stands beside it."""
+
+    text: str = field(repr=False)
+    refusal: str | None = field(repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(repr=False)
+    finish_reason: str | None
+    usage: Usage | None
+    model: str | None
+    id: str | None
+    raw: dict[str, Any] = field(repr=False)
+
+
+def read_answer(value: dict[str, Any], headers: Mapping[str, str]) -> Answer:
+    """Read a ``chat.completion`` object that came with status 200 and these headers.
+
+    Raises:
+        ProviderError: It is an error object, for all its status.
+        RemoteProtocolError: It is neither.
+    """
+    if value.get("error"):
+        raise error_of(value, 200, headers)
+    choices = value.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise RemoteProtocolError("the answer holds no choice")
+    # In order of index in all recordings; nothing promises it.
+    choice = next((c for c in choices if field_of(c, "index") == 0), choices[0])
+    message = field_of(choice, "message")
+    if not isinstance(message, dict):
+        raise RemoteProtocolError("the answer's choice holds no message")
+    return Answer(
+        text=text_of(message, "content") or "",
+        refusal=text_of(message, "refusal") or None,
+        tool_calls=_tool_calls(message),
+        finish_reason=token_of(choice, "finish_reason"),
+        usage=usage_of(value.get("usage")),
+        model=token_of(value, "model"),
+        id=token_of(value, "id"),
+        raw=value,
+    )
+
+
+def _tool_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise RemoteProtocolError("the answer's tool calls are no list")
+    read = [_tool_call(call) for call in calls]
+    # The older form: one call, without an id, in place of the list.
+    if isinstance(legacy := message.get("function_call"), dict):
+        read.append(_tool_call({"function": legacy}))
+    return tuple(read)
+
+
+def _tool_call(call: object) -> ToolCall:
+    name, arguments = called(call)
+    return ToolCall(id=text_of(call, "id") or "", name=name or "", arguments=arguments)
+
+
+def called(call: object) -> tuple[str | None, str]:
+    """Name and arguments of a function's call, or name and input of a custom tool's.
+
+    Raises:
+        RemoteProtocolError: It is neither.
+    """
+    if isinstance(function := field_of(call, "function"), dict):
+        return text_of(function, "name"), text_of(function, "arguments") or ""
+    if isinstance(custom := field_of(call, "custom"), dict):
+        return text_of(custom, "name"), text_of(custom, "input") or ""
+    raise RemoteProtocolError("a tool call names no tool")
+
+
+def usage_of(value: object) -> Usage | None:
+    """Tokens as the provider counted them; None where it did not."""
+    if not isinstance(value, dict):
+        return None
+    return Usage(
+        input_tokens=_count(value, "prompt_tokens"),
+        output_tokens=_count(value, "completion_tokens"),
+        total_tokens=_count(value, "total_tokens"),
+        cached_input_tokens=_count(value.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
+        raw=value,
+    )
+
+
+def _count(value: object, name: str) -> int | None:
+    count = field_of(value, name)
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def field_of(value: object, name: str) -> Any:
+    """A field of what should be an object; None where it is none."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def token_of(value: object, name: str) -> str | None:
+    """A field that is only reported, so that another type is as good as none."""
+    found = field_of(value, name)
+    return found if isinstance(found, str) else None
+
+
+def text_of(value: object, name: str) -> str | None:
+    """A field that is part of the answer.
+
+    Raises:
+        RemoteProtocolError: It is neither text nor null nor absent.
+    """
+    found = field_of(value, name)
+    if found is None or isinstance(found, str):
+        return found
+    raise RemoteProtocolError(f"the answer's {name} is no text")
