@@ -3,6 +3,9 @@
 Caches, fallbacks, plug-ins, test kits and users' own engines see only these. A
 ``request()`` merges defaults, validates, and does no I/O; its ``identity`` is what
 caches hash. Closing a wrapper closes what it wraps unless it was told otherwise.
+
+Options are keywords. ``*args: Any, **options: Any`` together tell a type checker that an
+implementation may name its own options; no positional ones exist.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ class _Closable(Protocol):
 class Synthesizer(_Closable, Protocol):
     """Text to speech."""
 
-    def request(self, text: str, /, **options: Any) -> SpeechRequest:
+    def request(self, text: str, /, *args: Any, **options: Any) -> SpeechRequest:
         """Merge, validate, freeze; no I/O.
 
         Raises:
@@ -85,12 +88,14 @@ class Synthesizer(_Closable, Protocol):
         ...
 
     def stream_speech(
-        self, text: str | AsyncIterable[str] | SpeechRequest, /, **options: Any
+        self, text: str | AsyncIterable[str] | SpeechRequest, /, *args: Any, **options: Any
     ) -> SpeechStream | SpeechSession:
         """Speech as it is made; text may be any async iterable of pieces."""
         ...
 
-    async def synthesize(self, text: str | SpeechRequest, /, **options: Any) -> AudioClip:
+    async def synthesize(
+        self, text: str | SpeechRequest, /, *args: Any, **options: Any
+    ) -> AudioClip:
         """The whole speech as one clip."""
         ...
 
@@ -123,7 +128,7 @@ class SpeechSession(Protocol):
 class SpeechSessions(Protocol):
     """Optional beside ``Synthesizer``: speech from text that is still being written."""
 
-    def open_speech(self, **options: Any) -> Session[AudioChunk]:
+    def open_speech(self, *args: Any, **options: Any) -> Session[AudioChunk]:
         """One session is one utterance."""
         ...
 
@@ -133,7 +138,7 @@ class Transcriber(_Closable, Protocol):
     """Speech to text, live."""
 
     def open_transcription(
-        self, **options: Any
+        self, *args: Any, **options: Any
     ) -> Session[TranscriptionResult | SpeechStarted | UtteranceEnd]:
         """Audio goes in, interim and final results come out."""
         ...
@@ -143,18 +148,20 @@ class Transcriber(_Closable, Protocol):
 class ChatModel(_Closable, Protocol):
     """A conversation in, an answer out."""
 
-    def request(self, messages: Sequence[Mapping[str, Any]], /, **options: Any) -> ChatRequest:
+    def request(
+        self, messages: Sequence[Mapping[str, Any]], /, *args: Any, **options: Any
+    ) -> ChatRequest:
         """Merge, validate, freeze; no I/O."""
         ...
 
     def stream_chat(
-        self, messages: Sequence[Mapping[str, Any]] | ChatRequest, /, **options: Any
+        self, messages: Sequence[Mapping[str, Any]] | ChatRequest, /, *args: Any, **options: Any
     ) -> TextStream:
         """The answer as it is written."""
         ...
 
     async def chat(
-        self, messages: Sequence[Mapping[str, Any]] | ChatRequest, /, **options: Any
+        self, messages: Sequence[Mapping[str, Any]] | ChatRequest, /, *args: Any, **options: Any
     ) -> ChatResult:
         """The whole answer."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.execute import check_type, fetch_json, open_stream
@@ -28,6 +28,7 @@ from voicekit.streams import TextStream
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from voicekit import interfaces
     from voicekit.events import Observer
     from voicekit.streams import Decoder, Opened
     from voicekit.transport.config import PoolConfig
@@ -126,7 +127,7 @@ class OpenAIClient(Client):
         return self._settings.updated(options).request(messages)
 
     def stream_chat(
-        self, messages: Messages | ChatRequest, /, **options: Unpack[ChatOptions]
+        self, messages: Messages | interfaces.ChatRequest, /, **options: Unpack[ChatOptions]
     ) -> TextStream:
         """The answer as it is written: iterate for text, see ``TextStream`` for the rest.
 
@@ -153,7 +154,7 @@ class OpenAIClient(Client):
         return TextStream(partial(self._open_chat, self._request_of(messages, options)))
 
     async def chat(
-        self, messages: Messages | ChatRequest, /, **options: Unpack[ChatOptions]
+        self, messages: Messages | interfaces.ChatRequest, /, **options: Unpack[ChatOptions]
     ) -> ChatResult:
         """The whole answer as one JSON document; ``stream_chat`` has the first words sooner.
 
@@ -193,10 +194,11 @@ class OpenAIClient(Client):
         )
 
     def _request_of(
-        self, messages: Messages | ChatRequest, options: Mapping[str, Any]
+        self, messages: Messages | interfaces.ChatRequest, options: Mapping[str, Any]
     ) -> ChatRequest:
         if not isinstance(messages, ChatRequest):
-            return self._settings.updated(options).request(messages)
+            # Another provider's request is no conversation, and is refused as such.
+            return self._settings.updated(options).request(cast("Messages", messages))
         if options:
             raise InvalidArgumentError(
                 "a finished request takes no further options",
@@ -230,3 +232,7 @@ def _decoder(choices: int, response: Response) -> Decoder[Any]:
 
 def _read(value: dict[str, Any], response: Response) -> tuple[Answer, Response]:
     return read_answer(value, response.headers), response
+
+
+if TYPE_CHECKING:
+    _conforms: type[interfaces.ChatModel] = OpenAIClient
