@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from voicekit.errors import ClosedError, PoolTimeout, VoicekitError, WrongLoopError
 from voicekit.transport.config import WarmReport
 from voicekit.transport.cutoff import IdleCutoff
+from voicekit.transport.goodbye import Goodbyes
 from voicekit.transport.lease import DialFacts, Lease
 from voicekit.transport.pool_state import PoolState
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from voicekit.transport.interfaces import Socket
     from voicekit.transport.pool_state import Actions, Cause
 
-GOODBYE = 0.9
-"""Seconds for a polite close before the socket is aborted."""
 CLOSE_LIMIT = 1.0
 """Seconds that ``aclose`` takes at most, beyond its ``drain``."""
 SHORTEST_NAP = 0.001
@@ -106,7 +105,7 @@ class SocketPool:
         self._context = contextvars.Context()
         self._entries: dict[int, _Entry] = {}
         self._dials: dict[int, asyncio.Task[str | None]] = {}
-        self._goodbyes: dict[asyncio.Task[None], Socket] = {}
+        self._goodbyes = Goodbyes(background)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waiters: dict[int, asyncio.Future[int]] = {}
         self._last_waiter = 0
@@ -253,8 +252,7 @@ class SocketPool:
                 await asyncio.wait(set(self._tasks), timeout=CLOSE_LIMIT)
         finally:
             self._drop_leases()
-            for task in self._goodbyes:
-                task.cancel()
+            self._goodbyes.cut_short()
 
     # -- leases ------------------------------------------------------------------
 
@@ -388,14 +386,6 @@ class SocketPool:
             actions = self._state.dial_failed(dial, self._clock(), self._rng.random())
             self._act(actions, error)
 
-    async def _say_goodbye(self, socket: Socket) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE):
-                await socket.aclose()
-
-    def _goodbye_ended(self, task: asyncio.Task[None]) -> None:
-        self._goodbyes.pop(task).abort()
-
     # -- doing what was decided ----------------------------------------------------
 
     def _act(
@@ -430,18 +420,12 @@ class SocketPool:
             self._all_back.set()
 
     def _discard(self, conn_id: int, socket: Socket, *, abort: bool) -> None:
-        if self._loop is None or self._loop.is_closed():
-            return
-        if abort and self._state.closed:
+        if not abort:
+            self._own(self._goodbyes.say(socket, f"voicekit-close-{conn_id}"))
+        elif self._state.closed or self._loop is None:
             socket.abort()
-            return
-        if abort:
+        else:
             self._loop.call_soon(socket.abort)
-            return
-        task = self._background.spawn(self._say_goodbye(socket), f"voicekit-close-{conn_id}")
-        self._goodbyes[task] = socket
-        self._own(task)
-        task.add_done_callback(self._goodbye_ended)
 
     def _own(self, task: asyncio.Task[object]) -> None:
         self._tasks.add(task)
