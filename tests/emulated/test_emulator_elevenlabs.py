@@ -273,6 +273,26 @@ async def test_beyond_plan_and_queue_is_429(monkeypatch: pytest.MonkeyPatch) -> 
         assert response.status == 200
 
 
+async def test_whole_speech_is_sent_when_all_of_it_is_there() -> None:
+    """The plain endpoint answers after whole synthesis, with a WAV header that knows its length."""
+    scenario = Scenario(name="paced", speech_real_time_factor=0.25, speech_chunk_bytes=1600)
+    async with emulator(scenario) as (_, session):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with session.post(
+            f"/v1/text-to-speech/{VOICE}",
+            params={"output_format": "wav_16000"},
+            json={"text": "a" * 20},
+            headers=KEY,
+        ) as response:
+            first = loop.time() - began
+            body = await response.read()
+            rest = loop.time() - began - first
+        assert first >= 0.3  # 1.2 s of audio at 0.25
+        assert rest < 0.2
+        assert int.from_bytes(body[40:44], "little") == len(body) - 44 == 20 * 60 * 16 * 2
+
+
 async def test_pace_of_the_scenario() -> None:
     """First audio waits for its latency; the rest comes at the real-time factor."""
     scenario = Scenario(
@@ -470,9 +490,11 @@ async def test_contexts_are_independent() -> None:
 
 
 async def test_empty_text_is_a_keepalive_here() -> None:
-    """Empty text neither ends a context nor the socket."""
+    """Empty text neither ends a context nor the socket; without an id it opens nothing."""
     async with emulator() as (_, session), speaking(session) as ws:
         await ws.send_json({"text": ""})
+        for number in range(4):
+            await ws.send_json({"text": " ", "context_id": f"other{number}"})
         await ws.send_json({"text": " ", "context_id": "c"})
         await ws.send_json({"text": "", "context_id": "c"})
         await ws.send_json({"text": "Still here. ", "context_id": "c", "flush": True})
@@ -525,6 +547,25 @@ async def test_closing_a_context_lets_its_piece_come_but_no_more() -> None:
         assert (
             check_tones(audio_of(got, "d"), ["Next. "], voice_id=VOICE, sample_rate=16000) is None
         )
+
+
+@pytest.mark.parametrize("flush", [False, True])
+async def test_flushed_text_goes_on_after_close_context(flush: bool) -> None:
+    """Pieces that wait their turn are dropped with their context, unless a flush promised them."""
+    scenario = Scenario(name="slow", speech_real_time_factor=0.03, speech_chunk_bytes=3200)
+    schedule = {"chunk_length_schedule": [50]}
+    texts = [letter * 50 for letter in "abc"]
+    async with emulator(scenario) as (_, session), speaking(session) as ws:
+        await ws.send_json({"text": " ", "context_id": "c", "generation_config": schedule})
+        for text in texts:
+            await ws.send_json({"text": text, "context_id": "c"})
+        if flush:
+            await ws.send_json({"context_id": "c", "flush": True})
+        got = await frames(ws, until=lambda frame: frame.get("audio"))
+        await ws.send_json({"context_id": "c", "close_context": True})
+        got += await frames(ws, until=final_of("c"))
+        spoken = texts if flush else texts[:1]
+        assert check_tones(audio_of(got), spoken, voice_id=VOICE, sample_rate=16000) is None
 
 
 async def test_audio_interleaves_with_reading() -> None:

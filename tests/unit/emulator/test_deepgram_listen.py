@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from array import array
 from typing import Any
@@ -21,6 +22,7 @@ from voicekit.emulator.providers.deepgram_listen import (
     SpeechStartedDue,
     UtteranceEndDue,
 )
+from voicekit.emulator.providers.deepgram_outbox import Outbox, Pending
 
 RATE = 8000
 
@@ -97,6 +99,35 @@ def test_interims_restart_with_every_span() -> None:
     assert interims == [(0.0, 0.5), (0.0, 1.0), (0.0, 1.5), (1.6, 2.1), (1.6, 2.6)]
 
 
+@pytest.mark.anyio
+async def test_results_leave_in_order() -> None:
+    """A slow decoding holds back what follows; one that was cancelled is skipped."""
+    loop = asyncio.get_running_loop()
+    outbox = Outbox()
+    slow: asyncio.Future[str] = loop.create_future()
+
+    async def hear() -> str:
+        return await slow
+
+    async def sends(message: dict[str, Any]) -> None:
+        sent.append(message["text"])
+
+    sent: list[str] = []
+    first, dropped = asyncio.create_task(hear()), asyncio.create_task(asyncio.sleep(60))
+    outbox.put(Pending(lambda text: {"text": text}, first))
+    outbox.put(Pending(lambda _: {"text": "dropped"}, dropped))
+    outbox.say({"text": "last"})
+    outbox.end()
+    draining = asyncio.create_task(outbox.drain(sends))
+    await asyncio.sleep(0)
+    assert sent == []
+    dropped.cancel()
+    slow.set_result("first")
+    await draining
+    assert sent == ["first", "last"]
+    assert outbox.empty
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 400)), min_size=1, max_size=6),
@@ -146,6 +177,16 @@ def test_decoding_however_it_is_cut(encoding: str | None, split: bool, cut: int)
     assert len(first) == len(left)
     expected = left if split else array("h", bytes(len(first) * 2))
     assert all(abs(a - b) <= 64 for a, b in zip(first, expected, strict=True))
+
+
+def test_chunks_after_the_samples_are_not_heard() -> None:
+    """A WAV's trailing metadata is no audio, however it is cut."""
+    data = wav_header(RATE, 400) + bytes(400) + b"LIST" + bytes(60)
+    decoder = StreamDecoder(None, sample_rate=0, channels=1, split=False)
+    heard = [
+        piece for at in range(0, len(data), 100) for piece in decoder.feed(data[at : at + 100])
+    ]
+    assert sum(map(len, heard)) == 400
 
 
 def test_what_is_no_wav_is_refused() -> None:
