@@ -64,23 +64,33 @@ class Credential:
             self._ask: Callable[[], Awaitable[str]] | None = api_key
             self._key = ""
             return
-        if not api_key or not isinstance(api_key, str):
+        if not api_key:
             raise MissingCredentialError(
                 f"no API key: pass api_key= or set {env}", provider=provider
             )
-        if not api_key.isprintable() or not api_key.isascii():
-            raise InvalidArgumentError(
-                "holds characters that no HTTP header can", argument="api_key", provider=provider
-            )
         self._ask = None
-        self._key = api_key
+        self._key = _checked(api_key)
 
     async def get(self) -> str:
-        """The key for the next request."""
-        return self._key if self._ask is None else await self._ask()
+        """The key for the next request.
+
+        Raises:
+            InvalidArgumentError: The callable returned what no header can hold.
+        """
+        return self._key if self._ask is None else _checked(await self._ask())
 
     def __repr__(self) -> str:
         return "<Credential>"
+
+
+def _checked(key: object) -> str:
+    if isinstance(key, str) and key and key.isascii() and key.isprintable():
+        return key
+    raise InvalidArgumentError(
+        f"a {type(key).__name__} that no HTTP header can hold",
+        argument="api_key",
+        allowed="printable ASCII, not empty",
+    )
 
 
 class Client:

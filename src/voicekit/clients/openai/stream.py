@@ -18,6 +18,7 @@ from voicekit.clients.openai.deltas import (
     ToolCallDelta,
 )
 from voicekit.clients.openai.errors import error_of
+from voicekit.clients.openai.likeness import Likeness
 from voicekit.clients.openai.protocol import field_of, text_of, token_of, usage_of
 from voicekit.clients.refusals import body_of
 from voicekit.errors import RemoteProtocolError
@@ -118,6 +119,7 @@ class ChatDecoder:
         self._asked = choices
         self._left = MAX_STREAM_BYTES
         self._sse = SseDecoder()
+        self._alike = Likeness()
         self._first = Choice(0)
         self._choices = {0: self._first}
         self._chunk: dict[str, Any] = {}
@@ -137,12 +139,19 @@ class ChatDecoder:
             raise RemoteProtocolError(f"the stream is longer than {MAX_STREAM_BYTES} bytes")
         items: list[Any] = []
         for event in self._sse.feed(data):
+            if text := self._alike.text(event):
+                self.progress += 1
+                self._first.text.append(text)
+                items.append(text)
             # Source: the vendor's SDK takes data that begins so for the end.
-            if event[:6] == b"[DONE]":
+            elif event[:6] == b"[DONE]":
                 self.done = True
                 break
-            if event:
+            elif event:
+                before = len(items)
                 self._read(event, items)
+                if len(items) == before + 1 and type(items[-1]) is str:
+                    self._alike.learn(event, items[-1])
         return items
 
     def eof(self, *, delimited: bool) -> list[Any]:

@@ -1,0 +1,60 @@
+"""Reading the text of a chunk that is like the last one, without parsing the rest again.
+
+The chunks of one answer repeat id, model, time and fingerprint byte for byte, some 250
+bytes around a few of text, and parsing them is what a stream costs. So the bytes before
+and behind the text of one chunk are kept, and a chunk with the same ones is parsed
+between them only.
+
+Why that is sound: the kept bytes are those of a document that was parsed in full, around
+one JSON string. With any other JSON string between them the document is as valid, and
+differs in that string alone.
+"""
+
+from __future__ import annotations
+
+import json
+
+_KEY = b'"content":'
+_TRIES = 8
+"""Chunks padded with random characters are never alike; learning from each would cost."""
+
+_string = json.JSONDecoder().raw_decode
+
+
+class Likeness:
+    """The surroundings of a text delta, once learned."""
+
+    __slots__ = ("_head", "_size", "_start", "_tail", "_tries")
+
+    def __init__(self) -> None:
+        self._head = b"\n"  # no event begins so
+        self._tail = b""
+        self._start = self._size = 0
+        self._tries = _TRIES
+
+    def text(self, event: bytes) -> str | None:
+        """The text of an event that is like the learned one but for it; else None."""
+        if not (event.startswith(self._head) and event.endswith(self._tail)):
+            return None
+        try:
+            # What is between begins behind the head and must be one string, and no more.
+            between = event[self._start : len(event) - self._size].decode()
+            value, end = _string(between)
+        except ValueError:
+            return None
+        return value if type(value) is str and end == len(between) else None
+
+    def learn(self, event: bytes, text: str) -> None:
+        """Keep the surroundings of ``text``, which is all that this event says."""
+        if not self._tries or event.count(_KEY) != 1:
+            return
+        self._tries -= 1
+        start = event.index(_KEY) + len(_KEY)
+        rest = event[start:].decode()
+        try:
+            value, end = _string(rest)
+        except ValueError:  # such as a blank before the text
+            return
+        if value == text:
+            self._head, self._tail = event[:start], rest[end:].encode()
+            self._start, self._size = start, len(self._tail)
