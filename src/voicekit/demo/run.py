@@ -21,6 +21,7 @@ RTT_S = 0.040
 """Round trip of the emulated link, seconds: a caller and an API on one continent."""
 
 _VOICE = "21m00Tcm4TlvDq8ikWAM"
+_SCENARIO = "typical"
 _PROVIDERS = ("deepgram", "openai", "elevenlabs")
 
 
@@ -81,7 +82,7 @@ def _emulated(
         providers=_PROVIDERS,
         tls=True,
         link=Link(rtt=RTT_S),
-        scenario="typical",
+        scenario=_SCENARIO,
         speech="real",
         seed=options.seed,
     ) as world:
@@ -106,6 +107,7 @@ def _emulated(
 
         turns = []
         for label in ("cold", "warm"):
+            world.set_scenario(_SCENARIO)  # the same draws for both, so that only warmth differs
             turn = asyncio.run(_one(clients(), question, label, progress))
             journal = world.journal
             opened = [
