@@ -246,6 +246,6 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 PoolMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=300, stateful_step_count=50, deadline=None, derandomize=True
 )
 TestPoolMachine = PoolMachine.TestCase

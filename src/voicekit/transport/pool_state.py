@@ -234,7 +234,8 @@ class PoolState:
             return NOTHING
         self._reused -= not held.new
         if held.generation != self.generation or self.closed:
-            return self._closing([(conn_id, "closed" if self.closed else "retired")])
+            cause: Cause = "closed" if self.closed else "retired"
+            return self._closing([(conn_id, cause)], dial=self._supply())
         return self._free(conn_id, held.conn, now)
 
     def give_back(

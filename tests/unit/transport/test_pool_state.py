@@ -213,6 +213,19 @@ def test_a_one_use_connection_that_nobody_took_is_still_good():
     assert pool.ready == (conn,)
 
 
+def test_a_retired_one_that_is_put_back_makes_room():
+    """Who waited for a place has one now."""
+    pool = state(max_connections=1)
+    (one,) = fill(pool, 1)
+    take(pool, 1)
+    take(pool, 2)
+    pool.retire()
+    actions = pool.put_back(one, T)
+    assert actions.close == ((one, "retired"),)
+    assert len(actions.dial) == 1
+    assert not pool.waits_for_place(2)
+
+
 def test_what_is_put_back_after_the_end_is_closed():
     """Of the old generation, or of a closed pool."""
     pool = state()
