@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 from voicekit import events
@@ -78,6 +79,13 @@ class Credential:
             InvalidArgumentError: The callable returned what no header can hold.
         """
         return self._key if self._ask is None else _checked(await self._ask())
+
+    @property
+    def fingerprint(self) -> Hashable:
+        """Equal for equal credentials, so that their sockets can be shared; shows no key."""
+        if self._ask is not None:
+            return self._ask
+        return hashlib.blake2b(self._key.encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:
         return "<Credential>"

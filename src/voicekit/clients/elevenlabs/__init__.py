@@ -1,0 +1,17 @@
+"""ElevenLabs: text to speech, over HTTP and over sockets that stay open."""
+
+from voicekit.clients.elevenlabs.client import ElevenLabsClient
+from voicekit.clients.elevenlabs.config import SpeechRequest
+from voicekit.clients.elevenlabs.fed import FedUtterance
+from voicekit.clients.elevenlabs.options import SpeechOptions
+from voicekit.clients.elevenlabs.sessions import Utterance
+from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
+
+__all__ = [
+    "ElevenLabsClient",
+    "FedUtterance",
+    "SpeechOptions",
+    "SpeechRequest",
+    "Utterance",
+    "VoiceSettings",
+]

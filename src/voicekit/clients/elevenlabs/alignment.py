@@ -1,0 +1,168 @@
+"""When which word sounds, and what the provider still owes, told by its frames. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from voicekit.speech import Word
+
+__all__ = ["Debt", "WordTimes", "alignment_of", "span_of"]
+
+Alignment = tuple[Sequence[str], Sequence[float], Sequence[float]]
+"""Characters, when each starts, how long each lasts; milliseconds from the frame's start."""
+
+
+def alignment_of(frame: Mapping[str, Any]) -> Alignment | None:
+    """The alignment of a frame with the text as it was sent, else with the normalised one.
+
+    Either may be null. The durations have two spellings: ``charDurationsMs`` in SDK
+    2.78.0, ``charsDurationsMs`` in the AsyncAPI of August 2025. One that makes no sense
+    is taken for none: the audio is good without it.
+    """
+    for name in ("alignment", "normalizedAlignment"):
+        value = frame.get(name)
+        if not isinstance(value, dict):
+            continue
+        chars, starts = value.get("chars"), value.get("charStartTimesMs")
+        lengths = value.get("charDurationsMs", value.get("charsDurationsMs"))
+        if (
+            isinstance(chars, list)
+            and isinstance(starts, list)
+            and isinstance(lengths, list)
+            and len(chars) == len(starts) == len(lengths) > 0
+            and all(type(each) is str for each in chars)
+            and all(type(each) in _NUMBERS for each in starts)
+            and all(type(each) in _NUMBERS for each in lengths)
+        ):
+            return chars, starts, lengths
+    return None
+
+
+_NUMBERS = (int, float)
+
+
+def span_of(alignment: Alignment) -> float:
+    """Seconds that an alignment covers."""
+    _, starts, lengths = alignment
+    return (starts[-1] + lengths[-1]) / 1000
+
+
+class WordTimes:
+    """Joins characters to words, also where a word begins in one frame and ends in another."""
+
+    __slots__ = ("_chars", "_end", "_start")
+
+    def __init__(self) -> None:
+        self._chars: list[str] = []
+        self._start = self._end = 0.0
+
+    def feed(self, alignment: Alignment, offset: float) -> tuple[Word, ...]:
+        """The words that end in this alignment.
+
+        Args:
+            alignment: Of a frame.
+            offset: Seconds of the utterance before the frame.
+        """
+        words: list[Word] = []
+        for char, start, length in zip(*alignment, strict=True):
+            if char.isspace():
+                words += self.flush()
+                continue
+            if not self._chars:
+                self._start = offset + start / 1000
+            self._chars.append(char)
+            self._end = offset + (start + length) / 1000
+        return tuple(words)
+
+    def flush(self) -> tuple[Word, ...]:
+        """The word under way, now that it is over."""
+        if not self._chars:
+            return ()
+        word = Word(text="".join(self._chars), start=self._start, end=self._end)
+        self._chars = []
+        return (word,)
+
+
+class Debt:
+    """Whether the provider has something to speak that it has not spoken.
+
+    Only then do the clocks run: a model that pauses between two sentences is no fault of
+    the voice. What is doubtful counts as not owed, for a limit that trips on a healthy
+    stream is worse than one that trips at the end of the text, when everything is due.
+
+    Text becomes due when it is flushed, or when more is waiting than the schedule holds
+    back. It counts as answered by the first audio after that which does not still belong
+    to what was spoken before: an alignment says how long that takes.
+
+    Args:
+        schedule: Characters held back before each piece of audio; None for none.
+    """
+
+    __slots__ = ("_aligned", "_due", "_finished", "_heard", "_pieces", "_schedule", "_waiting")
+
+    def __init__(self, schedule: Sequence[int] | None) -> None:
+        self._schedule = schedule
+        self._waiting = 0
+        self._pieces = 0
+        self._due = False
+        self._finished = False
+        self._heard = 0.0
+        self._aligned = 0.0
+
+    @property
+    def owed(self) -> bool:
+        """Whether output is due."""
+        return self._finished or self._due or self._heard + self._slack < self._aligned
+
+    def said(self, text: str, *, flush: bool = False) -> None:
+        """Text went out."""
+        if self._waiting or not text.isspace():
+            self._waiting += len(text)
+        if flush or self._schedule is None:
+            self.flushed()
+            return
+        count = self._schedule[min(self._pieces, len(self._schedule) - 1)]
+        if self._waiting > count + _UNSURE:
+            self.flushed()
+
+    def flushed(self) -> None:
+        """What was said is to be spoken now."""
+        if self._waiting:
+            self._due = True
+            self._pieces += 1
+            self._waiting = 0
+
+    def finished(self) -> None:
+        """All text is said: what is due now is the end."""
+        self._finished = True
+
+    def heard(self, seconds: float | None, span: float | None) -> None:
+        """Audio came.
+
+        Args:
+            seconds: How long it is; None where bytes do not tell.
+            span: How long the audio is that its alignment covers; None without one.
+        """
+        if span is not None or self._heard + _SAME >= self._aligned:
+            self._due = False
+        if seconds is None:
+            return
+        if span is not None:
+            self._aligned = self._heard + span
+        self._heard += seconds
+
+    def settled(self) -> None:
+        """The provider says that everything so far was spoken."""
+        self._due = False
+        self._aligned = self._heard
+
+    @property
+    def _slack(self) -> float:
+        return _SAME + 0.1 * self._heard
+
+
+# Source: ours, all three. Characters by which the server's count may differ from ours
+# (what it strips is not documented), and seconds by which alignment and audio may.
+_UNSURE: Final = 8
+_SAME: Final = 0.5

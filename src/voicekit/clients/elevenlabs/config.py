@@ -1,0 +1,415 @@
+"""Options, merged once into frozen, validated requests."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlencode
+
+from voicekit.clients.elevenlabs import formats
+from voicekit.clients.elevenlabs.options import (
+    CHECKS,
+    SESSION_ONLY,
+    WHOLE_TEXT_ONLY,
+    wrong,
+)
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits
+from voicekit.speech import AudioFormat
+
+__all__ = ["BASE_URL", "REGIONS", "SessionSettings", "SpeechRequest", "SpeechSettings"]
+
+BASE_URL: Final = "https://api.elevenlabs.io"
+REGIONS: Final[Mapping[str, str]] = {
+    "us": "https://api.us.elevenlabs.io",
+    "eu": "https://api.eu.residency.elevenlabs.io",
+    "in": "https://api.in.residency.elevenlabs.io",
+    "sg": "https://api.sg.residency.elevenlabs.io",
+}
+"""``us`` pins to the United States; the others are isolated enterprise workspaces with keys
+of their own. Source: SDK elevenlabs 2.78.0, environment.py; data-residency page."""
+
+DEFAULT_MODEL: Final = "eleven_flash_v2_5"
+"""The vendor's fastest for general use, 32 languages. Source: models page, read 2026-11."""
+
+SCHEDULE: Final = (50, 120, 160, 250)
+"""Characters. The least that the vendor takes first, so that speech starts early: about
+three seconds of it, which gives the next pieces time to be long enough for good prosody.
+These follow the vendor's own default, (120, 160, 250, 290). Source: AsyncAPI."""
+
+INACTIVITY_TIMEOUT: Final = 180
+"""Seconds; the most that the vendor takes. A socket has to outlast the pauses of a
+conversation; an idle one counts against no limit. Source: models page, concurrency."""
+
+MAX_BUFFERED_S: Final = 120.0
+
+# Source: models page of August 2025 and the help article on errors 400 and 401; v3 (the
+# newer of two figures) and v4 by third parties, so the vendor may refuse less. An unknown
+# model has no limit here.
+MAX_CHARACTERS: Final[Mapping[str, int]] = {
+    "eleven_flash_v2_5": 40_000,
+    "eleven_flash_v2": 30_000,
+    "eleven_turbo_v2_5": 40_000,
+    "eleven_turbo_v2": 30_000,
+    "eleven_multilingual_v2": 10_000,
+    "eleven_multilingual_v1": 10_000,
+    "eleven_monolingual_v1": 10_000,
+    "eleven_v3": 5_000,
+    "eleven_v4": 10_000,
+    "eleven_v4_turbo": 10_000,
+}
+
+NO_SOCKET: Final = frozenset(
+    {"eleven_v3", "eleven_v3_conversational", "eleven_v4", "eleven_v4_turbo"}
+)
+"""Models that only the dialogue sockets speak. Source: models page; SDK docstrings."""
+
+_NO_STITCHING: Final = frozenset({"eleven_v3"})
+_STITCHING: Final = ("previous_text", "next_text", "previous_request_ids", "next_request_ids")
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechRequest:
+    """What is to be spoken and how, validated and as JSON, so that nothing changes it any more.
+
+    Made by ``ElevenLabsClient.request()``; may be sent any number of times.
+
+    Attributes:
+        text: The words.
+        format: What the audio will be.
+        target: Path and query.
+        body: JSON, encoded.
+        headers: Of the caller's own; may hold secrets.
+        limits: Replaces those of the operation and of the client.
+    """
+
+    text: str = field(repr=False)
+    format: AudioFormat
+    target: str = field(repr=False)
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits | None = None
+
+    @property
+    def identity(self) -> str:
+        """Canonical text of all that can change the audio. Holds content: never log it.
+
+        Streamed or whole is no part of it: the audio is the same.
+        """
+        return json.dumps(
+            {
+                "provider": "elevenlabs",
+                "target": self.target,
+                "headers": {name.lower(): value for name, value in self.headers.items()},
+                "body": json.loads(self.body),
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """How a session's text will be spoken: what its handshake and its first message fix.
+
+    Attributes:
+        format: What the audio will be.
+        target: Path and query of the socket.
+        first: JSON text of the first message's fields beside ``text`` and ``context_id``.
+        schedule: Characters before each piece of audio; None with ``auto_mode``.
+        inactivity_timeout: Seconds of silence that the server bears.
+        max_buffered_s: Seconds of audio.
+        headers: Of the caller's own; may hold secrets.
+        limits: Replaces those of the operation and of the client.
+    """
+
+    format: AudioFormat
+    target: str = field(repr=False)
+    first: str = field(repr=False)
+    schedule: tuple[int, ...] | None
+    inactivity_timeout: int
+    max_buffered_s: float
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechSettings:
+    """Checked options: the constructor's, or those with one call's on top.
+
+    Attributes:
+        options: The provider's own, by name.
+        extra_query: Added to the URL.
+        extra_headers: Added to the headers, over ours.
+        extra_body: Added to the body, or to a session's first message, over ours.
+        limits: Replaces the limits of the operation.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    extra_query: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    limits: Limits | None = None
+
+    def updated(
+        self, given: Mapping[str, Any], *, where: Literal["text", "session"] | None = None
+    ) -> SpeechSettings:
+        """These settings with ``given`` on top; the extras are merged name by name.
+
+        Args:
+            given: Options by name.
+            where: What they are for; an option that has no effect there is refused. None
+                for the constructor, whose options are for both.
+
+        Raises:
+            InvalidArgumentError: An option is unknown, out of place, or its value is not
+                allowed.
+        """
+        if not given:
+            return self
+        options = dict(self.options)
+        extras: dict[str, Any] = {}
+        for name, value in given.items():
+            if check := CHECKS.get(name):
+                _in_place(name, where)
+                options[name] = None if value is None else check(name, value)
+            elif extra := _EXTRAS.get(name):
+                if value is not None:
+                    extra(name, value)
+                    extras[name] = {**getattr(self, name), **value}
+            elif name == "limits":
+                if value is not None and not isinstance(value, Limits):
+                    raise wrong(name, value, "Limits(…)")
+                extras[name] = value
+            else:
+                raise InvalidArgumentError(
+                    "is no option of speech",
+                    argument=name[:64],
+                    allowed=", ".join([*CHECKS, *_EXTRAS, "limits"]),
+                )
+        return replace(self, options=options, **extras)
+
+    # -- what is asked for ------------------------------------------------------------
+
+    @cached_property
+    def model(self) -> str:
+        """The model's id."""
+        return self.options.get("model") or DEFAULT_MODEL
+
+    @cached_property
+    def format(self) -> AudioFormat:
+        """What the audio will be."""
+        given = self.options.get("format") or AudioFormat.parse(formats.DEFAULT_FORMAT)
+        return formats.exact(given)
+
+    def request(self, text: object) -> SpeechRequest:
+        """Freeze these settings with a text.
+
+        Raises:
+            InvalidArgumentError: No voice was named, the text is empty or too long.
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise wrong("text", text, "a str that is not empty")
+        most = MAX_CHARACTERS.get(self.model)
+        if most is not None and len(text) > most:
+            raise wrong("text", text, f"at most {most} characters for {self.model}")
+        try:
+            body = f'{{"text":{_dumps(text)}{self._body_tail}'.encode()
+        except UnicodeEncodeError:
+            # Without the cause: it quotes the content.
+            raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
+        return SpeechRequest(
+            text=text,
+            format=self.format,
+            target=self._target,
+            body=body,
+            headers=self.extra_headers,
+            limits=self.limits,
+        )
+
+    @cached_property
+    def _target(self) -> str:
+        query = {"output_format": formats.vendor_name(self.format), **self._everywhere}
+        return f"{self._path}/stream?{_query({**query, **self.extra_query})}"
+
+    @cached_property
+    def _body_tail(self) -> str:
+        """The body's JSON text after the value of ``text``, which alone changes by the call."""
+        model, options = self.model, self.options
+        fields: dict[str, Any] = {"model_id": model}
+        for name in _BODY:
+            if (value := options.get(name)) is not None:
+                if model in _NO_STITCHING and name in _STITCHING:
+                    raise InvalidArgumentError(
+                        f"is not for {model}", argument=name, allowed="other models"
+                    )
+                fields[name] = value
+        if settings := options.get("voice_settings"):
+            fields["voice_settings"] = settings.wire()
+        fields.update(self.extra_body)
+        return "," + _json_of(fields)[1:]
+
+    @cached_property
+    def session(self) -> SessionSettings:
+        """Freeze these settings for a session.
+
+        Raises:
+            InvalidArgumentError: No voice was named; the model has no socket, or the socket
+                does not make the format.
+        """
+        options, model = self.options, self.model
+        if model in NO_SOCKET:
+            raise InvalidArgumentError(
+                f"{model} has no realtime socket",
+                argument="model",
+                allowed="whole texts with it, or another model",
+            )
+        name = formats.vendor_name(self.format)
+        if name not in formats.SOCKET_FORMATS:
+            raise formats.refused(self.format.name, formats.SOCKET_FORMATS)
+        auto = bool(options.get("auto_mode"))
+        patience = options.get("inactivity_timeout") or INACTIVITY_TIMEOUT
+        query: dict[str, Any] = {
+            "model_id": model,
+            "output_format": name,
+            "inactivity_timeout": patience,
+            **self._everywhere,
+        }
+        for name in _SOCKET_QUERY:
+            if (value := options.get(name)) is not None:
+                query[name] = value
+        first: dict[str, Any] = {}
+        if settings := options.get("voice_settings"):
+            first["voice_settings"] = settings.wire()
+        schedule = None if auto else options.get("chunk_length_schedule") or SCHEDULE
+        if schedule is not None:
+            first["generation_config"] = {"chunk_length_schedule": schedule}
+        if locators := options.get("pronunciation_dictionary_locators"):
+            first["pronunciation_dictionary_locators"] = locators
+        first.update(self.extra_body)
+        return SessionSettings(
+            format=self.format,
+            target=f"{self._path}/multi-stream-input?{_query({**query, **self.extra_query})}",
+            first=_json_of(first)[1:-1],
+            schedule=schedule,
+            inactivity_timeout=patience,
+            max_buffered_s=options.get("max_buffered_s") or MAX_BUFFERED_S,
+            headers=self.extra_headers,
+            limits=self.limits,
+        )
+
+    @property
+    def _path(self) -> str:
+        voice = self.options.get("voice")
+        if voice is None:
+            raise InvalidArgumentError(
+                "is required, in the constructor or in the call",
+                argument="voice",
+                allowed="the id of a voice",
+            )
+        return f"/v1/text-to-speech/{quote(voice, safe='')}"
+
+    @property
+    def _everywhere(self) -> dict[str, Any]:
+        """The parameters that are in the query of HTTP and sockets alike."""
+        options = self.options
+        return {name: options[name] for name in _QUERY if options.get(name) is not None}
+
+
+_QUERY = ("enable_logging", "optimize_streaming_latency")
+_SOCKET_QUERY = (
+    "language_code",
+    "auto_mode",
+    "sync_alignment",
+    "enable_ssml_parsing",
+    "apply_text_normalization",
+    "apply_language_text_normalization",
+    "seed",
+)
+_BODY = (
+    "language_code",
+    "pronunciation_dictionary_locators",
+    "seed",
+    *_STITCHING,
+    "apply_text_normalization",
+    "apply_language_text_normalization",
+    "use_pvc_as_ivc",
+    "audio_effects",
+)
+
+
+def _in_place(name: str, where: str | None) -> None:
+    if where == "text" and name in SESSION_ONLY:
+        raise InvalidArgumentError(
+            "is an option of sessions",
+            argument=name,
+            allowed="open_speech(), text in pieces, or the constructor",
+        )
+    if where == "session" and name in WHOLE_TEXT_ONLY:
+        raise InvalidArgumentError(
+            "needs the whole text",
+            argument=name,
+            allowed="synthesize() and stream_speech() of a str, or the constructor",
+        )
+
+
+def _query(parameters: Mapping[str, Any]) -> str:
+    plain = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in parameters.items()
+    }
+    return urlencode(plain, doseq=True)
+
+
+def _json_of(value: Mapping[str, Any]) -> str:
+    try:
+        text = _dumps(value)
+        text.encode()  # a lone surrogate is no text, and only this finds it
+    except (TypeError, ValueError, RecursionError):
+        # Without the cause: it may quote the content.
+        raise InvalidArgumentError(
+            "hold something that is not JSON",
+            argument="options",
+            allowed="str, int, float, bool, None, sequences and mappings",
+        ) from None
+    return text
+
+
+def _extra_query(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, "a mapping")
+
+
+def _extra_headers(name: str, value: Any) -> None:
+    allowed = "a mapping of header names to printable ASCII"
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, allowed)
+    for header, text in value.items():
+        if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
+            raise wrong(f"{name} key", header, allowed)
+        if not isinstance(text, str) or not (text.isascii() and text.isprintable()):
+            raise wrong(f"{name} value", text, allowed)
+
+
+def _extra_body(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise wrong(name, value, "a mapping with str keys")
+    for reserved in ("text", "context_id"):
+        if reserved in value:
+            raise InvalidArgumentError(
+                "is not for extra_body", argument=f"{name}.{reserved}", allowed="other fields"
+            )
+
+
+_EXTRAS = {
+    "extra_query": _extra_query,
+    "extra_headers": _extra_headers,
+    "extra_body": _extra_body,
+}

@@ -1,0 +1,213 @@
+"""The multi-context protocol of ``multi-stream-input``, without I/O.
+
+One socket carries contexts, one utterance each, told apart by an id. The vendor allows
+five live ones at a time; here they follow one another, under ids that are never used
+again, so that audio which is still on its way when an utterance is cancelled is known by
+its id and dropped.
+
+Source: ElevenLabs fact sheet of 2026-11, §10 (multi-context guide, AsyncAPI of August
+2025, message types of SDK 2.78.0, public clients of livekit-agents and pipecat).
+
+A context, as we use it::
+
+    {"text":" ","context_id":…,"voice_settings":…,"generation_config":…}    opens it
+    {"text":"Hello there. ","context_id":…}                                 whole words
+    {"text":"Goodbye. ","context_id":…,"flush":true}                        say it now
+    {"context_id":…,"close_context":true}                                   no more
+    ← {"audio":…,"alignment":…,"contextId":…} … {"isFinal":true,"contextId":…}
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from voicekit.errors import RemoteProtocolError
+
+__all__ = ["MAX_UNFINISHED", "OpenContexts", "Script", "audio_of", "read_frame"]
+
+MAX_UNFINISHED: Final = 4
+"""Contexts of a socket that were closed and have not ended. The vendor closes a socket, and
+kills all of its contexts, at the sixth live one; whether a closed one that still speaks
+counts is not documented. With four such the next would be the fifth: the last that is
+safe, so a socket with four is given up instead of used again."""
+
+MAX_KEPT: Final = 64 << 10
+"""Characters of messages kept for a replay until the first audio: more text than a minute
+of speech, and bounded."""
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def read_frame(data: str | bytes) -> dict[str, Any]:
+    """One message of the server.
+
+    Raises:
+        RemoteProtocolError: It is no JSON object.
+    """
+    try:
+        frame = json.loads(data)
+    except (ValueError, RecursionError):
+        raise RemoteProtocolError("a frame is not JSON") from None
+    if not isinstance(frame, dict):
+        raise RemoteProtocolError("a frame is no JSON object")
+    return frame
+
+
+def context_of(frame: Mapping[str, Any]) -> str | None:
+    """Which context a frame belongs to. Both spellings are seen."""
+    context = frame.get("contextId")
+    if context is None:
+        context = frame.get("context_id")
+    return context if isinstance(context, str) else None
+
+
+def is_final(frame: Mapping[str, Any]) -> bool:
+    """Whether the frame ends its context. Null, false and absent are all seen on others."""
+    return frame.get("isFinal") is True or frame.get("is_final") is True
+
+
+def is_error(frame: Mapping[str, Any]) -> bool:
+    """Whether the frame reports an error."""
+    return frame.get("error") is not None and not frame.get("audio")
+
+
+def audio_of(frame: Mapping[str, Any]) -> bytes:
+    """The audio of a frame; empty when it has none.
+
+    Raises:
+        RemoteProtocolError: It is not base64.
+    """
+    audio = frame.get("audio")
+    if not audio:
+        return b""
+    try:
+        return a2b_base64(audio, strict_mode=True)
+    except (Base64Error, ValueError, TypeError):
+        raise RemoteProtocolError("the audio of a frame is not base64") from None
+
+
+class OpenContexts:
+    """What the server still knows of one socket's contexts.
+
+    Attributes:
+        live: The context of the utterance that holds the socket, if one does.
+        unfinished: Former ones that were closed and have not ended.
+    """
+
+    __slots__ = ("live", "unfinished")
+
+    def __init__(self) -> None:
+        self.live: str | None = None
+        self.unfinished: set[str] = set()
+
+    def begin(self, context: str) -> None:
+        """An utterance takes the socket."""
+        self.live = context
+
+    def leave(self, *, ended: bool) -> None:
+        """The utterance is over; ``ended`` says that the server agrees."""
+        if self.live is not None and not ended:
+            self.unfinished.add(self.live)
+        self.live = None
+
+    @property
+    def crowded(self) -> bool:
+        """Too many former contexts are still speaking for another one to be safe."""
+        return len(self.unfinished) >= MAX_UNFINISHED
+
+    def is_live(self, frame: Mapping[str, Any]) -> bool:
+        """Whether a frame belongs to the utterance that holds the socket; notes the ends of others.
+
+        A frame without an id belongs to it only when there is nobody else's it could be.
+        An error without an id concerns the whole socket.
+        """
+        context = context_of(frame)
+        if context is None:
+            return self.live is not None and (is_error(frame) or not self.unfinished)
+        if context == self.live:
+            return True
+        if context in self.unfinished and (is_final(frame) or is_error(frame)):
+            self.unfinished.discard(context)
+        return False
+
+
+class Script:
+    """What we say in one context, in order; kept until it need not be said again.
+
+    Args:
+        context: The id.
+        first: JSON text of the first message's fields beside text and id.
+
+    Attributes:
+        begun: The server has been told of the context.
+        finished: The message that closes it is among those said.
+    """
+
+    __slots__ = ("_id", "_kept", "_queue", "_written", "begun", "finished")
+
+    def __init__(self, context: str, first: str) -> None:
+        self.begun = self.finished = False
+        self._id = f'"context_id":{_dumps(context)}'
+        more = f",{first}" if first else ""
+        self._queue = deque([f'{{"text":" ",{self._id}{more}}}'])
+        self._written: list[str] | None = []
+        self._kept = 0
+
+    def say(self, text: str, *, flush: bool = False) -> None:
+        """Say ``text``, in whole words; it gets the space at its end that keeps words apart."""
+        if not text.endswith(" "):
+            text += " "
+        flushed = ',"flush":true' if flush else ""
+        self._queue.append(f'{{"text":{_dumps(text)},{self._id}{flushed}}}')
+
+    def flush(self) -> None:
+        """Speak what was said so far without waiting for the schedule."""
+        self._queue.append(f'{{{self._id},"flush":true}}')
+
+    def keep_alive(self) -> None:
+        """Reset the server's inactivity timer. An empty text does not end a context here."""
+        self._queue.append(f'{{"text":"",{self._id}}}')
+
+    def finish(self) -> None:
+        """No more text will come. What was flushed is still spoken."""
+        if not self.finished:
+            self.finished = True
+            self._queue.append(self.goodbye)
+
+    @property
+    def goodbye(self) -> str:
+        """The message that closes the context."""
+        return f'{{{self._id},"close_context":true}}'
+
+    def take(self) -> str | None:
+        """The next message to write, or None."""
+        if not self._queue:
+            return None
+        self.begun = True
+        message = self._queue.popleft()
+        if self._written is not None:
+            self._written.append(message)
+            self._kept += len(message)
+            if self._kept > MAX_KEPT:
+                self._written = None
+        return message
+
+    def settle(self) -> None:
+        """Forget what was written: it will not be said again."""
+        self._written = None
+
+    @property
+    def replayable(self) -> bool:
+        """Whether everything that was written is still here."""
+        return self._written is not None
+
+    def rewind(self) -> None:
+        """Say all of it again, on another socket."""
+        assert self._written is not None  # noqa: S101 - asked before
+        self._queue.extendleft(reversed(self._written))
+        self._written, self._kept, self.begun = [], 0, False

@@ -1,0 +1,238 @@
+"""Every option of speech, what it may be, and the check that says so before any I/O.
+
+Source: ElevenLabs fact sheet of 2026-11, §3, §4, §9 and §10 (OpenAPI and AsyncAPI of
+August 2025, SDK elevenlabs 2.78.0). Only bounds that the vendor documents refuse here;
+fields that are newer than this file go through ``extra_query`` and ``extra_body``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from voicekit.clients.base import CallOptions, Extras
+from voicekit.clients.elevenlabs.formats import vendor_name
+from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
+from voicekit.errors import InvalidArgumentError
+from voicekit.speech import AudioFormat
+
+__all__ = ["CHECKS", "SESSION_ONLY", "WHOLE_TEXT_ONLY", "SpeechDefaults", "SpeechOptions", "wrong"]
+
+
+class SpeechDefaults(Extras, total=False):
+    """Options of speech, for the constructor and for each call alike.
+
+    An option that is absent or None is not sent, so that the vendor's default holds;
+    None in a call takes the constructor's value back. The vendor's default is in
+    brackets. Those marked † need the whole text and are no option of a session; those
+    marked ‡ are for sessions alone, which is text that arrives in pieces.
+
+    Attributes:
+        voice: Id of the voice. Required, here or in the constructor.
+        model: Which model speaks (``eleven_flash_v2_5``, ours; always sent, the vendor's
+            default is a slow model).
+        format: An ``AudioFormat`` or its short name (``"pcm_24000"``, ours; always sent).
+        voice_settings: ``VoiceSettings(…)``; None is what is stored with the voice.
+        language_code: ISO 639-1; not every model has it.
+        pronunciation_dictionary_locators: Up to 3 mappings with
+            ``pronunciation_dictionary_id`` and perhaps ``version_id``.
+        seed: 0 to 4294967295; repeatable at best effort only.
+        apply_text_normalization: ``"auto"``, ``"on"`` or ``"off"`` (auto).
+        apply_language_text_normalization: Japanese only, and slow (False).
+        enable_logging: False keeps nothing at the vendor; enterprise plans only (True).
+        optimize_streaming_latency: 0 to 4; deprecated by the vendor, still accepted.
+        previous_text: † What was said before, for the prosody.
+        next_text: † What will be said next.
+        previous_request_ids: † Up to 3 ids, at most two hours old; instead of the text.
+        next_request_ids: † Up to 3 ids.
+        use_pvc_as_ivc: † Deprecated by the vendor.
+        audio_effects: † A mapping, passed on as it is; stereo effects fail for PCM and G.711.
+        auto_mode: ‡ Speak each piece as it comes, without a schedule: the lowest latency
+            when pieces are whole sentences or phrases, poor prosody otherwise (False).
+        chunk_length_schedule: ‡ Characters to gather before each piece of audio, 50 to 500
+            each, the last one repeats (``(50, 120, 160, 250)``, ours).
+        sync_alignment: ‡ Word times with every chunk, not only with some (False).
+        enable_ssml_parsing: ‡ Costs latency (False).
+        inactivity_timeout: ‡ Seconds of silence after which the vendor closes, 1 to 180
+            (180, ours; the vendor's is 20).
+        max_buffered_s: ‡ Seconds of audio that may wait for a slow consumer before the
+            session fails (120).
+    """
+
+    voice: str | None
+    model: str | None
+    format: AudioFormat | str | None
+    voice_settings: VoiceSettings | Mapping[str, Any] | None
+    language_code: str | None
+    pronunciation_dictionary_locators: Sequence[Mapping[str, str]] | None
+    seed: int | None
+    apply_text_normalization: str | None
+    apply_language_text_normalization: bool | None
+    enable_logging: bool | None
+    optimize_streaming_latency: int | None
+    previous_text: str | None
+    next_text: str | None
+    previous_request_ids: Sequence[str] | None
+    next_request_ids: Sequence[str] | None
+    use_pvc_as_ivc: bool | None
+    audio_effects: Mapping[str, Any] | None
+    auto_mode: bool | None
+    chunk_length_schedule: Sequence[int] | None
+    sync_alignment: bool | None
+    enable_ssml_parsing: bool | None
+    inactivity_timeout: int | None
+    max_buffered_s: float | None
+
+
+class SpeechOptions(SpeechDefaults, CallOptions, total=False):
+    """The same for one call, and its limits."""
+
+
+Check = Callable[[str, Any], Any]
+"""Takes the option's name and value, returns its normal form; raises InvalidArgumentError."""
+
+MAX_SEED = 4_294_967_295
+MAX_LISTED = 3
+MAX_INACTIVITY = 180
+"""Seconds. Source: AsyncAPI, ``inactivity_timeout``."""
+
+
+def wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
+    """The error for a value. Shows numbers as they are; of all else only what it is."""
+    if value is None or isinstance(value, bool | int | float):
+        given = repr(value)[:40]
+    elif isinstance(value, str | Sequence | Mapping):
+        given = f"a {type(value).__name__} of length {len(value)}"
+    else:
+        given = f"a {type(value).__name__}"
+    return InvalidArgumentError(f"got {given}", argument=name, allowed=allowed)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise wrong(name, value, "a str that is not empty")
+    return value
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise wrong(name, value, "a bool")
+    return value
+
+
+def _integer(low: int, high: int) -> Check:
+    def check(name: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise wrong(name, value, f"an int from {low} to {high}")
+        return value
+
+    return check
+
+
+def _word(*words: str) -> Check:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise wrong(name, value, ", ".join(words))
+        return value
+
+    return check
+
+
+def _ids(name: str, value: Any) -> tuple[str, ...]:
+    plain = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not plain or len(value) > MAX_LISTED or not all(isinstance(e, str) and e for e in value):
+        raise wrong(name, value, f"at most {MAX_LISTED} request ids")
+    return tuple(value)
+
+
+def _locators(name: str, value: Any) -> tuple[dict[str, str], ...]:
+    allowed = f"at most {MAX_LISTED} mappings of pronunciation_dictionary_id and version_id"
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise wrong(name, value, allowed)
+    known = {"pronunciation_dictionary_id", "version_id"}
+    for each in value:
+        if not isinstance(each, Mapping) or not known.issuperset(each):
+            raise wrong(name, each, allowed)
+        if not isinstance(each.get("pronunciation_dictionary_id"), str):
+            raise wrong(name, each, allowed)
+    if len(value) > MAX_LISTED:
+        raise wrong(name, value, allowed)
+    return tuple(dict(each) for each in value)
+
+
+def _schedule(name: str, value: Any) -> tuple[int, ...]:
+    low, high = 50, 500  # Source: AsyncAPI, generation_config.
+    plain = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not plain or not value:
+        raise wrong(name, value, f"at least one int from {low} to {high}")
+    check = _integer(low, high)
+    return tuple(check(name, each) for each in value)
+
+
+def _seconds(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise wrong(name, value, "seconds > 0")
+    return float(value)
+
+
+def _format(name: str, value: Any) -> AudioFormat:  # noqa: ARG001 - the seam of a check
+    parsed = AudioFormat.parse(value)
+    vendor_name(parsed)
+    return parsed
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise wrong(name, value, "a mapping with str keys")
+    return dict(value)
+
+
+CHECKS: Mapping[str, Check] = {
+    "voice": _text,
+    "model": _text,
+    "format": _format,
+    "voice_settings": lambda _name, value: VoiceSettings.parse(value),
+    "language_code": _text,
+    "pronunciation_dictionary_locators": _locators,
+    "seed": _integer(0, MAX_SEED),
+    "apply_text_normalization": _word("auto", "on", "off"),
+    "apply_language_text_normalization": _flag,
+    "enable_logging": _flag,
+    "optimize_streaming_latency": _integer(0, 4),
+    "previous_text": _text,
+    "next_text": _text,
+    "previous_request_ids": _ids,
+    "next_request_ids": _ids,
+    "use_pvc_as_ivc": _flag,
+    "audio_effects": _mapping,
+    "auto_mode": _flag,
+    "chunk_length_schedule": _schedule,
+    "sync_alignment": _flag,
+    "enable_ssml_parsing": _flag,
+    "inactivity_timeout": _integer(1, MAX_INACTIVITY),
+    "max_buffered_s": _seconds,
+}
+
+WHOLE_TEXT_ONLY = frozenset(
+    {
+        "previous_text",
+        "next_text",
+        "previous_request_ids",
+        "next_request_ids",
+        "use_pvc_as_ivc",
+        "audio_effects",
+    }
+)
+"""Fields of the HTTP body that no socket has."""
+
+SESSION_ONLY = frozenset(
+    {
+        "auto_mode",
+        "chunk_length_schedule",
+        "sync_alignment",
+        "enable_ssml_parsing",
+        "inactivity_timeout",
+        "max_buffered_s",
+    }
+)
+"""Parameters of the sockets that HTTP has not."""
