@@ -475,10 +475,9 @@ class WarmConnector(aiohttp.TCPConnector):
         super()._release(key, protocol, should_close=should_close)
         if pooled.close_cause is None and not self._closed:
             pooled.idle_since = time.monotonic()
-            conns = self._conns[key]
-            if len(conns) > self._config.max_idle:
-                self._remove_idle(key, cast("PooledProtocol", conns[0][0]), "surplus")
-        self._on_change(key, pooled.close_cause is not None)
+        # What the keeper must look at now: one that will not come back, or one too many.
+        crowded = len(self._conns.get(key, ())) > self._config.max_idle
+        self._on_change(key, crowded or pooled.close_cause is not None)
 
     def _remove_idle(self, key: ConnectionKey, protocol: PooledProtocol, cause: str) -> None:
         conns = self._conns.get(key)

@@ -34,13 +34,13 @@ _DIAL_LIMIT = 10.0  # Own limit of the keeper's dials, seconds; callers' have th
 class _Host:
     """What is known and wanted of one host."""
 
-    __slots__ = ("backoff", "cutoff", "handle", "key", "minimum", "refills")
+    __slots__ = ("backoff", "cutoff", "dialing", "handle", "key", "minimum")
 
     def __init__(self, key: ConnectionKey, config: PoolConfig) -> None:
         self.key = key
         self.cutoff = IdleCutoff(config.idle_cutoff, config.idle_ceiling)
         self.minimum = 0
-        self.refills = 0
+        self.dialing = 0  # counted when it is decided, before its task has started
         self.backoff = keeper.Backoff()
         self.handle: asyncio.TimerHandle | None = None
 
@@ -99,7 +99,7 @@ class HttpPool:
             ],
             leased=leased,
             returning=returning,
-            dialing=connector.dialing(host.key),
+            dialing=host.dialing,
             minimum=host.minimum,
             max_idle=self._config.max_idle,
             max_connections=self._config.max_connections,
@@ -113,11 +113,23 @@ class HttpPool:
         if plan.close:
             connector.drop_idle(host.key, frozenset(plan.close), "expired")
         for _ in range(plan.dial):
-            self.background.spawn(self._dial(host), f"voicekit-dial-{host.key.host}")
+            self._start_dial(host)
 
     def _woken(self, host: _Host) -> None:
         host.handle = None
         self._keep(host)
+
+    def _start_dial(self, host: _Host) -> asyncio.Task[VoicekitError | None]:
+        host.dialing += 1
+        name = f"voicekit-dial-{host.key.host}"
+        task: asyncio.Task[VoicekitError | None] = self.background.spawn(self._dial(host), name)
+
+        def ended(_: asyncio.Task[VoicekitError | None]) -> None:
+            host.dialing -= 1
+            self._keep(host)
+
+        task.add_done_callback(ended)
+        return task
 
     async def _dial(self, host: _Host) -> VoicekitError | None:
         error: VoicekitError | None = None
@@ -132,7 +144,6 @@ class HttpPool:
             host.backoff = keeper.Backoff()
         else:
             host.backoff = host.backoff.failed(time.monotonic(), random.random())
-        self._keep(host)
         return error
 
     def refill(self, key: ConnectionKey) -> None:
@@ -142,9 +153,9 @@ class HttpPool:
         """
         host = self._host(key)
         connector = self.connector
-        ready = len(connector.idle(key)) + connector.dialing(key) + connector.leased(key)[1]
+        ready = len(connector.idle(key)) + host.dialing + connector.leased(key)[1]
         if not self._closed and host.minimum == 0 and ready < min(1, self._config.min_ready):
-            self.background.spawn(self._dial(host), f"voicekit-refill-{key.host}")
+            self._start_dial(host)
 
     # -- warming ------------------------------------------------------------------
 
@@ -152,17 +163,18 @@ class HttpPool:
         """Have ``n`` connections to the host of ``url`` ready, and keep them so.
 
         Dials what is missing, concurrently, without sending a request. Failures
-        are in the report. Cancelled, the dials end with it.
+        are in the report. Cancelled, the dials go on; they are the pool's.
         """
         started = time.monotonic()
         key = self.connector.key_of(url, ssl)
         host = self._host(key)
         ready = len(self.connector.idle(key))
-        missing = max(0, n - ready - self.connector.dialing(key))
+        missing = max(0, n - ready - host.dialing)
         missing = min(missing, self._config.max_connections)
-        async with asyncio.TaskGroup() as group:
-            dials = [group.create_task(self._dial(host)) for _ in range(missing)]
-        failures = tuple(type(e).__name__ for dial in dials if (e := dial.result()) is not None)
+        dials = [self._start_dial(host) for _ in range(missing)]
+        if dials:
+            await asyncio.wait(dials)
+        failures = tuple(name for dial in dials if (name := _failure(dial)) is not None)
         host.minimum = max(host.minimum, min(n, self._config.max_connections))
         self._keep(host)
         return WarmReport(
@@ -181,7 +193,7 @@ class HttpPool:
             open=ready + leased,
             ready=ready,
             leased=leased,
-            dialing=sum(connector.dialing(key) for key in self._hosts),
+            dialing=sum(host.dialing for host in self._hosts.values()),
             opened=connector.opened,
             reused=connector.reused,
             closed=dict(connector.closed_by),
@@ -197,3 +209,11 @@ class HttpPool:
                 host.handle = None
         await self.background.aclose()
         await self.connector.shut()
+
+
+def _failure(dial: asyncio.Task[VoicekitError | None]) -> str | None:
+    """Why a dial that has ended came to nothing; None when it did not."""
+    if dial.cancelled():
+        return "CancelledError"
+    error = dial.result()
+    return None if error is None else type(error).__name__
