@@ -171,11 +171,11 @@ class HttpPool:
         ready = len(self.connector.idle(key))
         missing = max(0, n - ready - host.dialing)
         missing = min(missing, self._config.max_connections)
+        host.minimum = max(host.minimum, min(n, self._config.max_connections))
         dials = [self._start_dial(host) for _ in range(missing)]
         if dials:
             await asyncio.wait(dials)
         failures = tuple(name for dial in dials if (name := _failure(dial)) is not None)
-        host.minimum = max(host.minimum, min(n, self._config.max_connections))
         self._keep(host)
         return WarmReport(
             opened=missing - len(failures),
