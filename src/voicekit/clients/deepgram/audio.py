@@ -1,0 +1,114 @@
+"""What the bytes on a listening socket are, in the vendor's words and in numbers.
+
+Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from voicekit.errors import InvalidArgumentError
+from voicekit.speech import AudioFormat
+
+ENCODINGS: Final = (
+    "linear16", "linear32", "flac", "alaw", "mulaw", "amr-nb", "amr-wb", "opus", "ogg-opus",
+    "speex", "g729",
+)  # fmt: skip
+
+# Streams that say themselves what they are; all other encodings need a sample rate.
+_CONTAINERS: Final = frozenset({"flac", "ogg-opus"})
+_SAMPLE_BYTES: Final = {"linear16": 2, "linear32": 4, "mulaw": 1, "alaw": 1}
+_SILENCE: Final = {"linear16": b"\0", "linear32": b"\0", "mulaw": b"\xff", "alaw": b"\xd5"}
+
+# Our formats in the vendor's words. What is missing (WAV, MP3, AAC) goes out without
+# encoding parameters, and the vendor sniffs the container.
+# Unverified: that it takes these two names without a sample rate, which their streams hold.
+_NAMES: Final = {
+    "pcm": "linear16",
+    "mulaw": "mulaw",
+    "alaw": "alaw",
+    "ogg_opus": "ogg-opus",
+    "flac": "flac",
+}
+
+# Source: sheet §3: 20 to 250 ms of audio per binary frame.
+_MAX_FRAME_S: Final = 0.250
+_SILENCE_S: Final = 0.020
+
+# Source: ours. Where bytes do not tell the time; two seconds of Opus at 64 kbit/s.
+_MAX_FRAME_BYTES: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireAudio:
+    """The audio of one stream.
+
+    Attributes:
+        encoding: The vendor's word; None lets it sniff the container.
+        sample_rate: In Hz; None where the stream says it itself.
+        channels: Interleaved channels.
+        byte_rate: Bytes of a second; None where bytes do not tell.
+        sample_bytes: Bytes that must stay together: one sample of each channel.
+        max_frame_bytes: Most bytes in one binary frame; None where each chunk that the
+            caller sends is a packet and must stay whole.
+    """
+
+    encoding: str | None
+    sample_rate: int | None = None
+    channels: int = 1
+    byte_rate: int | None = None
+    sample_bytes: int = 1
+    max_frame_bytes: int | None = _MAX_FRAME_BYTES
+
+    @classmethod
+    def of(cls, format: AudioFormat) -> WireAudio:  # noqa: A002
+        """The audio of a format that we have a name for."""
+        encoding = _NAMES.get(format.encoding)
+        if encoding in _SAMPLE_BYTES:
+            assert format.sample_rate_hz is not None  # noqa: S101 - such a format has one
+            return cls.raw(encoding, format.sample_rate_hz, format.channels)
+        if encoding is None:
+            rate = format.bytes_per_second
+            frame = _MAX_FRAME_BYTES if rate is None else max(1, int(rate * _MAX_FRAME_S))
+            return cls(encoding=None, byte_rate=rate, max_frame_bytes=frame)
+        return cls(encoding=encoding, sample_rate=format.sample_rate_hz, channels=format.channels)
+
+    @classmethod
+    def raw(cls, encoding: str, sample_rate: int | None, channels: int) -> WireAudio:
+        """The audio of an encoding in the vendor's words.
+
+        Raises:
+            InvalidArgumentError: A headerless encoding without its sample rate.
+        """
+        if sample_rate is None and encoding not in _CONTAINERS:
+            raise InvalidArgumentError(
+                f"is required for {encoding}", argument="sample_rate", allowed="a rate in Hz"
+            )
+        size = _SAMPLE_BYTES.get(encoding)
+        if size is None or sample_rate is None:
+            most = _MAX_FRAME_BYTES if encoding in _CONTAINERS else None
+            return cls(
+                encoding=encoding,
+                sample_rate=sample_rate,
+                channels=channels,
+                max_frame_bytes=most,
+            )
+        frame = size * channels
+        return cls(
+            encoding=encoding,
+            sample_rate=sample_rate,
+            channels=channels,
+            byte_rate=sample_rate * frame,
+            sample_bytes=frame,
+            max_frame_bytes=max(1, int(sample_rate * _MAX_FRAME_S)) * frame,
+        )
+
+    @property
+    def silence(self) -> bytes | None:
+        """20 ms without a sound; None where silence cannot be put between others' bytes."""
+        level = _SILENCE.get(self.encoding or "")
+        if level is None or self.byte_rate is None:
+            return None
+        samples = max(1, int(self.byte_rate // self.sample_bytes * _SILENCE_S))
+        return level * (samples * self.sample_bytes)

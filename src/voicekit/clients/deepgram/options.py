@@ -1,0 +1,268 @@
+"""Every option of a live transcription, what it may be, and the check that says so.
+
+Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026). Only bounds
+that the vendor documents refuse here; parameters that are newer than this file go
+through ``extra_query``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from voicekit.clients.base import Extras
+from voicekit.clients.deepgram.audio import ENCODINGS
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits
+from voicekit.speech import AudioFormat
+
+MODEL: Final = "nova-3"
+"""The vendor's default, base-general, is years old. Source: sheet §2, as of 2026-11-20."""
+
+FORMAT: Final = "pcm_24000"
+"""The same in every client, in and out."""
+
+INTERIM_RESULTS: Final = True
+"""The vendor's default is false. A live transcription is asked for to react while someone
+speaks; and without interims silence of the service cannot be told from a long sentence."""
+
+
+class ListenDefaults(Extras, total=False):
+    """Options of a live transcription, for the constructor and for each call alike.
+
+    An option that is absent or None is not sent, so that the vendor's default holds
+    (in brackets); None in a call takes the constructor's value back. Where several
+    values are allowed, a single one may be given without a list.
+
+    Attributes:
+        model: Which model listens, or a custom model's id; always sent (ours: nova-3).
+        format: What the audio is (ours: pcm_24000). Containers are sniffed by the vendor.
+        encoding: In place of ``format``: one of the vendor's words, for encodings that no
+            format names. Each chunk sent is then one packet (Opus, AMR, Speex, G.729).
+        sample_rate: In Hz, with ``encoding``.
+        channels: Interleaved channels, with ``encoding`` (1).
+        language: BCP-47, or ``"multi"`` on nova-2 and nova-3 (en).
+        language_hint: Languages to expect.
+        version: Of the model (latest).
+        interim_results: Whether results come before they are final, about once a second
+            (ours: True). Without them the vendor may say nothing during a long sentence:
+            give such a call a longer gap limit.
+        endpointing: Milliseconds of pause that end an utterance, or False (10).
+        utterance_end_ms: Milliseconds after the last word that bring an ``UtteranceEnd``;
+            needs interim results. Below 1000 it says no more than these do: they come
+            once a second (off).
+        vad_events: Whether ``SpeechStarted`` comes (False).
+        punctuate: Capitals and punctuation (False).
+        smart_format: Numbers, dates and the like as written; may hold back results (False).
+        no_delay: With ``smart_format``: final at once, with entities left as spoken (False).
+        numerals: Numbers as digits (False).
+        profanity_filter: Masks swear words (False).
+        dictation: Spoken punctuation as signs (False).
+        multichannel: Each channel transcribed on its own (False).
+        detect_entities: Entities in final results, see ``raw`` (False).
+        diarize: Deprecated by the vendor for ``diarize_model`` (False).
+        diarize_model: ``"latest"`` or ``"v1"``: who speaks, in the words.
+        redact: ``True``, ``"pci"``, ``"numbers"``, ``"aggressive_numbers"``, ``"ssn"``.
+        keyterm: Words to expect, nova-3 only, at most 500 tokens in all.
+        keywords: The older models' form, ``"word:boost"``.
+        search: Phrases to look for, see ``raw``.
+        replace: ``"find:replacement"``.
+        callback: URL that gets the results *instead of* this session.
+        callback_method: ``"POST"`` or ``"PUT"`` (POST).
+        extra: ``"key:value"``, given back in the metadata.
+        tag: Labels for billing, at most 128 characters each.
+        mip_opt_out: Keeps the audio out of the vendor's model improvement (False).
+    """
+
+    model: str | None
+    format: AudioFormat | str | None
+    encoding: str | None
+    sample_rate: int | None
+    channels: int | None
+    language: str | None
+    language_hint: str | Sequence[str] | None
+    version: str | None
+    interim_results: bool | None
+    endpointing: int | bool | None
+    utterance_end_ms: int | None
+    vad_events: bool | None
+    punctuate: bool | None
+    smart_format: bool | None
+    no_delay: bool | None
+    numerals: bool | None
+    profanity_filter: bool | None
+    dictation: bool | None
+    multichannel: bool | None
+    detect_entities: bool | None
+    diarize: bool | None
+    diarize_model: str | None
+    redact: bool | str | Sequence[str] | None
+    keyterm: str | Sequence[str] | None
+    keywords: str | Sequence[str] | None
+    search: str | Sequence[str] | None
+    replace: str | Sequence[str] | None
+    callback: str | None
+    callback_method: str | None
+    extra: str | Sequence[str] | None
+    tag: str | Sequence[str] | None
+    mip_opt_out: bool | None
+
+
+class ListenOptions(ListenDefaults, total=False):
+    """Options of one call.
+
+    Attributes:
+        limits: Replaces the limits of the operation and of the client.
+    """
+
+    limits: Limits
+
+
+Check = Callable[[str, Any], None]
+"""Takes the option's name and value; raises InvalidArgumentError."""
+
+
+def wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
+    """The error for a value. Shows numbers as they are; of all else only what it is."""
+    if value is None or isinstance(value, bool | int | float):
+        given = repr(value)[:40]
+    elif isinstance(value, str | Sequence | Mapping):
+        given = f"a {type(value).__name__} of length {len(value)}"
+    else:
+        given = f"a {type(value).__name__}"
+    return InvalidArgumentError(f"got {given}", argument=name, allowed=allowed)
+
+
+def strings_of(value: str | Sequence[str]) -> Sequence[str]:
+    """The values of an option that may be given several times."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value:
+        raise wrong(name, value, "a str that is not empty")
+
+
+def _word(*words: str) -> Check:
+    def check(name: str, value: Any) -> None:
+        if value not in words:
+            raise wrong(name, value, ", ".join(words))
+
+    return check
+
+
+def _integer(low: int, high: int | None = None) -> Check:
+    allowed = f"an int from {low} to {high}" if high is not None else f"an int ≥ {low}"
+
+    def check(name: str, value: Any) -> None:
+        integer = isinstance(value, int) and not isinstance(value, bool)
+        if not integer or value < low or (high is not None and value > high):
+            raise wrong(name, value, allowed)
+
+    return check
+
+
+def _flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise wrong(name, value, "a bool")
+
+
+def _texts(allowed: str, fits: Callable[[str], bool] = bool) -> Check:
+    def check(name: str, value: Any) -> None:
+        items = (value,) if isinstance(value, str) else value
+        if not isinstance(items, Sequence) or isinstance(items, bytes | bytearray) or not items:
+            raise wrong(name, value, allowed)
+        for item in items:
+            if not isinstance(item, str) or not item or not fits(item):
+                raise wrong(name, item, allowed)
+
+    return check
+
+
+def _model(name: str, value: Any) -> None:
+    _text(name, value)
+    if value.startswith("flux"):
+        raise InvalidArgumentError(
+            "a flux model takes turns on another endpoint: use open_turns(), "
+            "which a later version of voicekit brings",
+            argument=name,
+            allowed="nova-3, nova-2, … or a custom model's id",
+        )
+    if value.startswith("whisper"):
+        raise InvalidArgumentError(
+            "whisper models do not listen live",
+            argument=name,
+            allowed="nova-3, nova-2, … or a custom model's id",
+        )
+
+
+def _format(_name: str, value: Any) -> None:
+    AudioFormat.parse(value)
+
+
+def _endpointing(name: str, value: Any) -> None:
+    if value is False:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise wrong(name, value, "milliseconds ≥ 0 as an int, or False")
+
+
+_REDACTIONS = ("true", "false", "pci", "numbers", "aggressive_numbers", "ssn")
+
+
+def _redact(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        _texts(", ".join(_REDACTIONS), _REDACTIONS.__contains__)(name, value)
+
+
+_MAX_KEYTERM_TOKENS = 500
+
+
+def _keyterm(name: str, value: Any) -> None:
+    _texts("str, or a sequence of them")(name, value)
+    # The vendor counts tokens of its own; there are at least as many as words.
+    words = sum(len(term.split()) for term in strings_of(value))
+    if words > _MAX_KEYTERM_TOKENS:
+        raise InvalidArgumentError(
+            f"got {words} words", argument=name, allowed=f"{_MAX_KEYTERM_TOKENS} tokens in all"
+        )
+
+
+_PAIR = _texts('"name:value", or a sequence of them', lambda item: ":" in item[1:])
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "model": _model,
+    "format": _format,
+    "encoding": _word(*ENCODINGS),
+    "sample_rate": _integer(1000, 384_000),
+    "channels": _integer(1, 8),
+    "language": _text,
+    "language_hint": _texts("str, or a sequence of them"),
+    "version": _text,
+    "interim_results": _flag,
+    "endpointing": _endpointing,
+    "utterance_end_ms": _integer(1),
+    "vad_events": _flag,
+    "punctuate": _flag,
+    "smart_format": _flag,
+    "no_delay": _flag,
+    "numerals": _flag,
+    "profanity_filter": _flag,
+    "dictation": _flag,
+    "multichannel": _flag,
+    "detect_entities": _flag,
+    "diarize": _flag,
+    "diarize_model": _word("latest", "v1"),
+    "redact": _redact,
+    "keyterm": _keyterm,
+    "keywords": _texts("str, or a sequence of them"),
+    "search": _texts("str, or a sequence of them"),
+    "replace": _PAIR,
+    "callback": _text,
+    "callback_method": _word("POST", "PUT"),
+    "extra": _PAIR,
+    # Source: livekit/agents; the vendor names no bound.
+    "tag": _texts("str of at most 128 characters, or a sequence", lambda item: len(item) <= 128),
+    "mip_opt_out": _flag,
+}
+"""The check of each option; their order is the order in the URL."""

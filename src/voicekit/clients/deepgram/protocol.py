@@ -1,0 +1,299 @@
+"""Live transcription on the wire, sans-IO: the handshake, what we say, and what is owed.
+
+Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026; pages on
+KeepAlive, Finalize and CloseStream).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from voicekit import __version__
+from voicekit.clients.deepgram.errors import read_error_message
+from voicekit.clients.deepgram.results import (
+    read_message,
+    read_results,
+    read_speech_started,
+    read_utterance_end,
+)
+from voicekit.errors import LocalProtocolError, ProviderError
+from voicekit.speech import SpeechStarted, TranscriptionResult, UtteranceEnd, Word
+from voicekit.transport.messages import Request
+
+if TYPE_CHECKING:
+    from voicekit.clients.deepgram.audio import WireAudio
+    from voicekit.clients.deepgram.config import ListenRequest
+
+ListenEvent = TranscriptionResult | SpeechStarted | UtteranceEnd
+"""What a live transcription yields."""
+
+KEEP_ALIVE: Final = '{"type":"KeepAlive"}'
+FINALIZE: Final = '{"type":"Finalize"}'
+CLOSE_STREAM: Final = '{"type":"CloseStream"}'
+
+# Source: ours. Results end at the vendor's own frames, not at the last sample that it has.
+_COVERED_S: Final = 0.050
+
+# Source: sheet §3, interims come about once a second: the vendor may hold that much
+# and say nothing until more audio comes. Twice that, since it is "about".
+_HELD_S: Final = 2.0
+
+# Source: ours, some 75 hours of speech. A server that says more is not transcribing.
+_MOST_TEXT: Final = 4 << 20
+
+
+def listen_request(url: str, scheme: str, key: str, request: ListenRequest) -> Request:
+    """The handshake of one socket.
+
+    Args:
+        url: Of the operation, ``wss://…``, without a query.
+        scheme: ``"Token"`` for a key, ``"Bearer"`` for a short-lived access token.
+        key: The credential.
+        request: What is asked.
+    """
+    headers = {"Authorization": f"{scheme} {key}", "User-Agent": f"voicekit/{__version__}"}
+    if request.headers:
+        theirs = {name.lower() for name in request.headers}
+        headers = {name: text for name, text in headers.items() if name.lower() not in theirs}
+        headers.update(request.headers)
+    return Request("GET", f"{url}?{request.query}", headers)
+
+
+def finalize_message(channel: int | None) -> str:
+    """Asks for everything heard so far, on one channel or on all."""
+    return FINALIZE if channel is None else f'{{"type":"Finalize","channel":{channel:d}}}'
+
+
+def configure_message(fields: Mapping[str, Any]) -> str:
+    """Changes the stream under way."""
+    return json.dumps({"type": "Configure", **fields}, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The answer to a ``Configure`` message; ``error`` is None for yes."""
+
+    error: ProviderError | None = None
+
+
+class ListenState:
+    """One socket's stream: what was sent, what of it was answered, what is still owed.
+
+    The vendor counts time from the first byte on the socket. Callers count from the
+    first byte of the session, so every time in a result is shifted: by ``offset``, and
+    back by the silence of ours that went before theirs. ``acknowledged_s`` is how far
+    final results reach: what was sent after it may have to be sent again on another
+    socket, whose state then starts with that offset.
+
+    Args:
+        audio: What is sent.
+        offset: Seconds of the session that earlier sockets have settled.
+        interim_results: Whether results were asked for before they are final.
+        silent: Whether the results go elsewhere, so that none are owed here.
+
+    Attributes:
+        finishing: ``CloseStream`` was sent.
+        done: The stream came to its own end.
+        quiet: The vendor was told that no audio comes for the time being.
+        metadata: Its summary of the stream, at the end.
+        request_id: Its id of the stream, from a result.
+        language: As last told.
+    """
+
+    __slots__ = (
+        "_channels",
+        "_final_s",
+        "_finals",
+        "_heard_s",
+        "_held_s",
+        "_pad_bytes",
+        "_rate",
+        "_sent_bytes",
+        "_shift",
+        "_silent",
+        "_text_size",
+        "_unanswered",
+        "done",
+        "finishing",
+        "language",
+        "metadata",
+        "offset",
+        "quiet",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        audio: WireAudio,
+        *,
+        offset: float = 0.0,
+        interim_results: bool = True,
+        silent: bool = False,
+    ) -> None:
+        self.offset = offset
+        self.finishing = self.done = self.quiet = False
+        self.metadata: dict[str, Any] | None = None
+        self.request_id: str | None = None
+        self.language: str | None = None
+        self._rate = audio.byte_rate
+        self._held_s = _HELD_S if interim_results else float("inf")
+        self._silent = silent
+        self._shift = offset
+        self._sent_bytes = 0
+        self._pad_bytes = 0
+        self._unanswered = False  # for audio whose bytes do not tell its time
+        self._heard_s = 0.0  # on the socket's clock, as are the next two
+        self._final_s = 0.0
+        self._channels: dict[int, tuple[float, float]] = {}
+        self._finals: list[tuple[str, tuple[Word, ...], float | None]] = []
+        self._text_size = 0
+
+    # -- what was sent ----------------------------------------------------------------
+
+    @property
+    def had_audio(self) -> bool:
+        """Whether the socket has carried audio, ours or the caller's."""
+        return self._sent_bytes > 0
+
+    def sent(self, size: int) -> None:
+        """So many bytes of the caller's audio went out."""
+        self._sent_bytes += size
+        self._unanswered = True
+        self.quiet = False
+
+    def padded(self, size: int) -> None:
+        """So many bytes of silence of ours went out before any of the caller's."""
+        assert self._rate is not None  # noqa: S101 - silence is made only where bytes tell
+        self._sent_bytes += size
+        self._pad_bytes += size
+        seconds = self._pad_bytes / self._rate
+        self._shift = self.offset - seconds
+        # Nobody waits for what is said about it.
+        self._heard_s = self._final_s = seconds
+
+    @property
+    def sent_s(self) -> float | None:
+        """Seconds of the session that went out so far; None where bytes do not tell."""
+        rate = self._rate
+        if rate is None:
+            return None
+        return self.offset + (self._sent_bytes - self._pad_bytes) / rate
+
+    @property
+    def acknowledged_s(self) -> float:
+        """Seconds of the session that final results cover, on every channel."""
+        return max(self.offset, self._final_s + self._shift)
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds of the session that any result covers, on every channel."""
+        return max(self.offset, self._heard_s + self._shift)
+
+    def owes(self) -> bool:
+        """Whether the vendor has something to say without hearing more first."""
+        if self.finishing:
+            return not self.done
+        if self._silent:
+            return False
+        if self._rate is None:
+            return self._unanswered and not self.quiet
+        uncovered = self._sent_bytes / self._rate - self._heard_s
+        # Once audio pauses, the rest of a second may stay with the vendor for as long as
+        # the pause lasts: that is no failure of its.
+        return uncovered > _COVERED_S and not (self.quiet and uncovered <= self._held_s)
+
+    # -- what was said ----------------------------------------------------------------
+
+    def read(self, data: str | bytes) -> ListenEvent | Configured | None:
+        """One frame from the server; None for what is nothing to the caller.
+
+        Raises:
+            ProviderError: The vendor reports an error.
+            RemoteProtocolError: It is no message of this protocol.
+            LocalProtocolError: The transcript is larger than any speech.
+        """
+        message = read_message(data)
+        kind = message.get("type")
+        if kind == "Results":
+            result = read_results(message, self._shift)
+            self._heard(result, message)
+            return result
+        match kind:
+            case "SpeechStarted":
+                return read_speech_started(message, self._shift)
+            case "UtteranceEnd":
+                return read_utterance_end(message, self._shift)
+            case "Metadata":
+                self.metadata = message
+                # Unasked for, it ends nothing: what is sent after it would be lost.
+                self.done = self.finishing
+            case "Error":
+                raise read_error_message(message)
+            case "ConfigureSuccess":
+                return Configured()
+            case "ConfigureFailure":
+                return Configured(read_error_message(message))
+        return None  # newer messages are not for us
+
+    def _heard(self, result: TranscriptionResult, message: dict[str, Any]) -> None:
+        self._unanswered = False
+        end = message["start"] + result.duration
+        index, of = result.channel or (0, 1)
+        if of == 1:
+            if end > self._heard_s:
+                self._heard_s = end
+            if result.is_final and end > self._final_s:
+                self._final_s = end
+        else:
+            heard, final = self._channels.get(index, (0.0, 0.0))
+            self._channels[index] = max(heard, end), max(final, end) if result.is_final else final
+            if len(self._channels) >= of:
+                self._heard_s = max(self._heard_s, min(h for h, _ in self._channels.values()))
+                self._final_s = max(self._final_s, min(f for _, f in self._channels.values()))
+        if self.request_id is None:
+            named = message.get("metadata")
+            if isinstance(named, dict) and isinstance(named.get("request_id"), str):
+                self.request_id = named["request_id"][:200]
+        if result.language is not None:
+            self.language = result.language
+        if result.is_final and result.text:
+            self._text_size += len(result.text)
+            if self._text_size > _MOST_TEXT:
+                raise LocalProtocolError(f"the transcript is longer than {_MOST_TEXT} characters")
+            self._finals.append((result.text, result.words, result.confidence))
+
+    @property
+    def transcript(self) -> str:
+        """The final results' texts, joined by spaces."""
+        return " ".join([text for text, _, _ in self._finals])
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The final results' words."""
+        return tuple([word for _, words, _ in self._finals for word in words])
+
+    @property
+    def confidence(self) -> float | None:
+        """The final results' confidence, weighted by their words."""
+        known: Sequence[tuple[float, int]] = [
+            (confidence, max(1, len(words)))
+            for _, words, confidence in self._finals
+            if confidence is not None
+        ]
+        weight = sum(count for _, count in known)
+        return sum(value * count for value, count in known) / weight if weight else None
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio that the vendor has heard of this session."""
+        told = self.metadata.get("duration") if self.metadata is not None else None
+        if (
+            isinstance(told, int | float)
+            and not isinstance(told, bool)
+            and 0 <= told < float("inf")
+        ):
+            return max(0.0, told + self._shift)
+        return self.heard_s

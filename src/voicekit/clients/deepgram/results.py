@@ -1,0 +1,126 @@
+"""The server's messages of a live transcription as values, sans-IO.
+
+Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from voicekit.errors import RemoteProtocolError
+from voicekit.speech import SpeechStarted, TranscriptionResult, UtteranceEnd, Word
+
+# Seconds; also what a NaN, a negative and a number without end are measured by.
+_LONGEST: Final = 1e9
+_MOST_CHANNELS: Final = 64
+_WRONG: Final = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+)
+
+
+def read_message(data: str | bytes) -> dict[str, Any]:
+    """One frame as a JSON object.
+
+    Raises:
+        RemoteProtocolError: It is none; the vendor sends nothing else.
+    """
+    if isinstance(data, str):
+        try:
+            message = json.loads(data)
+        except (ValueError, RecursionError):
+            raise RemoteProtocolError("a message is not JSON") from None
+        if isinstance(message, dict):
+            return message
+    raise RemoteProtocolError("a frame is no JSON object")
+
+
+def read_results(message: dict[str, Any], shift: float) -> TranscriptionResult:
+    """A ``Results`` message; what is missing and not needed is taken for absent.
+
+    Args:
+        message: As it came.
+        shift: Seconds to add to every time in it.
+
+    Raises:
+        RemoteProtocolError: Its times, transcript or words are none.
+    """
+    try:
+        start, duration = message["start"], message["duration"]
+        if not (0 <= start < _LONGEST and 0 <= duration < _LONGEST):
+            raise ValueError
+        index, of = message.get("channel_index") or (0, 1)
+        if not 0 <= index < of <= _MOST_CHANNELS:
+            raise ValueError
+        alternatives = message["channel"]["alternatives"]
+        best = alternatives[0] if alternatives else {}
+        text = best.get("transcript", "")
+        if type(text) is not str:
+            raise TypeError
+        words = best.get("words")
+        languages = best.get("languages")
+        from_ = start + shift
+        return TranscriptionResult(
+            text=text,
+            words=tuple([_word(word, shift) for word in words]) if words else (),
+            start=from_ if from_ > 0 else 0.0,
+            duration=duration,
+            confidence=_number(best.get("confidence")),
+            is_final=message.get("is_final") is True,
+            speech_final=message.get("speech_final") is True,
+            from_finalize=message.get("from_finalize") is True,
+            channel=(index, of),
+            language=_text(languages[0]) if languages else None,
+            raw=message,
+        )
+    except _WRONG:
+        raise RemoteProtocolError("a Results message is malformed") from None
+
+
+def read_speech_started(message: dict[str, Any], shift: float) -> SpeechStarted:
+    """A ``SpeechStarted`` message."""
+    at = _number(message.get("timestamp"))
+    if at is None:
+        raise RemoteProtocolError("a SpeechStarted message is malformed")
+    return SpeechStarted(at=max(0.0, at + shift))
+
+
+def read_utterance_end(message: dict[str, Any], shift: float) -> UtteranceEnd:
+    """An ``UtteranceEnd`` message; a negative time is taken for none (unverified)."""
+    end = _number(message.get("last_word_end"))
+    known = end is not None and end >= 0
+    return UtteranceEnd(last_word_end=max(0.0, end + shift) if known and end is not None else None)
+
+
+def _word(word: dict[str, Any], shift: float) -> Word:
+    text, start, end = word["word"], word["start"], word["end"]
+    if type(text) is not str or not (-_LONGEST < start < _LONGEST and -_LONGEST < end < _LONGEST):
+        raise TypeError
+    if shift:
+        start, end = max(0.0, start + shift), max(0.0, end + shift)
+    get = word.get
+    speaker = get("speaker")
+    punctuated = get("punctuated_word")
+    return Word(
+        text=text,
+        start=start,
+        end=end,
+        confidence=_number(get("confidence")),
+        speaker=speaker if type(speaker) is int else None,
+        punctuated=punctuated if type(punctuated) is str else None,
+    )
+
+
+def _number(value: object) -> float | None:
+    if type(value) is float or type(value) is int:
+        return value if -_LONGEST < value < _LONGEST else None
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

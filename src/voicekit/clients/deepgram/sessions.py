@@ -1,0 +1,472 @@
+"""``TranscriptionSession``: one live transcription over one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from voicekit.alarms import Alarm, alarm_clock
+from voicekit.clients.deepgram.errors import read_close
+from voicekit.clients.deepgram.options import wrong
+from voicekit.clients.deepgram.protocol import (
+    CLOSE_STREAM,
+    KEEP_ALIVE,
+    Configured,
+    ListenEvent,
+    ListenState,
+    configure_message,
+    finalize_message,
+)
+from voicekit.clients.deepgram.pulse import Pulse
+from voicekit.errors import (
+    ClosedError,
+    GapTimeout,
+    InvalidArgumentError,
+    LocalProtocolError,
+    StreamInterruptedError,
+    VoicekitError,
+)
+from voicekit.sessions import Session
+from voicekit.speech import Transcript
+
+if TYPE_CHECKING:
+    from voicekit.background import Background
+    from voicekit.clients.deepgram.config import ListenRequest
+    from voicekit.operation import Call
+    from voicekit.transport.interfaces import Socket
+
+# Source: ours. A result takes one or two KB, so this is over an hour that nobody reads.
+_MAX_UNREAD_BYTES: Final = 16 << 20
+
+_LEAVE_S: Final = 0.5
+"""Seconds for the last word of a session that is left early."""
+
+
+class TranscriptionSession(Session[ListenEvent]):
+    """Audio goes in, interim and final results come out.
+
+    Awaitable and an async context manager, both of which open it. ``send`` and iteration
+    may run in different tasks; one task iterates at a time. Iteration ends after
+    ``finish()``, with the last result. KeepAlives go out by themselves while no audio
+    does, and one frame of silence if the first audio takes long: the vendor closes a
+    socket that carries none for 10 s.
+
+    Results that wait for their reader are bounded (16 MiB); reading from the network
+    never pauses.
+
+    Example:
+        >>> async with stt.open_transcription(format="pcm_16000") as session:
+        ...     await session.send(pcm)
+        ...     await session.finish()
+        ...     async for result in session:
+        ...         print(result.is_final, result.text)
+    """
+
+    def __init__(
+        self,
+        request: ListenRequest,
+        *,
+        make_call: Callable[[], Call],
+        dial: Callable[[Call], Awaitable[Socket]],
+        background: Callable[[], Background],
+        pulse: Pulse | None = None,
+    ) -> None:
+        super().__init__(make_call)
+        audio = request.audio
+        self.request = request
+        self._dial = dial
+        self._background = background
+        self._state = ListenState(
+            audio, interim_results=request.interim_results, silent=request.callback
+        )
+        self._pulse = pulse or Pulse()
+        self._sample_bytes = audio.sample_bytes
+        self._max_frame_bytes = audio.max_frame_bytes or float("inf")
+        self._rest = b""  # the first bytes of a sample whose others have not been sent yet
+        self._socket: Socket | None = None
+        self._headers: Mapping[str, str] = {}
+        self._alarm: Alarm | None = None
+        self._beating = False
+        self._counting = False
+        self._configuring: asyncio.Future[None] | None = None
+        self._unread: deque[int] = deque()
+        self._unread_bytes = 0
+
+    # -- what callers send ------------------------------------------------------------
+
+    async def send(self, audio: bytes | bytearray | memoryview, /) -> None:
+        """Send audio of any length; long chunks go out as frames of at most 250 ms.
+
+        Waits only for back-pressure. The vendor wants 20 to 250 ms at a time, not faster
+        than 1.25 times real time; neither is enforced here. No bytes are no audio: they
+        are not sent (the vendor would end the stream). A sample cut in two by the end of
+        a chunk is held until the next. Cancelled, no frame is sent by half.
+
+        Raises:
+            InvalidArgumentError: It is not bytes.
+            ClosedError: Not open, over, or ``finish()`` was called.
+            VoicekitError: The socket broke; iteration raises the same.
+        """
+        if not self._open or self._closed:
+            self._ready()
+        if self._state.finishing:
+            raise ClosedError("finish() was called: no more audio")
+        data = audio if type(audio) is bytes else _bytes_of(audio)
+        if self._rest or len(data) % self._sample_bytes:
+            data = self._whole_samples(data)
+        size = len(data)
+        if size <= self._max_frame_bytes:
+            if size:
+                await self._send_frame(data)
+            return
+        step = int(self._max_frame_bytes)
+        for start in range(0, size, step):
+            await self._send_frame(data[start : start + step])
+
+    async def finalize(self, *, channel: int | None = None) -> None:
+        """Have everything sent so far transcribed now, as final results.
+
+        The last of them usually has ``from_finalize``; not when there was hardly any audio.
+
+        Args:
+            channel: Only this one, of several.
+
+        Raises:
+            InvalidArgumentError: There cannot be such a channel.
+            ClosedError: Not open, over, or ``finish()`` was called.
+        """
+        if channel is not None and (type(channel) is not int or not 0 <= channel < 64):
+            raise wrong("channel", channel, "the index of a channel, or None")
+        self._may_speak()
+        await self._send_text(finalize_message(channel))
+
+    async def finish(self) -> None:
+        """That was all the audio; iteration ends with the last result. May be called twice.
+
+        Raises:
+            ClosedError: Not open, or closed.
+            VoicekitError: The socket broke; iteration raises the same.
+        """
+        state = self._state
+        if state.finishing and self._error is None:
+            return
+        self._ready()
+        state.finishing = True
+        self._stop_pulse()
+        await self._send_text(CLOSE_STREAM)
+        self._progress()
+
+    async def configure(
+        self, *, keyterms: Sequence[str] | None = (), numerals: bool | None = None
+    ) -> None:
+        """Change the stream under way, and wait until the vendor has agreed.
+
+        Args:
+            keyterms: In place of the words to expect so far; None for no words at all.
+                Nova-3 only. Not given, they stay.
+            numerals: Whether numbers are written as digits. Not given, it stays.
+
+        Raises:
+            InvalidArgumentError: Nothing was given, or not what is meant.
+            InvalidRequestError: The vendor refuses; the session goes on as it was.
+            GapTimeout: No answer within the gap limit.
+            LocalProtocolError: Another change waits for its answer.
+            ClosedError: Not open, over, or ``finish()`` was called.
+        """
+        fields: dict[str, Any] = {}
+        if keyterms is None or (keyterms and not isinstance(keyterms, str)):
+            fields["keyterms"] = None if keyterms is None else list(keyterms)
+        if numerals is not None:
+            fields["features"] = {"numerals": bool(numerals)}
+        if not fields or not all(isinstance(term, str) for term in fields.get("keyterms") or ()):
+            raise wrong("keyterms", keyterms, "a sequence of str or None, or numerals=…")
+        self._may_speak()
+        if self._configuring is not None:
+            raise LocalProtocolError("another change waits for its answer")
+        answer = self._configuring = asyncio.get_running_loop().create_future()
+        limit = self._call.limits.gap if self._call is not None else None
+        try:
+            async with asyncio.timeout(limit):
+                await self._send_text(configure_message(fields))
+                await answer
+        except TimeoutError as error:
+            if isinstance(error, VoicekitError):
+                raise
+            raise GapTimeout(f"no answer within {limit:g} s", limit=limit) from None
+        finally:
+            if self._configuring is answer:
+                self._configuring = None
+
+    # -- what has come ----------------------------------------------------------------
+
+    @property
+    def transcript(self) -> str:
+        """The final results' text so far, whether it was iterated over or not."""
+        return self._state.transcript
+
+    @property
+    def metadata(self) -> Mapping[str, Any] | None:
+        """The vendor's summary of the stream; None before its end."""
+        return self._state.metadata
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the handshake's response; empty before it is open."""
+        return self._headers
+
+    async def result(self) -> Transcript:
+        """Read to the end and return all that was final; closes the session.
+
+        The end is what ``finish()`` brings: call it before, or from the task that sends.
+
+        Raises:
+            VoicekitError: As iteration does.
+        """
+        async with self:
+            async for _ in self:
+                pass
+        state = self._state
+        return Transcript(
+            text=state.transcript,
+            words=state.words,
+            confidence=state.confidence,
+            duration=state.duration,
+            language=state.language,
+            request_id=self.request_id,
+            timings=self.timings,
+            connection=self.connection,
+            headers=self._headers,
+            raw=state.metadata,
+        )
+
+    # -- the socket -------------------------------------------------------------------
+
+    async def _connect(self, call: Call) -> None:
+        socket = self._socket = await self._dial(call)
+        self._headers = socket.headers
+        socket.attach(_Inbox(self))
+        if self._error is not None:
+            raise self._error
+        if not self._over():
+            self._start_pulse()
+
+    def _hang_up(self, *, clean: bool) -> None:
+        self._stop_pulse()
+        answer, self._configuring = self._configuring, None
+        if answer is not None and not answer.done():
+            answer.set_exception(self._error or ClosedError("the session is closed"))
+        socket, self._socket = self._socket, None
+        if socket is None:
+            return
+        socket.attach(None)
+        if not socket.alive:
+            socket.abort()
+            return
+        try:
+            background = self._background()
+        except (VoicekitError, RuntimeError):  # closed, or no event loop runs any more
+            socket.abort()
+            return
+        # An open stream counts against the account until the vendor knows that it is over.
+        last_word = None if clean or self._state.finishing else CLOSE_STREAM
+        leaving = background.spawn(_leave(socket, last_word), "voicekit-deepgram-leave")
+        leaving.add_done_callback(lambda _: socket.abort())
+
+    def _owes(self) -> bool:
+        return self._state.owes()
+
+    def _progress(self) -> None:
+        super()._progress()
+        self._counting = self._waiter is not None and self._state.owes()
+
+    def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
+        error.delivered_s = self._state.heard_s
+        error.delivered_characters = len(self._state.transcript)
+        return error
+
+    async def _send_frame(self, data: bytes) -> None:
+        socket = self._socket
+        if socket is None:
+            raise self._broken()
+        # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
+        self._state.sent(len(data))
+        pulse = self._pulse
+        pulse.had_audio = True
+        pulse.sent_at = self._loop.time()
+        if not self._counting and self._waiter is not None:
+            self._progress()
+        try:
+            await socket.send(data)
+        except VoicekitError as error:
+            raise self._broken(error) from None
+
+    async def _send_text(self, text: str) -> None:
+        socket = self._socket
+        if socket is None:
+            raise self._broken()
+        self._pulse.sent_at = self._loop.time()
+        try:
+            await socket.send(text)
+        except VoicekitError as error:
+            raise self._broken(error) from None
+
+    def _broken(self, error: VoicekitError | None = None) -> VoicekitError:
+        if self._error is not None:
+            return self._error
+        if error is None or self._closed:
+            return ClosedError("the session is closed")
+        return _told(error)
+
+    def _may_speak(self) -> None:
+        self._ready()
+        if self._state.finishing:
+            raise ClosedError("finish() was called: the stream is ending")
+
+    def _whole_samples(self, data: bytes) -> bytes:
+        data = self._rest + data
+        odd = len(data) % self._sample_bytes
+        self._rest = data[len(data) - odd :]
+        return data[: len(data) - odd]
+
+    # -- from the socket's reader -----------------------------------------------------
+
+    def _frame(self, data: str | bytes) -> None:
+        if self._ended:
+            return
+        unread = self._unread
+        while len(unread) > len(self._items):
+            self._unread_bytes -= unread.popleft()
+        try:
+            event = self._state.read(data)
+        except VoicekitError as error:
+            self._fail(error)
+            return
+        if type(event) is Configured:
+            self._configured(event)
+        elif event is not None:
+            if self._call is not None and self._call.request_id is None:
+                self._call.request_id = self._state.request_id
+            unread.append(len(data))
+            self._unread_bytes += len(data)
+            self._push(event)  # type: ignore[arg-type] # mypy does not narrow by type(x) is not
+            if self._unread_bytes > _MAX_UNREAD_BYTES:
+                self._fail(LocalProtocolError("the consumer is too far behind: the buffer is full"))
+        elif self._state.done:
+            self._end()
+
+    def _configured(self, answer: Configured) -> None:
+        waiting = self._configuring
+        if waiting is None or waiting.done():
+            return
+        if answer.error is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(
+                self._call.describe(answer.error) if self._call is not None else answer.error
+            )
+
+    def _lost(self, error: VoicekitError) -> None:
+        self._fail(_told(error))
+
+    # -- signs of life ----------------------------------------------------------------
+
+    def _start_pulse(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        can_pad = self.request.audio.silence is not None
+        self._pulse.opened(loop.time(), can_pad=can_pad)
+        # Weakly, so that a session which is forgotten can warn of it.
+        session = weakref.ref(self)
+
+        def ring() -> None:
+            if (living := session()) is not None:
+                living._beat()
+
+        self._alarm = Alarm(ring)
+        alarm_clock(loop).set(self._alarm, self._pulse.due_at())
+
+    def _stop_pulse(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm_clock(self._loop).clear(alarm)
+
+    def _beat(self) -> None:
+        alarm, socket = self._alarm, self._socket
+        if alarm is None or socket is None:
+            return
+        now = self._loop.time()
+        beat = self._pulse.beat(now)
+        if beat is not None:
+            self._pulse.sent_at = now
+            state = self._state
+            data: str | bytes = KEEP_ALIVE
+            silence = self.request.audio.silence
+            if beat == "silence" and silence is not None:
+                data = silence
+                state.padded(len(silence))
+                self._pulse.had_audio = True
+            state.quiet = True
+            self._progress()
+            if not self._beating:  # else the last one still waits for a peer that reads nothing
+                self._beating = True
+                self._background().spawn(self._speak(socket, data), "voicekit-deepgram-keep-alive")
+        alarm_clock(self._loop).set(alarm, self._pulse.due_at())
+
+    async def _speak(self, socket: Socket, data: str | bytes) -> None:
+        try:
+            await socket.send(data)
+        except VoicekitError:
+            pass  # the receiver has been told
+        finally:
+            self._beating = False
+
+
+class _Inbox:
+    """What the socket's reader sees of a session. Holds it weakly, see ``_start_pulse``."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: TranscriptionSession) -> None:
+        self._session = weakref.ref(session)
+
+    def frame(self, data: str | bytes) -> None:
+        """One message arrived."""
+        session = self._session()
+        if session is not None:
+            session._frame(data)
+
+    def lost(self, error: VoicekitError) -> None:
+        """The socket ended."""
+        session = self._session()
+        if session is not None:
+            session._lost(error)
+
+
+def _told(error: VoicekitError) -> VoicekitError:
+    """The provider's meaning of a close frame; anything else is what it is."""
+    from voicekit.transport.ws_aiohttp import SocketClosed
+
+    if isinstance(error, SocketClosed) and error.status is not None:
+        return read_close(error.status, error.detail or "")
+    return error
+
+
+async def _leave(socket: Socket, last_word: str | None) -> None:
+    if last_word is not None:
+        with contextlib.suppress(VoicekitError, TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                await socket.send(last_word)
+    await socket.aclose()
+
+
+def _bytes_of(audio: object) -> bytes:
+    if isinstance(audio, bytes):
+        return audio
+    if isinstance(audio, bytearray | memoryview):
+        return bytes(audio)
+    raise InvalidArgumentError(
+        f"got a {type(audio).__name__}", argument="audio", allowed="bytes, bytearray or memoryview"
+    )
