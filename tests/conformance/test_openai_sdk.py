@@ -260,7 +260,7 @@ def test_obfuscation_is_on_unless_declined(sdk: SyncSdk) -> None:
     assert all(padded)
     assert len({len(padding) for padding in padded}) > 3
     bare = sdk.stream(stream_options={"include_obfuscation": False})
-    assert all("obfuscation" not in (chunk.model_extra or {}) for chunk in bare)
+    assert all("obfuscation" not in chunk.to_dict() for chunk in bare)
     notes = [record.notes for record in sdk.world.journal.requests_for("openai", "chat")]
     assert any("include_obfuscation" in note for note in notes[0])
     assert notes[1] == []

@@ -33,6 +33,7 @@ class Echo(Provider):
         self.add(router, "POST", "/whole", "whole", self.whole)
         self.add(router, "POST", "/audio", "speech.stream", self.audio)
         self.add(router, "GET", "/socket", "socket", self.socket)
+        self.add(router, "GET", "/duplex", "duplex", self.duplex)
         self.add(router, "GET", "/broken", "broken", self.broken)
         self.add(router, "GET", "/draw", "draw", self.draw)
 
@@ -59,6 +60,23 @@ class Echo(Provider):
                 await socket.close(1000, "bye")
             else:
                 await socket.send_json({"got": received.data, "audio": "AAAA"}, audio=b"\0\0\0")
+        return socket.ws
+
+    async def duplex(self, exchange: Exchange) -> web.StreamResponse:
+        socket = await exchange.socket()
+
+        async def tick() -> None:
+            while True:
+                await socket.send_json({"tick": True})
+                await asyncio.sleep(0.01)
+
+        ticking = asyncio.create_task(tick())
+        try:
+            async for _ in socket:
+                pass
+        finally:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
         return socket.ws
 
     async def broken(self, exchange: Exchange) -> web.StreamResponse:
@@ -241,7 +259,7 @@ async def test_idle_connections_drop_as_asked(
 
 def converse(raw: socket.socket, world: Emulator) -> None:
     """Make one request, over TLS by hand so that nobody answers for us later."""
-    raw.settimeout(5)
+    raw.settimeout(2)
     request = b"GET /draw HTTP/1.1\r\nHost: localhost\r\n\r\n"
     if world.ca_file is None:
         raw.sendall(request)
@@ -572,6 +590,21 @@ async def test_a_socket_hangs_open() -> None:
         assert [frame.direction for frame in frames] == ["in", "out", "in"]
 
 
+async def test_a_hanging_socket_hangs_for_reader_and_writer() -> None:
+    """A fault that strikes the task that writes stops the task that reads as well."""
+    async with emulated() as (world, session):
+        world.inject("echo", Fault("ws_hang", after_events=2))
+        async with session.ws_connect("/duplex") as ws:
+            for _ in range(2):
+                assert (await ws.receive()).type is aiohttp.WSMsgType.TEXT
+            with pytest.raises(TimeoutError):
+                await ws.receive(timeout=0.1)
+            for _ in range(3):
+                await ws.send_bytes(b"x")
+            await asyncio.sleep(0.1)
+            assert [f.direction for f in world.journal.frames_for(1)] == ["out", "out"]
+
+
 @pytest.mark.parametrize("kind", ["reset", "close"])
 async def test_a_socket_ends_without_a_close_frame(kind: Literal["reset", "close"]) -> None:
     """The connection goes, the protocol does not end."""
@@ -632,7 +665,7 @@ async def test_stopping_is_quick_and_leaves_nothing(tls: bool, link: Link | None
         await asyncio.sleep(0.2)
         start = time.monotonic()
         await world.__aexit__(None, None, None)
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < 0.7
         with contextlib.suppress(aiohttp.ClientError):
             await hung
         await ws.close()

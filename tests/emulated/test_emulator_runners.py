@@ -156,6 +156,27 @@ def test_functions_that_cannot_travel_are_named() -> None:
         world.set_scenario(Scenario(name="own", replies=str.upper))
 
 
+def chatty(said: str) -> str:
+    print("noise on standard output")
+    return "yes"
+
+
+def test_what_the_child_prints_does_not_disturb_it() -> None:
+    """Standard output carries the answers to calls, and nothing else gets between them."""
+    with EmulatorProcess(
+        providers=("openai",), scenario=Scenario(name="own", replies=chatty)
+    ) as world:
+        body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
+        request = urllib.request.Request(
+            world.openai.url + "/chat/completions",
+            data=body,
+            headers={"Authorization": "Bearer k", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as response:
+            assert b'"yes"' in response.read()
+        assert len(world.journal.requests) == 1
+
+
 def test_a_process_that_died_says_so() -> None:
     """A call to a killed child is an error, not a wait."""
     with EmulatorProcess(providers=("openai",)) as world:

@@ -36,7 +36,7 @@ MAX_AUDIO_BYTES = 64 << 20
 MAX_BODIES_BYTES = 64 << 20
 """Bytes of request bodies kept over all requests; beyond it the oldest bodies are let go."""
 
-MAX_RECORDS = 100_000
+MAX_RECORDS = 50_000
 """Records kept per list. A full list drops its older half, counted in `Journal.dropped`."""
 
 

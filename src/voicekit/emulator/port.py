@@ -117,7 +117,7 @@ class Port:
             options = {
                 "ssl": self._ssl,
                 "ssl_handshake_timeout": 20.0,
-                "ssl_shutdown_timeout": 0.5,
+                "ssl_shutdown_timeout": 3.0,
             }
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -152,7 +152,8 @@ class Port:
             for wire in wires:
                 with contextlib.suppress(OSError), wire:
                     wire.shutdown(socket.SHUT_WR)
-        await asyncio.sleep(0)
+        for _ in range(3):  # a transport closes its socket in a later turn of the loop
+            await asyncio.sleep(0)
         return len(idle)
 
     async def stop(self) -> None:
