@@ -30,6 +30,7 @@ from yarl import URL
 
 from voicekit.errors import PoolTimeout
 from voicekit.timing import ConnectionInfo
+from voicekit.transport.handshake import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -203,6 +204,7 @@ class WarmConnector(aiohttp.TCPConnector):
             timeout=NO_TIMEOUT,
             skip_auto_headers=_SKIP_AUTO_HEADERS,
             read_bufsize=_READ_BUFFER,
+            middlewares=(refuse,),
         )
         # aiohttp re-sends GET and handshakes once after a disconnect; repeats are ours.
         self.session._retry_connection = False

@@ -23,7 +23,10 @@ from voicekit.errors import (
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.connector import handshake_call, protocol_of, response_of
 from voicekit.transport.failures import translate
+from voicekit.transport.handshake import HandshakeRefused
 from voicekit.transport.http_aiohttp import parse_url
+
+__all__ = ["MAX_FRAME_BYTES", "AiohttpSocket", "HandshakeRefused", "SocketClosed", "dial_socket"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,37 +38,13 @@ if TYPE_CHECKING:
     from voicekit.transport.messages import Request
 
 _CLOSE_LIMIT = 0.5  # Seconds to wait for the peer's close frame.
-_REFUSAL_BYTES = 1 << 16
 MAX_FRAME_BYTES = 16 << 20
 """ElevenLabs sends audio frames beyond 1 MiB (base64 in JSON).
 Source: providers' sheet, pipecat uses 16 MiB."""
 
 
-class HandshakeRefused(VoicekitError):  # noqa: N818 - never leaves the client layer
-    """The server answered the handshake with a status of its own."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(f"handshake refused with status {status}")
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-
 class SocketClosed(ProviderError):  # noqa: N818 - a fact, which a provider's table turns into an error
     """The peer closed the socket; ``status`` is the close code, ``detail`` its reason."""
-
-
-async def _refuse(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    response = await handler(request)
-    if response.status != 101:  # Switching Protocols
-        try:
-            body = await response.content.read(_REFUSAL_BYTES)
-        finally:
-            response.close()
-        raise HandshakeRefused(response.status, response.headers, body)
-    return response
 
 
 async def dial_socket(
