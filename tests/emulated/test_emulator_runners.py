@@ -88,8 +88,11 @@ def test_idle_connections_drop_from_outside(run: Callable[..., Any]) -> None:
         connection.request("GET", "/v1/models", headers={"Authorization": "Bearer k"})
         connection.getresponse().read()
         assert len(world.connections("openai")) == 1
+        connection.sock.setblocking(False)
         assert world.drop_idle("openai", how="rst") == 1
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(
+            ConnectionResetError
+        ):  # there when the call returns, not some time later
             connection.sock.recv(1)
         connection.close()
 
@@ -175,6 +178,14 @@ def test_what_the_child_prints_does_not_disturb_it() -> None:
         with urllib.request.urlopen(request) as response:
             assert b'"yes"' in response.read()
         assert len(world.journal.requests) == 1
+
+
+def test_an_interrupt_is_the_parents_business() -> None:
+    """Ctrl-C reaches the whole group; the child serves on until its parent ends it."""
+    with EmulatorProcess(providers=("openai",)) as world:
+        assert world.pid is not None
+        os.kill(world.pid, signal.SIGINT)
+        assert get(world) == 200
 
 
 def test_a_process_that_died_says_so() -> None:

@@ -98,6 +98,7 @@ class Addresses:
         - `openai`: `OpenAI(**world.sdk("openai"))`, sync and async.
         - `elevenlabs`: `ElevenLabs(**world.sdk("elevenlabs"))`, sync and async. Its SDK has no
           argument for a CA: under TLS set `SSL_CERT_FILE` (see `env`) before building the client.
+          Its `convert_realtime` dials wss whatever the base URL says, so it needs `tls=True`.
         - `deepgram`: `DeepgramClient(**world.sdk("deepgram"))`; needs the SDK installed, since
           its environment is a class of its own. TLS as for ElevenLabs.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -82,6 +83,8 @@ async def _until(stop: asyncio.Event, *, parent: int) -> None:
 
 def main() -> None:
     """Serve one parent."""
+    # An interrupt at a terminal goes to every process of the group; this one ends with its parent.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     # Whatever prints must not end up between two messages.
