@@ -5,6 +5,7 @@ Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,3 +113,45 @@ class WireAudio:
             return None
         samples = max(1, int(self.byte_rate // self.sample_bytes * _SILENCE_S))
         return level * (samples * self.sample_bytes)
+
+
+class FrameCutter:
+    """Cuts what a caller sends, in chunks of any size, into frames for the socket.
+
+    Nothing is gathered: a frame never waits for more audio, but for the end of its sample.
+
+    Args:
+        audio: What is sent.
+    """
+
+    __slots__ = ("_most", "_rest", "_sample")
+
+    def __init__(self, audio: WireAudio) -> None:
+        self._sample = audio.sample_bytes
+        self._most = audio.max_frame_bytes
+        self._rest = b""
+
+    def cut(self, audio: bytes | bytearray | memoryview) -> Sequence[bytes]:
+        """The frames of one chunk; none where it holds no whole sample.
+
+        Raises:
+            InvalidArgumentError: It is not bytes.
+        """
+        data = audio if type(audio) is bytes else _bytes_of(audio)
+        size = len(data)
+        if self._rest or size % self._sample:
+            data = self._rest + data
+            size = len(data) - len(data) % self._sample
+            data, self._rest = data[:size], data[size:]
+        most = self._most
+        if most is None or size <= most:
+            return (data,) if size else ()
+        return [data[start : start + most] for start in range(0, size, most)]
+
+
+def _bytes_of(audio: object) -> bytes:
+    if isinstance(audio, bytes | bytearray | memoryview):
+        return bytes(audio)
+    raise InvalidArgumentError(
+        f"got a {type(audio).__name__}", argument="audio", allowed="bytes, bytearray or memoryview"
+    )

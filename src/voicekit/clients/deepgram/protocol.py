@@ -7,12 +7,13 @@ KeepAlive, Finalize and CloseStream).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit import __version__
 from voicekit.clients.deepgram.errors import read_error_message
+from voicekit.clients.deepgram.options import wrong
 from voicekit.clients.deepgram.results import (
     read_message,
     read_results,
@@ -67,9 +68,26 @@ def finalize_message(channel: int | None) -> str:
     return FINALIZE if channel is None else f'{{"type":"Finalize","channel":{channel:d}}}'
 
 
-def configure_message(fields: Mapping[str, Any]) -> str:
-    """Changes the stream under way."""
-    return json.dumps({"type": "Configure", **fields}, separators=(",", ":"))
+def configure_message(keyterms: Sequence[str] | None, numerals: bool | None) -> str:
+    """Changes the stream under way: an empty sequence and None in turn change nothing.
+
+    Raises:
+        InvalidArgumentError: Nothing is to be changed, or not to that.
+    """
+    fields: dict[str, Any] = {"type": "Configure"}
+    if keyterms is None:
+        fields["keyterms"] = None
+    elif isinstance(keyterms, str) or not all(isinstance(term, str) for term in keyterms):
+        raise wrong("keyterms", keyterms, "a sequence of str, or None for no words at all")
+    elif keyterms:
+        fields["keyterms"] = list(keyterms)
+    if numerals is not None:
+        if not isinstance(numerals, bool):
+            raise wrong("numerals", numerals, "a bool")
+        fields["features"] = {"numerals": numerals}
+    if len(fields) == 1:
+        raise wrong("keyterms", keyterms, "something to change: keyterms=…, numerals=…")
+    return json.dumps(fields, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.alarms import Alarm, alarm_clock
+from voicekit.clients.deepgram.audio import FrameCutter
 from voicekit.clients.deepgram.errors import read_close
+from voicekit.clients.deepgram.heartbeat import Heartbeat, leave
 from voicekit.clients.deepgram.options import wrong
 from voicekit.clients.deepgram.protocol import (
     CLOSE_STREAM,
-    KEEP_ALIVE,
     Configured,
     ListenEvent,
     ListenState,
@@ -25,7 +24,6 @@ from voicekit.clients.deepgram.pulse import Pulse
 from voicekit.errors import (
     ClosedError,
     GapTimeout,
-    InvalidArgumentError,
     LocalProtocolError,
     StreamInterruptedError,
     VoicekitError,
@@ -41,9 +39,6 @@ if TYPE_CHECKING:
 
 # Source: ours. A result takes one or two KB, so this is over an hour that nobody reads.
 _MAX_UNREAD_BYTES: Final = 16 << 20
-
-_LEAVE_S: Final = 0.5
-"""Seconds for the last word of a session that is left early."""
 
 
 class TranscriptionSession(Session[ListenEvent]):
@@ -83,14 +78,18 @@ class TranscriptionSession(Session[ListenEvent]):
         self._state = ListenState(
             audio, interim_results=request.interim_results, silent=request.callback
         )
+        quiet = weakref.WeakMethod(self._progress)
         self._pulse = pulse or Pulse()
-        self._sample_bytes = audio.sample_bytes
-        self._max_frame_bytes = audio.max_frame_bytes or float("inf")
-        self._rest = b""  # the first bytes of a sample whose others have not been sent yet
+        self._heartbeat = Heartbeat(
+            self._pulse,
+            silence=audio.silence,
+            state=self._state,
+            quiet=lambda: _call(quiet),
+            background=background,
+        )
+        self._cutter = FrameCutter(audio)
         self._socket: Socket | None = None
         self._headers: Mapping[str, str] = {}
-        self._alarm: Alarm | None = None
-        self._beating = False
         self._counting = False
         self._configuring: asyncio.Future[None] | None = None
         self._unread: deque[int] = deque()
@@ -115,17 +114,8 @@ class TranscriptionSession(Session[ListenEvent]):
             self._ready()
         if self._state.finishing:
             raise ClosedError("finish() was called: no more audio")
-        data = audio if type(audio) is bytes else _bytes_of(audio)
-        if self._rest or len(data) % self._sample_bytes:
-            data = self._whole_samples(data)
-        size = len(data)
-        if size <= self._max_frame_bytes:
-            if size:
-                await self._send_frame(data)
-            return
-        step = int(self._max_frame_bytes)
-        for start in range(0, size, step):
-            await self._send_frame(data[start : start + step])
+        for frame in self._cutter.cut(audio):
+            await self._send_frame(frame)
 
     async def finalize(self, *, channel: int | None = None) -> None:
         """Have everything sent so far transcribed now, as final results.
@@ -156,7 +146,7 @@ class TranscriptionSession(Session[ListenEvent]):
             return
         self._ready()
         state.finishing = True
-        self._stop_pulse()
+        self._heartbeat.stop()
         await self._send_text(CLOSE_STREAM)
         self._progress()
 
@@ -177,13 +167,7 @@ class TranscriptionSession(Session[ListenEvent]):
             LocalProtocolError: Another change waits for its answer.
             ClosedError: Not open, over, or ``finish()`` was called.
         """
-        fields: dict[str, Any] = {}
-        if keyterms is None or (keyterms and not isinstance(keyterms, str)):
-            fields["keyterms"] = None if keyterms is None else list(keyterms)
-        if numerals is not None:
-            fields["features"] = {"numerals": bool(numerals)}
-        if not fields or not all(isinstance(term, str) for term in fields.get("keyterms") or ()):
-            raise wrong("keyterms", keyterms, "a sequence of str or None, or numerals=…")
+        message = configure_message(keyterms, numerals)
         self._may_speak()
         if self._configuring is not None:
             raise LocalProtocolError("another change waits for its answer")
@@ -191,7 +175,7 @@ class TranscriptionSession(Session[ListenEvent]):
         limit = self._call.limits.gap if self._call is not None else None
         try:
             async with asyncio.timeout(limit):
-                await self._send_text(configure_message(fields))
+                await self._send_text(message)
                 await answer
         except TimeoutError as error:
             if isinstance(error, VoicekitError):
@@ -252,10 +236,11 @@ class TranscriptionSession(Session[ListenEvent]):
         if self._error is not None:
             raise self._error
         if not self._over():
-            self._start_pulse()
+            loop = self._loop = asyncio.get_running_loop()
+            self._heartbeat.start(socket, loop)
 
     def _hang_up(self, *, clean: bool) -> None:
-        self._stop_pulse()
+        self._heartbeat.stop()
         answer, self._configuring = self._configuring, None
         if answer is not None and not answer.done():
             answer.set_exception(self._error or ClosedError("the session is closed"))
@@ -273,7 +258,7 @@ class TranscriptionSession(Session[ListenEvent]):
             return
         # An open stream counts against the account until the vendor knows that it is over.
         last_word = None if clean or self._state.finishing else CLOSE_STREAM
-        leaving = background.spawn(_leave(socket, last_word), "voicekit-deepgram-leave")
+        leaving = background.spawn(leave(socket, last_word), "voicekit-deepgram-leave")
         leaving.add_done_callback(lambda _: socket.abort())
 
     def _owes(self) -> bool:
@@ -326,12 +311,6 @@ class TranscriptionSession(Session[ListenEvent]):
         if self._state.finishing:
             raise ClosedError("finish() was called: the stream is ending")
 
-    def _whole_samples(self, data: bytes) -> bytes:
-        data = self._rest + data
-        odd = len(data) % self._sample_bytes
-        self._rest = data[len(data) - odd :]
-        return data[: len(data) - odd]
-
     # -- from the socket's reader -----------------------------------------------------
 
     def _frame(self, data: str | bytes) -> None:
@@ -372,60 +351,9 @@ class TranscriptionSession(Session[ListenEvent]):
     def _lost(self, error: VoicekitError) -> None:
         self._fail(_told(error))
 
-    # -- signs of life ----------------------------------------------------------------
-
-    def _start_pulse(self) -> None:
-        loop = self._loop = asyncio.get_running_loop()
-        can_pad = self.request.audio.silence is not None
-        self._pulse.opened(loop.time(), can_pad=can_pad)
-        # Weakly, so that a session which is forgotten can warn of it.
-        session = weakref.ref(self)
-
-        def ring() -> None:
-            if (living := session()) is not None:
-                living._beat()
-
-        self._alarm = Alarm(ring)
-        alarm_clock(loop).set(self._alarm, self._pulse.due_at())
-
-    def _stop_pulse(self) -> None:
-        alarm, self._alarm = self._alarm, None
-        if alarm is not None:
-            alarm_clock(self._loop).clear(alarm)
-
-    def _beat(self) -> None:
-        alarm, socket = self._alarm, self._socket
-        if alarm is None or socket is None:
-            return
-        now = self._loop.time()
-        beat = self._pulse.beat(now)
-        if beat is not None:
-            self._pulse.sent_at = now
-            state = self._state
-            data: str | bytes = KEEP_ALIVE
-            silence = self.request.audio.silence
-            if beat == "silence" and silence is not None:
-                data = silence
-                state.padded(len(silence))
-                self._pulse.had_audio = True
-            state.quiet = True
-            self._progress()
-            if not self._beating:  # else the last one still waits for a peer that reads nothing
-                self._beating = True
-                self._background().spawn(self._speak(socket, data), "voicekit-deepgram-keep-alive")
-        alarm_clock(self._loop).set(alarm, self._pulse.due_at())
-
-    async def _speak(self, socket: Socket, data: str | bytes) -> None:
-        try:
-            await socket.send(data)
-        except VoicekitError:
-            pass  # the receiver has been told
-        finally:
-            self._beating = False
-
 
 class _Inbox:
-    """What the socket's reader sees of a session. Holds it weakly, see ``_start_pulse``."""
+    """What the socket's reader sees of a session. Weakly: one that is forgotten warns of it."""
 
     __slots__ = ("_session",)
 
@@ -445,6 +373,11 @@ class _Inbox:
             session._lost(error)
 
 
+def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    if (living := method()) is not None:
+        living()
+
+
 def _told(error: VoicekitError) -> VoicekitError:
     """The provider's meaning of a close frame; anything else is what it is."""
     from voicekit.transport.ws_aiohttp import SocketClosed
@@ -452,21 +385,3 @@ def _told(error: VoicekitError) -> VoicekitError:
     if isinstance(error, SocketClosed) and error.status is not None:
         return read_close(error.status, error.detail or "")
     return error
-
-
-async def _leave(socket: Socket, last_word: str | None) -> None:
-    if last_word is not None:
-        with contextlib.suppress(VoicekitError, TimeoutError):
-            async with asyncio.timeout(_LEAVE_S):
-                await socket.send(last_word)
-    await socket.aclose()
-
-
-def _bytes_of(audio: object) -> bytes:
-    if isinstance(audio, bytes):
-        return audio
-    if isinstance(audio, bytearray | memoryview):
-        return bytes(audio)
-    raise InvalidArgumentError(
-        f"got a {type(audio).__name__}", argument="audio", allowed="bytes, bytearray or memoryview"
-    )

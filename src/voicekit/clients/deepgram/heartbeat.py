@@ -1,0 +1,134 @@
+"""Signs of life on a listening socket, and its last word: what runs beside a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from voicekit.alarms import Alarm, alarm_clock
+from voicekit.clients.deepgram.protocol import KEEP_ALIVE
+from voicekit.errors import VoicekitError
+
+if TYPE_CHECKING:
+    from voicekit.background import Background
+    from voicekit.clients.deepgram.protocol import ListenState
+    from voicekit.clients.deepgram.pulse import Pulse
+    from voicekit.transport.interfaces import Socket
+
+LEAVE_S: Final = 0.5
+"""Seconds for the last word and the server's close frame; then we close."""
+
+
+class Heartbeat:
+    """Sends what ``Pulse`` asks for, while a socket is open.
+
+    An alarm of the loop's one timer; a task exists only while something is being sent.
+
+    Args:
+        pulse: Decides.
+        silence: A frame of it; None where the stream's format has none.
+        state: Told of silence that was sent, and that the caller pauses.
+        quiet: Called when the caller pauses.
+        background: Owns the sending.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_background",
+        "_beating",
+        "_loop",
+        "_quiet",
+        "_silence",
+        "_socket",
+        "_state",
+        "pulse",
+    )
+
+    def __init__(
+        self,
+        pulse: Pulse,
+        *,
+        silence: bytes | None,
+        state: ListenState,
+        quiet: Callable[[], None],
+        background: Callable[[], Background],
+    ) -> None:
+        self.pulse = pulse
+        self._silence = silence
+        self._state = state
+        self._quiet = quiet
+        self._background = background
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._socket: Socket | None = None
+        self._beating = False
+        self._alarm = Alarm(self._ring)
+
+    def start(self, socket: Socket, loop: asyncio.AbstractEventLoop) -> None:
+        """The socket is open."""
+        self._socket, self._loop = socket, loop
+        self.pulse.opened(loop.time(), can_pad=self._silence is not None)
+        alarm_clock(loop).set(self._alarm, self.pulse.due_at())
+
+    def stop(self) -> None:
+        """No more signs of life. Idempotent."""
+        loop, self._loop, self._socket = self._loop, None, None
+        if loop is not None:
+            alarm_clock(loop).clear(self._alarm)
+
+    def _ring(self) -> None:
+        loop, socket, pulse = self._loop, self._socket, self.pulse
+        if loop is None or socket is None:
+            return
+        now = loop.time()
+        beat = pulse.beat(now)
+        if beat is not None:
+            pulse.sent_at = now
+            data: str | bytes = KEEP_ALIVE
+            if beat == "silence" and self._silence is not None:
+                data = self._silence
+                self._state.padded(len(data))
+                pulse.had_audio = True
+            self._state.quiet = True
+            self._quiet()
+            if not self._beating:  # else the last one still waits for a peer that reads nothing
+                self._beating = True
+                self._background().spawn(self._send(socket, data), "voicekit-deepgram-keep-alive")
+        alarm_clock(loop).set(self._alarm, pulse.due_at())
+
+    async def _send(self, socket: Socket, data: str | bytes) -> None:
+        try:
+            with contextlib.suppress(VoicekitError):  # the socket's receiver has been told
+                await socket.send(data)
+        finally:
+            self._beating = False
+
+
+class _Farewell:
+    """Waits for a socket's end."""
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def frame(self, data: str | bytes) -> None:
+        """Nobody wants it any more."""
+
+    def lost(self, _error: VoicekitError) -> None:
+        """The socket ended."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+async def leave(socket: Socket, last_word: str | None) -> None:
+    """Say a last word and let the server close, as its protocol has it; bounded in time."""
+    farewell = _Farewell()
+    socket.attach(farewell)
+    with contextlib.suppress(VoicekitError, TimeoutError):
+        async with asyncio.timeout(LEAVE_S):
+            if last_word is not None:
+                await socket.send(last_word)
+            await farewell.over
+    await socket.aclose()
