@@ -124,11 +124,9 @@ class _SphinxHearing:
     def __init__(self, worker: SpeechProcess, number: int) -> None:
         self._worker = worker
         self._number = number
-        self._closed = False
 
     def feed(self, pcm: bytes) -> None:
-        if not self._closed:
-            self._worker.post("feed", pcm, hearing=self._number)
+        self._worker.post("feed", pcm, hearing=self._number)
 
     async def interim(self) -> str:
         header, _ = await self._worker.ask("interim", hearing=self._number)
@@ -139,9 +137,7 @@ class _SphinxHearing:
         return HeardUtterance(words=tuple(HeardWord(*word) for word in header["words"]))
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._worker.post("close", hearing=self._number)
+        self._worker.post("close", hearing=self._number)
 
 
 Script = str | Callable[[float], str] | None

@@ -44,21 +44,18 @@ class _Channel:
         self._splitter = Splitter()
 
     def receive(self, timeout: float) -> list[Message]:
-        """Return all that has come, waiting at most ``timeout`` seconds for something.
-
-        All: a cancellation may stand behind megabytes of requests that it takes back.
+        """Return what has come, waiting at most ``timeout`` seconds for something.
 
         Raises:
             EOFError: The emulator is gone.
         """
-        messages: list[Message] = []
-        while select.select([self._sock], [], [], timeout)[0]:
-            data = self._sock.recv(_READ_BYTES)
-            if not data:
-                raise EOFError
-            messages += self._splitter.feed(data)
-            timeout = 0.0
-        return messages
+        readable, _, _ = select.select([self._sock], [], [], timeout)
+        if not readable:
+            return []
+        data = self._sock.recv(_READ_BYTES)
+        if not data:
+            raise EOFError
+        return self._splitter.feed(data)
 
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         self._sock.sendall(pack(header, payload))

@@ -196,9 +196,6 @@ class Recognizer:
 
     def final(self, utterance: Utterance) -> list[Word]:
         """Decode the whole buffer. Takes about a tenth of the utterance's duration."""
-        utterance.pcm()
-        if utterance.silent:
-            return []
         start, end = utterance.voiced()
         offset = start / 2 / SAMPLE_RATE
         heard = self._decode(bytes(utterance.pcm()[start:end]))

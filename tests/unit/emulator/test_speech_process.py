@@ -116,14 +116,18 @@ class TestLife:
         with pytest.raises(EmulatorError, match="voice worker failed"):
             await reading
 
-    async def test_a_worker_that_cannot_load_says_why(self, monkeypatch, tmp_path):
-        """Its standard error leads nowhere, so the reason must come over the socket."""
+    async def test_a_worker_that_cannot_load_says_why(self, monkeypatch, tmp_path, capfd):
+        """Its standard output and error lead nowhere; the reason comes over the socket."""
         (tmp_path / "espeakng_loader.py").write_text(
-            "def get_library_path(): return '/nowhere.so'\ndef get_data_path(): return '/nowhere'"
+            "import os\n"
+            "os.write(1, b'engine chatter'); os.write(2, b'engine chatter')\n"
+            "def get_library_path(): return '/nowhere.so'\n"
+            "def get_data_path(): return '/nowhere'\n"
         )
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         with pytest.raises(EmulatorError, match=r"OSError: .*nowhere"):
             await SpeechProcess("voice").start()
+        assert capfd.readouterr() == ("", "")
 
     @pytest.mark.parametrize("role", ["voice", "ears"])
     async def test_without_the_extra_it_says_what_to_install(self, monkeypatch, role):
