@@ -19,7 +19,14 @@ __all__ = [
     "public_headers",
 ]
 
-SECRET_HEADERS = frozenset({"authorization", "xi-api-key", "proxy-authorization", "cookie"})
+SECRET_HEADERS = frozenset(
+    # A browser's socket carries its key as a subprotocol.
+    {"authorization", "xi-api-key", "proxy-authorization", "cookie", "sec-websocket-protocol"}
+)
+SECRET_FIELDS = frozenset(
+    {"xi-api-key", "xi_api_key", "authorization", "token", "api_key", "single_use_token"}
+)
+"""Names under which queries and first messages carry credentials."""
 """Header names whose values are kept as digests only."""
 
 Outcome = Literal["complete", "aborted", "refused", "fault"]

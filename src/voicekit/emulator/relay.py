@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections import deque
+from contextlib import suppress
 from enum import Enum
 from typing import cast
 
@@ -252,7 +253,8 @@ class _Side(asyncio.Protocol):
 
     def write_eof(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+            with suppress(OSError):  # the other end was reset; its loss is on its way to us
+                self.transport.write_eof()
 
     def abort(self) -> None:
         if self.transport is not None:

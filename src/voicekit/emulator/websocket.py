@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 
 from voicekit.emulator.body import Struck, hang
+from voicekit.emulator.records import SECRET_FIELDS, digest
 
 if TYPE_CHECKING:
     from voicekit.emulator.exchange import Exchange
@@ -199,8 +200,10 @@ SOCKET_FAULTS = frozenset(
 
 
 def without_audio(data: Any) -> Any:
-    """Return a message's journal form: base64 under "audio" becomes its decoded length."""
+    """Return a message's journal form: audio as its decoded length, credentials as digests."""
     if isinstance(data, dict):
+        if not SECRET_FIELDS.isdisjoint(data):
+            data = {n: digest(str(v)) if n in SECRET_FIELDS else v for n, v in data.items()}
         audio = data.get("audio")
         if isinstance(audio, str):
             return {**data, "audio": {"bytes": len(audio) * 3 // 4 - audio[-2:].count("=")}}

@@ -17,6 +17,7 @@ from aiohttp import web
 from voicekit.emulator.body import BODY_FAULTS, BodyWriter, Struck, hang, send_chunks
 from voicekit.emulator.exchange import Context, Exchange
 from voicekit.emulator.journal import digest
+from voicekit.emulator.records import SECRET_FIELDS
 from voicekit.emulator.websocket import HUGE_BYTES, Received, Socket
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ REPLACING = frozenset(
     }
 )  # fmt: skip
 
-SECRET_PARAMETERS = frozenset({"xi-api-key", "xi_api_key", "authorization", "token", "api_key"})
 
 
 class Provider:
@@ -261,7 +261,7 @@ def _query(request: web.Request) -> dict[str, list[str]]:
         return {}
     query: dict[str, list[str]] = {}
     for name, value in request.query.items():
-        secret = name.lower() in SECRET_PARAMETERS
+        secret = name.lower() in SECRET_FIELDS
         query.setdefault(name, []).append(digest(value) if secret else value)
     return query
 
