@@ -137,14 +137,15 @@ class Debt:
         """All text is said: what is due now is the end."""
         self._finished = True
 
-    def heard(self, seconds: float | None, span: float | None) -> None:
+    def heard(self, seconds: float | None, span: float | None, *, useful: bool = True) -> None:
         """Audio came.
 
         Args:
             seconds: How long it is; None where bytes do not tell.
             span: How long the audio is that its alignment covers; None without one.
+            useful: Enough of it has come by now to be an output; a drip answers nothing.
         """
-        if span is not None or self._heard + _SAME >= self._aligned:
+        if useful and (span is not None or self._heard + _SAME >= self._aligned):
             self._due = False
         if seconds is None:
             return

@@ -303,23 +303,20 @@ class Utterance(Session[AudioChunk]):
     def _hear_audio(self, audio: bytes, frame: Mapping[str, Any]) -> None:
         if not self._heard_bytes:
             self._script.settle()
-        alignment = alignment_of(frame)
-        seconds = self.format.duration_s(len(audio))
-        words: tuple[Word, ...] = ()
-        if alignment is not None:
-            offset = self.format.duration_s(self._heard_bytes)
-            words = self._words.feed(alignment, self._aligned_s if offset is None else offset)
-            span = span_of(alignment)
-            self._aligned_s += span
-            self._debt.heard(seconds, span)
-        else:
-            self._debt.heard(seconds, None)
-        self._heard_bytes += len(audio)
         whole = self._aligner.feed(audio)
         self._uncounted += len(whole)
         useful = self._uncounted >= self.format.useful_bytes
         if useful:
             self._uncounted = 0
+        words: tuple[Word, ...] = ()
+        span = None
+        if (alignment := alignment_of(frame)) is not None:
+            offset = self.format.duration_s(self._heard_bytes)
+            words = self._words.feed(alignment, self._aligned_s if offset is None else offset)
+            span = span_of(alignment)
+            self._aligned_s += span
+        self._heard_bytes += len(audio)
+        self._debt.heard(self.format.duration_s(len(audio)), span, useful=useful)
         if whole or words:
             self._push(AudioChunk(whole, self.format, words), useful=useful)
 
