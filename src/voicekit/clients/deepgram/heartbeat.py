@@ -82,6 +82,7 @@ class Heartbeat:
         if loop is None or socket is None:
             return
         now = loop.time()
+        pulse.had_audio = self._state.sent_bytes > 0
         beat = pulse.beat(now)
         if beat is not None:
             pulse.sent_at = now

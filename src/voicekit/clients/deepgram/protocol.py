@@ -115,6 +115,7 @@ class ListenState:
     Attributes:
         finishing: ``CloseStream`` was sent.
         done: The stream came to its own end.
+        sent_bytes: Of audio, ours included; counted by whoever sends, as is ``quiet``.
         quiet: The vendor was told that no audio comes for the time being.
         metadata: Its summary of the stream, at the end.
         request_id: Its id of the stream, from a result.
@@ -122,6 +123,7 @@ class ListenState:
     """
 
     __slots__ = (
+        "_answered_bytes",
         "_channels",
         "_final_s",
         "_finals",
@@ -129,11 +131,9 @@ class ListenState:
         "_held_s",
         "_pad_bytes",
         "_rate",
-        "_sent_bytes",
         "_shift",
         "_silent",
         "_text_size",
-        "_unanswered",
         "done",
         "finishing",
         "language",
@@ -141,6 +141,7 @@ class ListenState:
         "offset",
         "quiet",
         "request_id",
+        "sent_bytes",
     )
 
     def __init__(
@@ -160,9 +161,9 @@ class ListenState:
         self._held_s = _HELD_S if interim_results else float("inf")
         self._silent = silent
         self._shift = offset
-        self._sent_bytes = 0
+        self.sent_bytes = 0
         self._pad_bytes = 0
-        self._unanswered = False  # for audio whose bytes do not tell its time
+        self._answered_bytes = 0  # for audio whose bytes do not tell its time
         self._heard_s = 0.0  # on the socket's clock, as are the next two
         self._final_s = 0.0
         self._channels: dict[int, tuple[float, float]] = {}
@@ -171,21 +172,10 @@ class ListenState:
 
     # -- what was sent ----------------------------------------------------------------
 
-    @property
-    def had_audio(self) -> bool:
-        """Whether the socket has carried audio, ours or the caller's."""
-        return self._sent_bytes > 0
-
-    def sent(self, size: int) -> None:
-        """So many bytes of the caller's audio went out."""
-        self._sent_bytes += size
-        self._unanswered = True
-        self.quiet = False
-
     def padded(self, size: int) -> None:
         """So many bytes of silence of ours went out before any of the caller's."""
         assert self._rate is not None  # noqa: S101 - silence is made only where bytes tell
-        self._sent_bytes += size
+        self.sent_bytes += size
         self._pad_bytes += size
         seconds = self._pad_bytes / self._rate
         self._shift = self.offset - seconds
@@ -198,7 +188,7 @@ class ListenState:
         rate = self._rate
         if rate is None:
             return None
-        return self.offset + (self._sent_bytes - self._pad_bytes) / rate
+        return self.offset + (self.sent_bytes - self._pad_bytes) / rate
 
     @property
     def acknowledged_s(self) -> float:
@@ -217,8 +207,8 @@ class ListenState:
         if self._silent:
             return False
         if self._rate is None:
-            return self._unanswered and not self.quiet
-        uncovered = self._sent_bytes / self._rate - self._heard_s
+            return self.sent_bytes > self._answered_bytes and not self.quiet
+        uncovered = self.sent_bytes / self._rate - self._heard_s
         # Once audio pauses, the rest of a second may stay with the vendor for as long as
         # the pause lasts: that is no failure of its.
         return uncovered > _COVERED_S and not (self.quiet and uncovered <= self._held_s)
@@ -257,7 +247,7 @@ class ListenState:
         return None  # newer messages are not for us
 
     def _heard(self, result: TranscriptionResult, message: dict[str, Any]) -> None:
-        self._unanswered = False
+        self._answered_bytes = self.sent_bytes
         end = message["start"] + result.duration
         index, of = result.channel or (0, 1)
         if of == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -89,6 +90,7 @@ class TranscriptionSession(Session[ListenEvent]):
         )
         self._cutter = FrameCutter(audio)
         self._socket: Socket | None = None
+        self._time = time.monotonic
         self._headers: Mapping[str, str] = {}
         self._counting = False
         self._configuring: asyncio.Future[None] | None = None
@@ -110,12 +112,22 @@ class TranscriptionSession(Session[ListenEvent]):
             ClosedError: Not open, over, or ``finish()`` was called.
             VoicekitError: The socket broke; iteration raises the same.
         """
-        if not self._open or self._closed:
-            self._ready()
-        if self._state.finishing:
-            raise ClosedError("finish() was called: no more audio")
+        # Fifty times a second: one coroutine, and no call that can be spared.
+        socket, state, pulse = self._socket, self._state, self._pulse
+        if socket is None or state.finishing:
+            self._may_speak()
+            raise self._broken()
         for frame in self._cutter.cut(audio):
-            await self._send_frame(frame)
+            # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
+            state.sent_bytes += len(frame)
+            state.quiet = False
+            pulse.sent_at = self._time()
+            if not self._counting and self._waiter is not None:
+                self._progress()
+            try:
+                await socket.send(frame)
+            except VoicekitError as error:
+                raise self._broken(error) from None
 
     async def finalize(self, *, channel: int | None = None) -> None:
         """Have everything sent so far transcribed now, as final results.
@@ -236,7 +248,8 @@ class TranscriptionSession(Session[ListenEvent]):
         if self._error is not None:
             raise self._error
         if not self._over():
-            loop = self._loop = asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
+            self._time = loop.time
             self._heartbeat.start(socket, loop)
 
     def _hang_up(self, *, clean: bool) -> None:
@@ -273,27 +286,11 @@ class TranscriptionSession(Session[ListenEvent]):
         error.delivered_characters = len(self._state.transcript)
         return error
 
-    async def _send_frame(self, data: bytes) -> None:
-        socket = self._socket
-        if socket is None:
-            raise self._broken()
-        # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
-        self._state.sent(len(data))
-        pulse = self._pulse
-        pulse.had_audio = True
-        pulse.sent_at = self._loop.time()
-        if not self._counting and self._waiter is not None:
-            self._progress()
-        try:
-            await socket.send(data)
-        except VoicekitError as error:
-            raise self._broken(error) from None
-
     async def _send_text(self, text: str) -> None:
         socket = self._socket
         if socket is None:
             raise self._broken()
-        self._pulse.sent_at = self._loop.time()
+        self._pulse.sent_at = self._time()
         try:
             await socket.send(text)
         except VoicekitError as error:
