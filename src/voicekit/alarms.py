@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 _EARLY = 1e-6  # Seconds by which a loop may call back too soon; not worth another timer.
 
@@ -65,15 +64,24 @@ class AlarmClock:
         if self._set:
             self._arm(min(alarm.due for alarm in self._set))
         for alarm in ringing:
-            alarm.ring()
+            try:
+                alarm.ring()
+            except Exception as error:  # noqa: BLE001 - the other calls' limits hold all the same
+                self._loop.call_exception_handler(
+                    {"message": "a voicekit limit could not be kept", "exception": error}
+                )
 
 
-_clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, AlarmClock] = WeakKeyDictionary()
+# A clock holds its loop, so weak references would keep both; closed loops are dropped instead.
+_clocks: dict[asyncio.AbstractEventLoop, AlarmClock] = {}
 
 
 def alarm_clock(loop: asyncio.AbstractEventLoop) -> AlarmClock:
     """The one clock of ``loop``."""
     clock = _clocks.get(loop)
     if clock is None:
+        for other in list(_clocks):
+            if other.is_closed():
+                _clocks.pop(other, None)
         clock = _clocks[loop] = AlarmClock(loop)
     return clock

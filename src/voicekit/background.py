@@ -46,6 +46,12 @@ class Background:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.warning("%s failed: %s", task.get_name(), type(error).__name__)
 
+    def abandon(self) -> None:
+        """Cancel what still runs, for an owner who cannot wait for it."""
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+
     async def aclose(self) -> None:
         """Cancel what still runs and wait for it. Safe to call twice; itself cancellable."""
         self._closed = True

@@ -110,6 +110,7 @@ class Call:
         "_ended",
         "_phase",
         "_queue_at",
+        "_total_is_next",
         "attempts",
         "connect_s",
         "connection",
@@ -151,6 +152,7 @@ class Call:
         self._queue_at = 0.0
         self._phase = _Phase.PREPARING
         self._attempt: _AttemptLimit | None = None
+        self._total_is_next = True
         self._ended = False
         if observer is not None:
             self.emit(events.CallStarted)
@@ -245,6 +247,8 @@ class Call:
             shared: It waits for a dial that the pool makes and that has limits of its
                 own, handshake included; ours is then only a backstop beyond both.
         """
+        if self._phase is _Phase.CONNECTING:
+            return  # one budget for all the dials of an attempt: another's, joined, and its own
         self._leave_queue()
         self._phase = _Phase.CONNECTING
         limit = self.limits.connect
@@ -260,6 +264,11 @@ class Call:
         self._arm(self.limits.first_output)
         if self.observer is not None:
             self.emit(events.ConnectionAcquired, connection=connection)
+
+    def shaking_hands(self, connection: ConnectionInfo) -> None:
+        """A socket's handshake is on its way; connecting includes it."""
+        self.connection = connection
+        self.dialing()
 
     def committed(self) -> None:
         """The first useful output is in hand."""
@@ -283,13 +292,12 @@ class Call:
         if attempt is None:
             return
         left = self.remaining()
-        if left is not None and (limit is None or left < limit):
-            limit = left
-        attempt.limit(limit)
+        self._total_is_next = left is not None and (limit is None or left < limit)
+        attempt.limit(left if self._total_is_next else limit)
 
     def _expired(self) -> DeadlineError:
-        left = self.remaining()
-        if left is not None and left <= 0.001:
+        # Not by the clock: a timer may be a little early (uvloop rounds to milliseconds).
+        if self._total_is_next:
             return self.total_timeout()
         if self._phase is _Phase.RESPONDING:
             limit = self.limits.first_output
@@ -319,6 +327,7 @@ class Call:
             raise self.total_timeout()
         self.attempts += 1
         self._phase = _Phase.PREPARING
+        self._total_is_next = True
         if self.observer is not None:
             self.emit(events.AttemptStarted, attempt=self.attempts)
         attempt = self._attempt = _AttemptLimit()

@@ -28,7 +28,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection, _TransportPlaceholder
 from yarl import URL
 
-from voicekit.errors import PoolTimeout
+from voicekit.errors import ClosedError, PoolTimeout
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.handshake import refuse
 
@@ -50,6 +50,9 @@ NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
 _SKIP_AUTO_HEADERS = ("User-Agent", "Content-Type")
 _READ_BUFFER = 1 << 16  # Measured: no CPU difference from 16 KiB to 1 MiB; smaller bounds memory.
+_GONE = (
+    getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0) | getattr(select, "POLLRDHUP", 0)
+)
 
 
 class PooledProtocol(ResponseHandler):
@@ -80,7 +83,7 @@ class PooledProtocol(ResponseHandler):
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(select, "poll"):
             self._poll = select.poll()
-            self._poll.register(sock.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+            self._poll.register(sock.fileno(), select.POLLIN | _GONE)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the pool, which learns the host's idle cut-off from it."""
@@ -124,6 +127,14 @@ class PooledProtocol(ResponseHandler):
         while the event loop was busy.
         """
         return self._poll is not None and bool(self._poll.poll(0))
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the OS knows that the peer has closed or reset, where it can tell.
+
+        Unlike ``readable`` it may be asked of a socket on which the peer speaks unasked.
+        """
+        return self._poll is not None and any(mask & _GONE for _, mask in self._poll.poll(0))
 
     def drop(self, cause: str) -> None:
         """Free the socket without waiting for the peer.
@@ -190,6 +201,7 @@ class WarmConnector(aiohttp.TCPConnector):
         self._ids = itertools.count(1)
         self._dials: dict[ConnectionKey, set[asyncio.Future[None]]] = {}
         self._claims: Counter[ConnectionKey] = Counter()
+        self._dialers: set[asyncio.Task[Any]] = set()
         factory = functools.partial(PooledProtocol, self._loop, self._lost)
         self._factory = factory  # type: ignore[assignment]  # partial is invariant
         self.generation = 0
@@ -204,7 +216,7 @@ class WarmConnector(aiohttp.TCPConnector):
             timeout=NO_TIMEOUT,
             skip_auto_headers=_SKIP_AUTO_HEADERS,
             read_bufsize=_READ_BUFFER,
-            middlewares=(refuse,),
+            middlewares=(refuse,),  # Only handshakes pass through the session.
         )
         # aiohttp re-sends GET and handshakes once after a disconnect; repeats are ours.
         self.session._retry_connection = False
@@ -245,13 +257,14 @@ class WarmConnector(aiohttp.TCPConnector):
             try:
                 await response.start(connection)
             except BaseException:
+                protocol.drop("failed")
                 response.close()
                 raise
         except BaseException:
             protocol.drop("failed")
             connection.close()
             raise
-        if protocol.served > 1 and protocol.idle_before > 0:
+        if protocol.idle_before > 0:
             self._on_reused(request.connection_key, protocol.idle_before)
         return response, cast("ConnectionInfo", request.info)
 
@@ -283,7 +296,11 @@ class WarmConnector(aiohttp.TCPConnector):
         if not self._conns.get(key):
             if key in self._dials:
                 await self._join_dial(key, req)
-            elif call is not None and self._available_connections(key) <= 0:
+            if (
+                call is not None
+                and self._available_connections(key) <= 0
+                and not self._conns.get(key)
+            ):
                 call.queued()
         connection = await super().connect(req, traces, timeout)
         protocol = cast("PooledProtocol", connection.protocol)
@@ -300,25 +317,31 @@ class WarmConnector(aiohttp.TCPConnector):
         protocol.served += 1
         if isinstance(req, PooledRequest):
             req.info = info
-            if call is not None:
-                call.sent(info)
             if req.one_use:
                 protocol.one_use = True
+                if call is not None:
+                    call.shaking_hands(info)
                 self._on_change(key, True)
+            elif call is not None:
+                call.sent(info)
         return connection
 
     async def _join_dial(self, key: ConnectionKey, req: aiohttp.ClientRequest) -> None:
         """Wait for a dial that nobody has claimed yet; on its failure the caller dials."""
-        if self._claims[key] >= len(self._dials[key]):
-            return
-        if isinstance(req, PooledRequest) and req.call is not None:
-            req.waited = True
-            req.call.dialing()
-        self._claims[key] += 1
-        try:
-            await asyncio.wait(self._dials[key], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._claims[key] -= 1
+        call = req.call if isinstance(req, PooledRequest) else None
+        started = time.monotonic()
+        # Whoever wakes first takes the connection, and the others wait for the next dial.
+        while not self._conns.get(key) and self._claims[key] < len(self._dials.get(key, ())):
+            if call is not None:
+                cast("PooledRequest", req).waited = True
+                call.dialing()
+            self._claims[key] += 1
+            try:
+                await asyncio.wait(self._dials[key], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._claims[key] -= 1
+        if call is not None:
+            call.connect_s += time.monotonic() - started
 
     async def _get(self, key: ConnectionKey, _traces: list[Trace]) -> Connection | None:
         """The newest idle connection that is alive, or None.
@@ -328,7 +351,7 @@ class WarmConnector(aiohttp.TCPConnector):
         Measured: removes every failure of a POST on a connection whose peer has
         closed, except while the close is still on its way to us.
         """
-        yielded = False
+        waited_for: PooledProtocol | None = None
         while conns := self._conns.get(key):
             protocol = cast("PooledProtocol", conns[-1][0])
             if not protocol.is_connected() or protocol.should_close:
@@ -341,14 +364,15 @@ class WarmConnector(aiohttp.TCPConnector):
                 protocol.idle_before = time.monotonic() - (protocol.idle_since or 0.0)
                 protocol.idle_since = None
                 return Connection(self, key, protocol, self._loop)
-            elif not yielded:
-                yielded = True
+            elif protocol is not waited_for:
+                waited_for = protocol
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
                 continue
             else:
                 cause = "peer"
             self._remove_idle(key, protocol, cause)
+            self._on_change(key, True)
         return None
 
     async def _wait_for_available_connection(self, key: ConnectionKey, traces: list[Trace]) -> None:
@@ -367,11 +391,29 @@ class WarmConnector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        if isinstance(req, PooledRequest) and req.call is not None:
-            req.waited = True
-            req.call.dialing()
-        protocol = await super()._create_connection(req, traces, timeout)
-        self._adopt(cast("PooledProtocol", protocol), req.connection_key)
+        call = req.call if isinstance(req, PooledRequest) else None
+        if call is not None:
+            cast("PooledRequest", req).waited = True
+            call.dialing()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are awaited
+        started, tls_s = time.monotonic(), 0.0 if call is None else call.tls_s
+        self._dialers.add(task)
+        try:
+            protocol = await super()._create_connection(req, traces, timeout)
+        except asyncio.CancelledError:
+            if self._closed and task not in self._dialers and task.uncancel() == 0:
+                raise ClosedError("the transport was closed") from None
+            raise
+        finally:
+            self._dialers.discard(task)
+        if call is not None:
+            call.connect_s += time.monotonic() - started - (call.tls_s - tls_s)
+        pooled = cast("PooledProtocol", protocol)
+        self._adopt(pooled, req.connection_key)
+        if self._closed:
+            pooled.drop("closed")
+            raise ClosedError("the transport was closed")
         return protocol
 
     def _adopt(self, protocol: PooledProtocol, key: ConnectionKey) -> None:
@@ -391,13 +433,12 @@ class WarmConnector(aiohttp.TCPConnector):
         client_error: type[Exception] = aiohttp.ClientConnectorError,
         **kwargs: Any,
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """As aiohttp's, but TCP and TLS are timed apart.
+        """As aiohttp's, but TLS is timed apart.
 
         aiohttp would also try again with one address fewer after all have failed;
         happy eyeballs has tried each of them by then, so the copy it walks is emptied.
         """
         call = req.call if isinstance(req, PooledRequest) else None
-        started = time.monotonic()
         try:
             sock = await aiohappyeyeballs.start_connection(
                 addr_infos=addr_infos,
@@ -411,12 +452,16 @@ class WarmConnector(aiohttp.TCPConnector):
             addr_infos.clear()
             raise client_error(req.connection_key, error) from error
         connected = time.monotonic()
-        if call is not None:
-            call.connect_s += connected - started
-        # Hands the open socket to aiohttp's own wrapper, which maps TLS errors.
-        result: tuple[asyncio.Transport, ResponseHandler] = await super()._wrap_existing_connection(
-            *args, req=req, timeout=timeout, client_error=client_error, sock=sock, **kwargs
-        )
+        try:
+            # Hands the open socket to aiohttp's own wrapper, which maps TLS errors.
+            result: tuple[
+                asyncio.Transport, ResponseHandler
+            ] = await super()._wrap_existing_connection(
+                *args, req=req, timeout=timeout, client_error=client_error, sock=sock, **kwargs
+            )
+        except aiohttp.ClientConnectorCertificateError:
+            addr_infos.clear()  # no other address of the name cures that
+            raise
         if call is not None and kwargs.get("ssl"):
             call.tls_s += time.monotonic() - connected
         return result
@@ -433,6 +478,7 @@ class WarmConnector(aiohttp.TCPConnector):
         Raises:
             aiohttp.ClientError: The dial failed.
             PoolTimeout: The pool is full.
+            ClosedError: The pool was closed meanwhile.
         """
         url = URL.build(scheme="https" if key.is_ssl else "http", host=key.host, port=key.port)
         request = self._request("GET", url, {}, None, key.ssl)
@@ -447,9 +493,7 @@ class WarmConnector(aiohttp.TCPConnector):
             protocol = await self._create_connection(request, [], NO_TIMEOUT)
         finally:
             self._acquired.discard(placeholder)
-            if self._closed and protocol is not None:
-                cast("PooledProtocol", protocol).drop("closed")
-            elif protocol is not None:
+            if protocol is not None:
                 self._release(key, protocol)
             else:
                 self._release_waiter()
@@ -470,6 +514,7 @@ class WarmConnector(aiohttp.TCPConnector):
     ) -> None:
         pooled = cast("PooledProtocol", protocol)
         if should_close or pooled.should_close:
+            should_close = True  # dropping it clears the signs
             pooled.drop("used")
         elif pooled.generation != self.generation:
             should_close = True
@@ -549,15 +594,28 @@ class WarmConnector(aiohttp.TCPConnector):
         return idle, leased
 
     async def shut(self) -> None:
-        """Abort everything, at once. Idempotent."""
+        """Abort everything, at once; whoever waits gets ``ClosedError``. Idempotent."""
+        self.abandon()
+        await self.session.close()
+
+    def abandon(self) -> None:
+        """As ``shut``, without an event loop that runs."""
+        if self._closed:
+            return
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(ClosedError("the transport was closed"))
         for protocol in list(self._acquired):
             if isinstance(protocol, PooledProtocol):
                 protocol.drop("closed")
         for key in list(self._conns):
             for protocol in self.idle(key):
                 self._remove_idle(key, protocol, "closed")
-        await self.close()
-        await self.session.close()
+        dialers, self._dialers = self._dialers, set()
+        self._close()
+        for task in dialers:
+            task.cancel()
 
 
 def key_of_response(response: aiohttp.ClientResponse) -> ConnectionKey | None:

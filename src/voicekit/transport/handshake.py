@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+
+import aiohttp
 
 from voicekit.errors import VoicekitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import aiohttp
-
 _REFUSAL_BYTES = 1 << 16
+_REFUSAL_WAIT = 1.0  # Seconds. The status is known; what explains it may come late or never.
 _SWITCHING_PROTOCOLS = 101
 
 
@@ -30,14 +32,21 @@ async def refuse(
 ) -> aiohttp.ClientResponse:
     """Middleware of a session that only opens WebSockets.
 
+    It stops before aiohttp would follow a redirect, and take the key along.
+
     Raises:
         HandshakeRefused: The protocol was not switched.
     """
     response = await handler(request)
     if response.status != _SWITCHING_PROTOCOLS:
+        body = bytearray()
         try:
-            body = await response.content.read(_REFUSAL_BYTES)
+            async with asyncio.timeout(_REFUSAL_WAIT):
+                while len(body) < _REFUSAL_BYTES and (data := await response.content.readany()):
+                    body += data
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            pass  # half an explanation is better than none
         finally:
             response.close()
-        raise HandshakeRefused(response.status, response.headers, body)
+        raise HandshakeRefused(response.status, response.headers, bytes(body[:_REFUSAL_BYTES]))
     return response

@@ -12,7 +12,6 @@ from yarl import URL
 
 from voicekit.errors import InvalidArgumentError, VoicekitError
 from voicekit.transport.connector import abort_response, key_of_response
-from voicekit.transport.failures import translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +64,7 @@ async def send(
     except VoicekitError:
         raise
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise translate(error) from error
+        raise pool.failure(error) from error
     except asyncio.CancelledError:
         if call.connection is not None:
             pool.refill(pool.connector.key_of(url, ssl))
@@ -110,8 +109,9 @@ class AiohttpResponse:
             return await self._content.readany()
         except VoicekitError:
             raise
-        except (aiohttp.ClientError, OSError) as error:
-            raise translate(error) from error
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # RuntimeError is how aiohttp says that the connector was closed under us.
+            raise self._pool.failure(error) from error
 
     @property
     def ended(self) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from voicekit.background import Background
-from voicekit.errors import VoicekitError
+from voicekit.errors import ClosedError, ConnectTimeout, VoicekitError
 from voicekit.transport import keeper
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.connector import WarmConnector
@@ -53,6 +53,7 @@ class HttpPool:
         self._loop = asyncio.get_running_loop()
         self._hosts: dict[ConnectionKey, _Host] = {}
         self._closed = False
+        self._resolver = resolver
         self.background = Background()
         self.connector = WarmConnector(
             config=config,
@@ -131,13 +132,19 @@ class HttpPool:
         task.add_done_callback(ended)
         return task
 
+    def failure(self, error: Exception) -> VoicekitError:
+        """Our error for one of the HTTP library's; after ``aclose`` they all mean that."""
+        return ClosedError("the transport was closed") if self._closed else translate(error)
+
     async def _dial(self, host: _Host) -> VoicekitError | None:
         error: VoicekitError | None = None
         try:
             async with asyncio.timeout(_DIAL_LIMIT):
                 await self.connector.dial(host.key)
-        except VoicekitError as full:
-            error = full
+        except VoicekitError as ours:
+            error = ours
+        except TimeoutError:
+            error = ConnectTimeout(f"no connection within {_DIAL_LIMIT:g} s", limit=_DIAL_LIMIT)
         except (aiohttp.ClientError, OSError) as failure:
             error = translate(failure)
         if error is None:
@@ -202,13 +209,25 @@ class HttpPool:
 
     async def aclose(self) -> None:
         """Abort every connection and end every dial. Idempotent."""
+        self._stop()
+        try:
+            await self.background.aclose()
+        finally:
+            await self.connector.shut()
+            await self._resolver.close()
+
+    def abandon(self) -> None:
+        """As ``aclose``, for an owner who cannot wait for what then ends."""
+        self._stop()
+        self.background.abandon()
+
+    def _stop(self) -> None:
         self._closed = True
         for host in self._hosts.values():
             if host.handle is not None:
                 host.handle.cancel()
                 host.handle = None
-        await self.background.aclose()
-        await self.connector.shut()
+        self.connector.abandon()
 
 
 def _failure(dial: asyncio.Task[VoicekitError | None]) -> str | None:

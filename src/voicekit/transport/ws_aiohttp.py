@@ -77,16 +77,22 @@ async def dial_socket(
     except VoicekitError:
         raise
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise translate(error) from error
+        if isinstance(error.__cause__, VoicekitError):  # aiohttp takes our PoolTimeout for its own
+            raise error.__cause__ from None
+        raise pool.failure(error) from error
     finally:
         handshake_call.reset(token)
-    return AiohttpSocket(pool, ws, call.connection or ConnectionInfo(reused=False))
+    connection = call.connection or ConnectionInfo(reused=False)
+    socket = AiohttpSocket(pool, ws, connection)
+    call.sent(connection)
+    return socket
 
 
 class AiohttpSocket:
     """See ``transport.interfaces.Socket``."""
 
     __slots__ = (
+        "_closing",
         "_lost",
         "_pool",
         "_protocol",
@@ -105,21 +111,25 @@ class AiohttpSocket:
         self._ws = ws
         self._receiver: FrameReceiver | None = None
         self._lost: VoicekitError | None = None
+        self._closing = False
         self.connection = connection
         self._response = response_of(ws)
         self._protocol = protocol_of(self._response)
         self.headers: Mapping[str, str] = self._response.headers
         self._reader = pool.background.spawn(self._read(), "voicekit-socket-reader")
+        self._reader.add_done_callback(self._reader_ended)
 
     @property
     def alive(self) -> bool:
-        """False as soon as anything says that the socket is over."""
+        """False as soon as anything says that the socket is over, the OS included."""
         protocol = self._protocol
         return (
             self._lost is None
+            and not self._closing
             and not self._ws.closed
             and protocol is not None
             and protocol.is_connected()
+            and not protocol.hung_up
         )
 
     def attach(self, receiver: FrameReceiver | None) -> None:
@@ -158,6 +168,8 @@ class AiohttpSocket:
                     if receiver is not None:
                         receiver.frame(message.data)
                     continue
+                if self._closing:
+                    return  # aclose() reads on
                 error = self._ending(message)
                 break
         except asyncio.CancelledError:
@@ -170,11 +182,16 @@ class AiohttpSocket:
             )
         self._end(error)
 
+    def _reader_ended(self, _: asyncio.Task[None]) -> None:
+        """Only a reader that was cancelled before its first step has not said so itself."""
+        if not self._closing:
+            self._end(ClosedError("closed"))
+
     def _ending(self, message: aiohttp.WSMessage) -> VoicekitError:
         if message.type is WSMsgType.ERROR:
             failure = message.data
             if isinstance(failure, aiohttp.WebSocketError):
-                return RemoteProtocolError(f"not a WebSocket frame (close code {failure.code})")
+                return RemoteProtocolError(f"a frame breaks the protocol (code {failure.code})")
             return translate(failure if isinstance(failure, Exception) else OSError())
         code = self._ws.close_code
         if message.type is WSMsgType.CLOSE and code is not None:
@@ -199,12 +216,12 @@ class AiohttpSocket:
     async def aclose(self) -> None:
         """Close frame, at most half a second for the answer, then the end."""
         self._receiver = None
-        if self._lost is None:
+        if self._lost is None and not self._closing:
+            self._closing = True
             try:
+                # A talkative peer could keep the close frame away for ever; hence the outer limit.
                 async with asyncio.timeout(2 * _CLOSE_LIMIT):
-                    self._reader.cancel()
-                    await asyncio.wait([self._reader])
-                    await self._ws.close()
+                    await self._ws.close()  # wakes the reader, which leaves
             except (TimeoutError, aiohttp.ClientError, OSError):
                 pass
             finally:
