@@ -66,7 +66,7 @@ def _sockets() -> int:
     count = 0
     for entry in here.iterdir():
         try:
-            count += os.readlink(entry).startswith("socket:")
+            count += str(entry.readlink()).startswith("socket:")
         except OSError:
             continue
     return count
