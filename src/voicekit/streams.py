@@ -96,7 +96,7 @@ class Stream(Generic[T]):
         self._entered = False
         self._reading = False
         self._ended = False
-        self._error: VoicekitError | None = None
+        self._error: StreamInterruptedError | None = None
         self._cancelled = False
 
     # -- opening ------------------------------------------------------------------
@@ -152,6 +152,9 @@ class Stream(Generic[T]):
         items = self._items
         while not items:
             if self._ended:
+                if self._error is not None:
+                    error, self._error = self._error, None
+                    raise self._account(error)
                 raise StopAsyncIteration
             if self._opened is None:
                 await self._open()
@@ -228,12 +231,11 @@ class Stream(Generic[T]):
         if self._watchdog is not None:
             self._watchdog.stop()
         opened.response.abort()
-        error = self._account(StreamInterruptedError(f"broke off: {cause.message}"))
-        error.retryable = False
+        error = StreamInterruptedError(f"broke off: {cause.message}", retryable=False)
         error.__cause__ = opened.call.describe(cause)
+        # Raised once iteration has handed out what arrived before it in the same piece.
         self._error = error
         opened.call.end(error)
-        raise error from cause
 
     def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
         return error

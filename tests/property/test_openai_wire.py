@@ -100,7 +100,7 @@ def test_any_bytes_end_in_values_or_a_typed_error(chunks, dumps, cuts, noise) ->
     decoder = ChatDecoder({})
     try:
         for piece in cut(broken, cuts):
-            decoder.feed(piece)
+            list(decoder.feed(piece))
         decoder.eof(delimited=True)
     except VoicekitError:
         return
@@ -113,7 +113,7 @@ def test_a_stream_cut_short_is_never_complete(chunks, dumps, at) -> None:
     unfinished = [(delta, index, None) for delta, index, _ in chunks]
     stream = b"".join(event(dumps, *chunk, None) for chunk in unfinished)
     decoder = ChatDecoder({})
-    decoder.feed(stream[: at % (len(stream) + 1)])
+    list(decoder.feed(stream[: at % (len(stream) + 1)]))
     try:
         decoder.eof(delimited=True)
     except VoicekitError:

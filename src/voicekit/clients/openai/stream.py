@@ -26,7 +26,7 @@ from voicekit.speech import ToolCall, Usage
 from voicekit.wire.sse import SseDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MAX_STREAM_BYTES: Final = 64 << 20
 """A stream beyond this is taken for a fault of the server; 128,000 tokens make about 35 MB."""
@@ -127,8 +127,8 @@ class ChatDecoder:
 
     # -- reading --------------------------------------------------------------------------
 
-    def feed(self, data: bytes) -> list[Any]:
-        """Read one piece of the body as it arrived.
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Read one piece of the body as it arrived; what precedes an error in it counts.
 
         Raises:
             ProviderError: The stream reports an error.
@@ -137,22 +137,21 @@ class ChatDecoder:
         self._left -= len(data)
         if self._left < 0:
             raise RemoteProtocolError(f"the stream is longer than {MAX_STREAM_BYTES} bytes")
-        items: list[Any] = []
         for event in self._sse.feed(data):
             if text := self._alike.text(event):
                 self.progress += 1
                 self._first.text.append(text)
-                items.append(text)
+                yield text
             # Source: the vendor's SDK takes data that begins so for the end.
             elif event[:6] == b"[DONE]":
                 self.done = True
                 break
             elif event:
-                before = len(items)
+                items: list[Any] = []
                 self._read(event, items)
-                if len(items) == before + 1 and type(items[-1]) is str:
-                    self._alike.learn(event, items[-1])
-        return items
+                if len(items) == 1 and type(items[0]) is str:
+                    self._alike.learn(event, items[0])
+                yield from items
 
     def eof(self, *, delimited: bool) -> list[Any]:
         """The body ended.
@@ -164,7 +163,7 @@ class ChatDecoder:
         if not self.done and self._sse.pending:
             # Compatible servers omit the blank line behind the last event.
             try:
-                items = self.feed(b"\n\n")
+                items = list(self.feed(b"\n\n"))
             except RemoteProtocolError:
                 raise RemoteProtocolError("the stream was cut inside an event") from None
         # Compatible servers send no [DONE]. Their end is believed only when every choice

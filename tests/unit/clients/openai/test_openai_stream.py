@@ -260,15 +260,24 @@ def test_an_error_in_the_stream_is_the_providers(error, kind, retryable) -> None
     """It comes with status 200, is read by the table, and is no truncation."""
     decoder, _ = read(role())
     with pytest.raises(kind) as caught:
-        decoder.feed(event({"error": error}))
+        list(decoder.feed(event({"error": error})))
     assert (caught.value.status, caught.value.retryable) == (200, retryable)
 
 
 def test_an_error_in_the_stream_heeds_the_response_headers() -> None:
     """The server's word on repeats was in the headers."""
+    refusing = ChatDecoder({"x-should-retry": "false"})
     with pytest.raises(ProviderError) as caught:
-        ChatDecoder({"x-should-retry": "false"}).feed(event({"error": {"type": "server_error"}}))
+        list(refusing.feed(event({"error": {"type": "server_error"}})))
     assert not caught.value.retryable
+
+
+def test_what_precedes_an_error_in_one_piece_is_read() -> None:
+    """It arrived, so it is handed out; only then comes the error."""
+    items = iter(ChatDecoder({}).feed(text("a") + text("b") + event({"error": "words"})))
+    assert [next(items), next(items)] == ["a", "b"]
+    with pytest.raises(UnavailableError):
+        next(items)
 
 
 def test_a_null_error_is_none() -> None:
@@ -309,7 +318,7 @@ def test_whatever_else_comes_is_a_typed_error(wrong) -> None:
     """Never a crash, never silence, and the message quotes none of it."""
     decoder, _ = read(role() + text("a"))
     with pytest.raises(RemoteProtocolError) as caught:
-        decoder.feed(wrong)
+        list(decoder.feed(wrong))
     assert len(str(caught.value)) < 120
 
 
