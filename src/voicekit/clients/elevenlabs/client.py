@@ -24,6 +24,7 @@ from voicekit.clients.elevenlabs.protocol import (
     AudioDecoder,
     http_headers,
     http_request,
+    most_bytes,
     socket_url,
     usage_of,
 )
@@ -227,7 +228,8 @@ class ElevenLabsClient(Client):
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> Opened[AudioChunk]:
         def decode(response: Response) -> AudioDecoder:
-            return AudioDecoder(request.format, response.headers)
+            most = most_bytes(request.format, len(request.text))
+            return AudioDecoder(request.format, response.headers, most=most)
 
         return await open_stream(
             self.transport,

@@ -15,7 +15,14 @@ from voicekit.wire.pcm import Aligner
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.config import SpeechRequest
 
-__all__ = ["AudioDecoder", "http_headers", "http_request", "socket_url", "usage_of"]
+__all__ = [
+    "AudioDecoder",
+    "http_headers",
+    "http_request",
+    "most_bytes",
+    "socket_url",
+    "usage_of",
+]
 
 _NO_AUDIO: Final = (b'{"detail"', b"<!doctype", b"<html")
 """How a body begins that is no audio whatever its type says. PCM may begin with any bytes,
@@ -23,6 +30,11 @@ but not with these by chance: nine given bytes come once in 2 ** 72."""
 _LONGEST: Final = max(map(len, _NO_AUDIO))
 
 _REFUSAL_BYTES: Final = 1 << 16
+
+_MOST_S: Final = 60.0
+_MOST_PER_CHARACTER_S: Final = 1.0
+"""More audio than this is no speech of the text but a fault of the server. Source: ours;
+slow speech takes a quarter of a second per character, and pauses are written out."""
 
 
 def http_headers(key: str, extra: Mapping[str, str]) -> dict[str, str]:
@@ -56,6 +68,12 @@ def usage_of(headers: Mapping[str, str]) -> Usage | None:
     return Usage(characters=int(cost)) if cost.isascii() and cost.isdigit() else None
 
 
+def most_bytes(format: AudioFormat, characters: int) -> int:  # noqa: A002
+    """The most bytes of audio that so many characters can take."""
+    rate = format.bytes_per_second or (format.bit_rate_kbps or 192) * 125
+    return int(rate * (_MOST_S + _MOST_PER_CHARACTER_S * characters))
+
+
 class AudioDecoder:
     """Reads a body of raw audio: whole samples as they come, and never anything else.
 
@@ -65,6 +83,7 @@ class AudioDecoder:
     Args:
         format: What was asked for.
         headers: Of the response.
+        most: Bytes of audio beyond which it cannot be the speech of the text.
 
     Attributes:
         progress: Grows each time 10 ms of audio have come, so that a drip of bytes never
@@ -81,13 +100,20 @@ class AudioDecoder:
         "_headers",
         "_heard",
         "_json",
+        "_left",
         "_uncounted",
         "_useful",
         "done",
         "progress",
     )
 
-    def __init__(self, format: AudioFormat, headers: Mapping[str, str]) -> None:  # noqa: A002
+    def __init__(
+        self,
+        format: AudioFormat,  # noqa: A002
+        headers: Mapping[str, str],
+        *,
+        most: int,
+    ) -> None:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         self._json = "json" in kind
         if kind.startswith("text/") or "html" in kind or "xml" in kind:
@@ -101,6 +127,7 @@ class AudioDecoder:
         self._useful = format.useful_bytes
         self._uncounted = 0
         self._heard = False
+        self._left = most
         self._head: bytes | None = b""
         self._aligner = Aligner(format.frame_bytes)
 
@@ -116,6 +143,9 @@ class AudioDecoder:
         if not data:
             return ()
         self._heard = True
+        self._left -= len(data)
+        if self._left < 0:
+            raise RemoteProtocolError("the answer is more audio than the text can take")
         self._uncounted += len(data)
         if self._uncounted >= self._useful:
             self._uncounted = 0

@@ -14,6 +14,7 @@ from voicekit.clients.elevenlabs.alignment import Debt, WordTimes, alignment_of,
 from voicekit.clients.elevenlabs.contexts import Script, audio_of, is_error, is_final
 from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss, may_replay
 from voicekit.clients.elevenlabs.options import wrong
+from voicekit.clients.elevenlabs.protocol import most_bytes
 from voicekit.errors import (
     ClosedError,
     ConnectionLostError,
@@ -107,7 +108,7 @@ class Utterance(Session[AudioChunk]):
         self._uncounted = 0
         self._heard_bytes = 0
         self._aligned_s = 0.0
-        self._said = False
+        self._said = 0
         self._all_said_and_final = False
         self._lease: Lease | None = None
         self._replay: asyncio.Task[None] | None = None
@@ -186,7 +187,8 @@ class Utterance(Session[AudioChunk]):
             raise ClosedError("finish() was called: the utterance takes no more text")
 
     def _say(self, text: str, *, flush: bool = False) -> None:
-        self._said = self._said or not text.isspace()
+        if self._said or not text.isspace():
+            self._said += len(text)
         self._all_said_and_final = False
         self._script.say(text, flush=flush)
         self._debt.said(text, flush=flush)
@@ -316,6 +318,8 @@ class Utterance(Session[AudioChunk]):
             span = span_of(alignment)
             self._aligned_s += span
         self._heard_bytes += len(audio)
+        if self._heard_bytes > most_bytes(self.format, self._said):
+            raise RemoteProtocolError("more audio came than the text can take")
         self._debt.heard(self.format.duration_s(len(audio)), span, useful=useful)
         if whole or words:
             self._push(AudioChunk(whole, self.format, words), useful=useful)

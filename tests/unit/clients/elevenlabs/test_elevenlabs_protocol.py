@@ -11,6 +11,7 @@ from voicekit.clients.elevenlabs.protocol import (
     AudioDecoder,
     http_headers,
     http_request,
+    most_bytes,
     socket_url,
     usage_of,
 )
@@ -27,9 +28,8 @@ PCM = AudioFormat.parse("pcm_24000")
 
 
 def decoder(name: str = "pcm_24000", **headers: str) -> AudioDecoder:
-    return AudioDecoder(
-        AudioFormat.parse(name), {k.replace("_", "-"): v for k, v in headers.items()}
-    )
+    plain = {key.replace("_", "-"): value for key, value in headers.items()}
+    return AudioDecoder(AudioFormat.parse(name), plain, most=1 << 20)
 
 
 def test_samples_stay_whole() -> None:
@@ -149,9 +149,21 @@ def test_a_page_in_place_of_audio_is_refused() -> None:
 def test_a_huge_document_ends_early() -> None:
     """Memory is bounded: what is no audio is not gathered without end."""
     read = decoder(Content_Type="application/json")
+    list(read.feed(b"x" * 65536))
     with pytest.raises(VoicekitError):
-        for _ in range(1000):
-            list(read.feed(b"x" * 65536))
+        read.feed(b"x")
+
+
+def test_more_audio_than_the_text_can_take_is_refused() -> None:
+    """A body that never ends is no speech: a minute and a second per character is the most."""
+    pcm = AudioFormat.parse("pcm_24000")
+    most = most_bytes(pcm, 10)
+    assert most == 70 * 48_000
+    assert most_bytes(AudioFormat.parse("opus_48000_64"), 0) == 60 * 8_000
+    read = AudioDecoder(pcm, {}, most=1000)
+    list(read.feed(b"\1" * 1000))
+    with pytest.raises(RemoteProtocolError, match="more audio"):
+        read.feed(b"\1\1")
 
 
 def test_the_request() -> None:

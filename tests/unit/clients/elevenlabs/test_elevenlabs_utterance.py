@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from scripted import Room, ScriptedSocket, room
+from scripted import ScriptedSocket, room
 
 from voicekit.clients.elevenlabs.contexts import MAX_UNFINISHED
 from voicekit.errors import (
@@ -583,3 +583,17 @@ async def test_a_replay_ends_with_its_session() -> None:
         await speech.cancel()
         await settle()
         assert not any("replay" in task.get_name() for task in asyncio.all_tasks())
+
+
+async def test_audio_without_end_is_refused() -> None:
+    """More than the text can take is no speech of it, however fast it is consumed."""
+    async with room() as r, r.utterance() as speech:
+        await speech.send(LONG)
+        minute = bytes(16_000 * 60)
+        r.sockets[0].audio(minute)
+        r.sockets[0].audio(minute)
+        assert await anext(speech)
+        assert await anext(speech)
+        r.sockets[0].audio(minute)
+        with pytest.raises(StreamInterruptedError, match="more audio"):
+            await anext(speech)
