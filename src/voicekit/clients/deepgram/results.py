@@ -6,7 +6,9 @@ Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026).
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Final, NoReturn
 
 from voicekit.errors import RemoteProtocolError
 from voicekit.speech import SpeechStarted, TranscriptionResult, UtteranceEnd, Word
@@ -24,6 +26,13 @@ _WRONG: Final = (
 )
 
 
+def _no_number(_name: str) -> NoReturn:
+    raise ValueError  # NaN and Infinity are no JSON
+
+
+_decode = json.JSONDecoder(parse_constant=_no_number).decode
+
+
 def read_message(data: str | bytes) -> dict[str, Any]:
     """One frame as a JSON object.
 
@@ -32,7 +41,7 @@ def read_message(data: str | bytes) -> dict[str, Any]:
     """
     if isinstance(data, str):
         try:
-            message = json.loads(data)
+            message = _decode(data)
         except (ValueError, RecursionError):
             raise RemoteProtocolError("a message is not JSON") from None
         if isinstance(message, dict):
@@ -67,7 +76,7 @@ def read_results(message: dict[str, Any], shift: float) -> TranscriptionResult:
         from_ = start + shift
         return TranscriptionResult(
             text=text,
-            words=tuple([_word(word, shift) for word in words]) if words else (),
+            words=_words(words, shift) if words else (),
             start=from_ if from_ > 0 else 0.0,
             duration=duration,
             confidence=_number(best.get("confidence")),
@@ -97,23 +106,33 @@ def read_utterance_end(message: dict[str, Any], shift: float) -> UtteranceEnd:
     return UtteranceEnd(last_word_end=max(0.0, end + shift) if known and end is not None else None)
 
 
-def _word(word: dict[str, Any], shift: float) -> Word:
-    text, start, end = word["word"], word["start"], word["end"]
-    if type(text) is not str or not (-_LONGEST < start < _LONGEST and -_LONGEST < end < _LONGEST):
-        raise TypeError
-    if shift:
-        start, end = max(0.0, start + shift), max(0.0, end + shift)
-    get = word.get
-    speaker = get("speaker")
-    punctuated = get("punctuated_word")
-    return Word(
-        text=text,
-        start=start,
-        end=end,
-        confidence=_number(get("confidence")),
-        speaker=speaker if type(speaker) is int else None,
-        punctuated=punctuated if type(punctuated) is str else None,
-    )
+# A frozen dataclass sets its fields one method call at a time; a result holds many words,
+# and each result holds them again. Measured: a third of the time.
+_new = Word.__new__
+_set_text, _set_start, _set_end, _set_confidence, _set_speaker, _set_punctuated = (
+    getattr(Word, field.name).__set__ for field in fields(Word)
+)
+
+
+def _words(words: Sequence[dict[str, Any]], shift: float) -> tuple[Word, ...]:
+    read: list[Word] = []
+    for each in words:
+        get = each.get
+        text, start, end = each["word"], each["start"] + shift, each["end"] + shift
+        confidence, speaker, punctuated = get("confidence"), get("speaker"), get("punctuated_word")
+        if type(text) is not str:
+            raise TypeError
+        if shift < 0:
+            start, end = max(0.0, start), max(0.0, end)
+        word = _new(Word)
+        _set_text(word, text)
+        _set_start(word, start)
+        _set_end(word, end)
+        _set_confidence(word, confidence if type(confidence) is float else _number(confidence))
+        _set_speaker(word, speaker if speaker is None or type(speaker) is int else None)
+        _set_punctuated(word, punctuated if type(punctuated) is str else None)
+        read.append(word)
+    return tuple(read)
 
 
 def _number(value: object) -> float | None:
