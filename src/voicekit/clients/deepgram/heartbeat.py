@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from voicekit.alarms import Alarm, alarm_clock
-from voicekit.clients.deepgram.protocol import KEEP_ALIVE
+from voicekit.clients.deepgram.protocol import CLOSE_STREAM, KEEP_ALIVE
 from voicekit.errors import VoicekitError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from voicekit.transport.interfaces import Socket
 
 LEAVE_S: Final = 0.5
-"""Seconds for the last word and the server's close frame; then we close."""
+"""Seconds for the last word and the server's close frame; then the socket is aborted."""
 
 
 class Heartbeat:
@@ -106,30 +106,34 @@ class Heartbeat:
             self._beating = False
 
 
-class _Farewell:
-    """Waits for a socket's end."""
+class Farewell:
+    """Waits for the server to close, as the protocol has it; too slow, the socket is aborted.
 
-    __slots__ = ("over",)
+    Nothing is left to do on our side, so it takes an alarm and no task.
 
-    def __init__(self) -> None:
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    Args:
+        socket: Which nobody wants any more.
+        loop: Whose clock counts.
+    """
+
+    __slots__ = ("_alarm", "_clock", "_socket")
+
+    def __init__(self, socket: Socket, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = socket
+        self._clock = alarm_clock(loop)
+        self._alarm = Alarm(socket.abort)
+        self._clock.set(self._alarm, loop.time() + LEAVE_S)
+        socket.attach(self)
 
     def frame(self, data: str | bytes) -> None:
         """Nobody wants it any more."""
 
     def lost(self, _error: VoicekitError) -> None:
         """The socket ended."""
-        if not self.over.done():
-            self.over.set_result(None)
+        self._clock.clear(self._alarm)
 
 
-async def leave(socket: Socket, last_word: str | None) -> None:
-    """Say a last word and let the server close, as its protocol has it; bounded in time."""
-    farewell = _Farewell()
-    socket.attach(farewell)
-    with contextlib.suppress(VoicekitError, TimeoutError):
-        async with asyncio.timeout(LEAVE_S):
-            if last_word is not None:
-                await socket.send(last_word)
-            await farewell.over
-    await socket.aclose()
+async def say_last_word(socket: Socket) -> None:
+    """Tell the vendor that the stream is over; ends with the socket, if not before."""
+    with contextlib.suppress(VoicekitError):
+        await socket.send(CLOSE_STREAM)

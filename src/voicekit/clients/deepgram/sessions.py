@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.deepgram.audio import FrameCutter
 from voicekit.clients.deepgram.errors import read_close
-from voicekit.clients.deepgram.heartbeat import Heartbeat, leave
+from voicekit.clients.deepgram.heartbeat import Farewell, Heartbeat, say_last_word
 from voicekit.clients.deepgram.options import wrong
 from voicekit.clients.deepgram.protocol import (
     CLOSE_STREAM,
@@ -260,19 +260,18 @@ class TranscriptionSession(Session[ListenEvent]):
         socket, self._socket = self._socket, None
         if socket is None:
             return
-        socket.attach(None)
-        if not socket.alive:
-            socket.abort()
-            return
         try:
-            background = self._background()
+            loop, background = asyncio.get_running_loop(), self._background()
         except (VoicekitError, RuntimeError):  # closed, or no event loop runs any more
             socket.abort()
             return
+        if not socket.alive:
+            socket.abort()
+            return
         # An open stream counts against the account until the vendor knows that it is over.
-        last_word = None if clean or self._state.finishing else CLOSE_STREAM
-        leaving = background.spawn(leave(socket, last_word), "voicekit-deepgram-leave")
-        leaving.add_done_callback(lambda _: socket.abort())
+        Farewell(socket, loop)
+        if not (clean or self._state.finishing):
+            background.spawn(say_last_word(socket), "voicekit-deepgram-leave")
 
     def _owes(self) -> bool:
         return self._state.owes()
