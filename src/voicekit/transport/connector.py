@@ -293,7 +293,7 @@ class WarmConnector(aiohttp.TCPConnector):
         ssl: SSLContext | bool | aiohttp.Fingerprint,
     ) -> PooledRequest:
         known = self._templates.get(url)
-        if known is not None and known[0] is headers and known[1] == (method, ssl):
+        if known is not None and known[0] == headers and known[1] == (method, ssl):
             return _again(known[2], body)
         template = PooledRequest(
             method,
@@ -307,8 +307,7 @@ class WarmConnector(aiohttp.TCPConnector):
         template.headers.popall(hdrs.CONTENT_LENGTH, None)
         if len(self._templates) >= _TEMPLATES:
             self._templates.clear()
-        # Holding the headers keeps their identity from being used again.
-        self._templates[url] = (headers, (method, ssl), template)
+        self._templates[url] = (dict(headers), (method, ssl), template)
         return _again(template, body)
 
     async def connect(
