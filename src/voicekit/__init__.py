@@ -4,65 +4,85 @@ Every name here is loaded on first use, so that ``import voicekit`` is free: no 
 library is imported before a client needs it.
 """
 
-# ruff: noqa: F401 - type checkers read the imports, the table serves at run time, a test compares
+# ruff: noqa: I001 - type checkers read the imports ("as" marks what is public), the table serves at
+# run time, a test compares them
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # type checkers know it by name; importing typing takes longer than the rest
 
 if TYPE_CHECKING:
-    from voicekit.clients.deepgram import DeepgramClient
-    from voicekit.clients.elevenlabs import ElevenLabsClient, VoiceSettings
-    from voicekit.clients.openai import OpenAIClient
-    from voicekit.deadlines import deadline
+    from voicekit.clients.deepgram import DeepgramClient as DeepgramClient
+    from voicekit.clients.elevenlabs import (
+        ElevenLabsClient as ElevenLabsClient,
+        VoiceSettings as VoiceSettings,
+    )
+    from voicekit.clients.openai import OpenAIClient as OpenAIClient
+    from voicekit.deadlines import deadline as deadline
     from voicekit.errors import (
-        AuthenticationError,
-        CircuitOpenError,
-        ClosedError,
-        ConfigurationError,
-        ConnectError,
-        ConnectionLostError,
-        ConnectTimeout,
-        DeadlineError,
-        FirstOutputTimeout,
-        GapTimeout,
-        InvalidArgumentError,
-        InvalidRequestError,
-        LocalProtocolError,
-        MissingCredentialError,
-        OutcomeUnknownError,
-        OverloadedError,
-        PoolTimeout,
-        ProviderError,
-        QuotaError,
-        RateLimitError,
-        RejectedError,
-        RemoteProtocolError,
-        StreamInterruptedError,
-        TotalTimeout,
-        TransportError,
-        UnavailableError,
-        VoicekitError,
-        WrongLoopError,
+        AuthenticationError as AuthenticationError,
+        CircuitOpenError as CircuitOpenError,
+        ClosedError as ClosedError,
+        ConfigurationError as ConfigurationError,
+        ConnectError as ConnectError,
+        ConnectionLostError as ConnectionLostError,
+        ConnectTimeout as ConnectTimeout,
+        DeadlineError as DeadlineError,
+        FirstOutputTimeout as FirstOutputTimeout,
+        GapTimeout as GapTimeout,
+        InvalidArgumentError as InvalidArgumentError,
+        InvalidRequestError as InvalidRequestError,
+        LocalProtocolError as LocalProtocolError,
+        MissingCredentialError as MissingCredentialError,
+        OutcomeUnknownError as OutcomeUnknownError,
+        OverloadedError as OverloadedError,
+        PoolTimeout as PoolTimeout,
+        ProviderError as ProviderError,
+        QuotaError as QuotaError,
+        RateLimitError as RateLimitError,
+        RejectedError as RejectedError,
+        RemoteProtocolError as RemoteProtocolError,
+        StreamInterruptedError as StreamInterruptedError,
+        TotalTimeout as TotalTimeout,
+        TransportError as TransportError,
+        UnavailableError as UnavailableError,
+        VoicekitError as VoicekitError,
+        WrongLoopError as WrongLoopError,
     )
-    from voicekit.events import Event, Observer
-    from voicekit.interfaces import ChatModel, SpeechSessions, Synthesizer, Transcriber
-    from voicekit.operation import Limits
+    from voicekit.events import (
+        Event as Event,
+        Observer as Observer,
+    )
+    from voicekit.interfaces import (
+        ChatModel as ChatModel,
+        SpeechSessions as SpeechSessions,
+        Synthesizer as Synthesizer,
+        Transcriber as Transcriber,
+    )
+    from voicekit.operation import Limits as Limits
     from voicekit.speech import (
-        AudioChunk,
-        AudioClip,
-        AudioFormat,
-        ChatResult,
-        ToolCall,
-        Transcript,
-        TranscriptionResult,
-        Usage,
-        Word,
+        AudioChunk as AudioChunk,
+        AudioClip as AudioClip,
+        AudioFormat as AudioFormat,
+        ChatResult as ChatResult,
+        ToolCall as ToolCall,
+        Transcript as Transcript,
+        TranscriptionResult as TranscriptionResult,
+        Usage as Usage,
+        Word as Word,
     )
-    from voicekit.timing import ConnectionInfo, Timings
-    from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
-    from voicekit.transport.transport import Transport
+    from voicekit.timing import (
+        ConnectionInfo as ConnectionInfo,
+        Timings as Timings,
+    )
+    from voicekit.transport.config import (
+        PoolConfig as PoolConfig,
+        PoolStats as PoolStats,
+        WarmReport as WarmReport,
+    )
+    from voicekit.transport.transport import Transport as Transport
 
 __version__ = "0.1.0"
 
@@ -95,15 +115,16 @@ _WHERE = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_WHERE, "__version__"])  # noqa: PLE0605 - one table, not typed twice
 
+if not TYPE_CHECKING:  # so that a type checker still finds a typo
 
-def __getattr__(name: str) -> Any:
-    module = _WHERE.get(name)
-    if module is None:
-        msg = f"module 'voicekit' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        module = _WHERE.get(name)
+        if module is None:
+            msg = f"module 'voicekit' has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = getattr(import_module(module), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

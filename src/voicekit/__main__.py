@@ -11,20 +11,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command of the library.
 
     Returns:
-        The exit code: 0 for success, 2 for wrong arguments or a missing extra.
+        The exit code: 0 for success, 2 for wrong arguments, a missing extra or a failed demo,
+        130 after Ctrl-C.
     """
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = ArgumentParser(prog="voicekit", description="Latency-optimized speech clients.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="a spoken question answered aloud, cold and then warm")
-    emulate = commands.add_parser(
-        "emulate", help="the providers, emulated, in the foreground", add_help=False
-    )
-    emulate.add_argument("rest", nargs=REMAINDER)
-    if arguments[:1] == ["emulate"]:
-        from voicekit.emulator.__main__ import main as emulator
+    try:
+        return _main(sys.argv[1:] if argv is None else list(argv))
+    except KeyboardInterrupt:
+        return 130
 
-        return emulator(arguments[1:])
+
+def _main(arguments: list[str]) -> int:
+    if arguments[:1] == ["emulate"]:
+        from voicekit.emulator.__main__ import main as emulate
+
+        return emulate(arguments[1:], prog="python -m voicekit emulate")
+
+    parser = ArgumentParser(
+        prog="python -m voicekit", description="Latency-optimized speech clients."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="a spoken question answered aloud, cold and then warm")
+    # For the list of commands only: its options are the emulator's own.
+    commands.add_parser(
+        "emulate", help="the providers, emulated, in the foreground", add_help=False
+    ).add_argument("rest", nargs=REMAINDER)
 
     from voicekit.demo.run import add_arguments, run
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TextIO
 
+from voicekit.demo.emulated import Handshakes
 from voicekit.demo.question import Question
 from voicekit.demo.turn import Stage, Turn
 
-_WIDTH = 60
+_WIDTH = 48
+_BEFORE_MS = 500.0
+"""Milliseconds of speech in the picture: what matters comes after its end."""
 
-
-@dataclass(frozen=True, slots=True)
-class Handshakes:
-    """What the server saw between the end of the speech and the first audio of a turn."""
-
-    new_connections: int
-    round_trips: int
+_FIRST = {"listening": "heard", "answering": "first word", "speaking": "first audio"}
 
 
 def as_json(
@@ -66,61 +62,94 @@ def _stage(stage: Stage, origin: float) -> dict[str, Any]:
     }
 
 
-def waterfall(turn: dict[str, Any]) -> list[str]:
-    """One line per stage: ``·`` waits for output, ``█`` output flows, ``|`` the speech ends."""
-    spans = turn["stages"]
-    end = max([turn["end_of_speech_ms"], *(stage["end_ms"] or 0 for stage in spans)]) or 1
-    scale = _WIDTH / end
-    mark = min(_WIDTH - 1, int(turn["end_of_speech_ms"] * scale))
-    lines = []
-    for stage in spans:
-        cells = [" "] * _WIDTH
-        start = int(stage["start_ms"] * scale)
-        first = int((stage["first_output_ms"] or stage["start_ms"]) * scale)
-        last = min(_WIDTH, max(int((stage["end_ms"] or 0) * scale), first + 1))
-        cells[start:first] = "·" * (first - start)
-        cells[first:last] = "█" * (last - first)
-        if cells[mark] == " ":
-            cells[mark] = "|"
-        lines.append(f"{stage['name']:<10} {''.join(cells)[:_WIDTH]} {stage['connection']}")
-    return lines
+def waterfall(turns: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """The pictures of the turns, all to one scale, a line per stage.
+
+    ``·`` waits for output, ``█`` output flows, ``|`` the speech ends; in words, when the
+    stage's part was there, counted from that end.
+    """
+    longest = max(
+        (stage["end_ms"] or 0.0) - turn["end_of_speech_ms"]
+        for turn in turns
+        for stage in turn["stages"]
+    )
+    scale = _WIDTH / (_BEFORE_MS + max(longest, 1.0))
+    return [
+        [_line(stage, turn["end_of_speech_ms"], scale) for stage in turn["stages"]]
+        for turn in turns
+    ]
 
 
-def show(document: dict[str, Any], out: TextIO = sys.stdout) -> None:
+def _line(stage: dict[str, Any], zero: float, scale: float) -> str:
+    def column(at: float) -> int:
+        return min(_WIDTH, max(0, round((at - zero + _BEFORE_MS) * scale)))
+
+    end = stage["end_ms"] if stage["end_ms"] is not None else stage["start_ms"]
+    flows = stage["first_output_ms"] if stage["first_output_ms"] is not None else end
+    start, first, last = column(stage["start_ms"]), column(flows), column(end)
+    cells = list(" " * start + "·" * (first - start) + "█" * max(1, last - first))
+    cells = (cells + [" "] * _WIDTH)[:_WIDTH]
+    if cells[column(zero)] == " ":
+        cells[column(zero)] = "|"
+    # What is heard is known at the end of the stage, the others count by their first output.
+    when = end if stage["name"] == "listening" else flows
+    return (
+        f"{stage['name']:<9} {''.join(cells)} "
+        f"{_FIRST.get(stage['name'], 'output')} {when - zero:+.0f} ms, {stage['connection']}"
+    )
+
+
+def show(document: dict[str, Any], out: TextIO | None = None) -> None:
     """Waterfalls and table, with rich where it is installed."""
+    out = sys.stdout if out is None else out
+    turns = document["turns"]
+    heads = ("turn", "speech end → first audio", "new connections", "handshake round trips")
     rows = [
         (
             turn["label"],
-            "–" if turn["first_audio_ms"] is None else f"{turn['first_audio_ms']:.0f} ms",
+            _milliseconds(turn["first_audio_ms"]),
             str(turn["new_connections_on_turn"]),
             str(turn["handshake_round_trips_on_turn"]),
         )
-        for turn in document["turns"]
+        for turn in turns
     ]
-    heads = ("turn", "speech end → first audio", "new connections", "handshake round trips")
+    pictures = waterfall(turns)
     try:
         from rich.console import Console
         from rich.table import Table
     except ImportError:
-        out.writelines(
-            f"\n{turn['label']}\n" + "\n".join(waterfall(turn)) + "\n" for turn in document["turns"]
-        )
+        for turn, lines in zip(turns, pictures, strict=True):
+            out.write("\n".join(["", turn["label"], *lines, ""]))
+        out.write("\n")
         for row in (heads, *rows):
             cells = (cell.ljust(len(head)) for cell, head in zip(row, heads, strict=True))
             out.write("  ".join(cells).rstrip() + "\n")
     else:
         console = Console(file=out, highlight=False)
-        for turn in document["turns"]:
+        for turn, lines in zip(turns, pictures, strict=True):
             console.print(f"\n[bold]{turn['label']}[/bold]")
-            for line in waterfall(turn):
-                console.print(line, markup=False, no_wrap=True, crop=False)
+            for line in lines:
+                console.print(line, markup=False, no_wrap=True, crop=False, soft_wrap=True)
         table = Table(*heads)
         for row in rows:
             table.add_row(*row)
         console.print()
         console.print(table)
     answer = document["answer"]
+    out.write(f"\n| is the end of the speech, from which times count. {_gain(turns)}\n")
     out.write(
         f"\nheard:  {document['question']['heard']}\nanswer: {answer['text'].strip()}\n"
         f"spoken: {answer['audio']} ({answer['duration_s']} s)\n"
     )
+    out.flush()
+
+
+def _gain(turns: Sequence[dict[str, Any]]) -> str:
+    cold, warm = turns[0]["first_audio_ms"], turns[-1]["first_audio_ms"]
+    if cold is None or warm is None or len(turns) < 2:
+        return ""
+    return f"Warm, the answer came {cold - warm:.0f} ms sooner."
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} ms"

@@ -8,21 +8,16 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from voicekit.clients.deepgram import DeepgramClient
-from voicekit.clients.elevenlabs import ElevenLabsClient
-from voicekit.clients.openai import OpenAIClient
+from voicekit import AudioClip, DeepgramClient, ElevenLabsClient, OpenAIClient, VoicekitError
+from voicekit.demo.emulated import Handshakes, make_world, missing, take_turn, take_turns
 from voicekit.demo.question import Question, load_question
-from voicekit.demo.report import Handshakes, as_json, show
-from voicekit.demo.turn import Clients, Progress, Turn, run_turn
-from voicekit.errors import VoicekitError
-from voicekit.speech import AudioClip
+from voicekit.demo.report import as_json, show
+from voicekit.demo.turn import Clients, Progress, Turn
 
-RTT_S = 0.040
-"""Round trip of the emulated link, seconds: a caller and an API on one continent."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
 _VOICE = "21m00Tcm4TlvDq8ikWAM"
-_SCENARIO = "typical"
-_PROVIDERS = ("deepgram", "openai", "elevenlabs")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,41 +25,59 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--question", metavar="FILE.wav", help="your own recording (PCM16 WAV)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, no more")
     parser.add_argument("--output", default="answer.wav", metavar="FILE.wav", help="spoken answer")
-    parser.add_argument("--seed", type=int, default=0, help="of the emulator's scenario")
+    parser.add_argument("--seed", type=int, default=0, help="of the emulator's latencies")
     parser.add_argument("--live", action="store_true", help="the real providers, with your keys")
     parser.add_argument("--model", help="OpenAI model, needed with --live")
     parser.add_argument("--voice", default=_VOICE, help="ElevenLabs voice id")
 
 
 def run(options: Namespace) -> int:
-    """Run it; 0 when the question was answered, 2 when it could not be asked."""
+    """Run it.
+
+    Returns:
+        0 when the question was answered, 2 when it could not be (one line on stderr says why),
+        130 after Ctrl-C.
+    """
     from voicekit.emulator.errors import EmulatorError
 
-    def progress(line: str) -> None:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-
     try:
-        question = load_question(options.question)
-        if options.live and not options.model:
-            progress("--live needs --model: name an OpenAI chat model that your key may use")
-            return 2
-        turns = (
-            asyncio.run(_live(options, question, progress))
-            if options.live
-            else _emulated(options, question, progress)
-        )
-        turn = turns[-1][0]
-        assert turn.format is not None  # noqa: S101 - a turn that ended has its format
-        AudioClip(data=turn.audio, format=turn.format).save(Path(options.output))
-    except (VoicekitError, EmulatorError) as error:
-        progress(f"{type(error).__name__}: {error}")
-        return 2
+        return _run(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (VoicekitError, EmulatorError, OSError) as error:
+        _progress(f"{type(error).__name__}: {error}")
     except ExceptionGroup as group:
-        for each in group.exceptions:
-            progress(f"{type(each).__name__}: {each}")
+        first = _first(group)
+        if not isinstance(first, VoicekitError | OSError):
+            raise
+        _progress(f"{type(first).__name__}: {first}")
+    return 2
+
+
+def _run(options: Namespace) -> int:
+    question = load_question(options.question)
+    output = Path(options.output)
+    if output.suffix.lower() != ".wav" or not output.absolute().parent.is_dir():
+        _progress(f"--output {output}: must be a .wav file in a directory that exists")
         return 2
-    document = as_json(question, turns, options.output)
+    if options.live:
+        if not options.model:
+            _progress("--live needs --model: name an OpenAI chat model that your key may use")
+            return 2
+        turns = asyncio.run(_live(options, question, _progress))
+    else:
+        if lacking := missing():
+            _progress(f"the demo needs {', '.join(lacking)}: pip install 'voicekit[demo]'")
+            return 2
+        _progress("starting the emulator: TLS, 40 ms round trip, a real voice and real ears")
+        with make_world(options.seed) as world:
+            turns = take_turns(world, question, _progress, voice=options.voice, model=options.model)
+    turn = turns[-1][0]
+    if turn.format is None or not turn.audio:
+        _progress("the answer had no words to speak")
+        return 2
+    AudioClip(data=turn.audio, format=turn.format).save(output)
+    document = as_json(question, turns, str(output))
     if options.json:
         sys.stdout.write(json.dumps(document) + "\n")
     else:
@@ -72,59 +85,16 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _emulated(
-    options: Namespace, question: Question, progress: Progress
-) -> list[tuple[Turn, Handshakes]]:
-    from voicekit.emulator import EmulatorProcess, Link
-
-    progress("starting the emulator: TLS, 40 ms round trip, a real voice and real ears")
-    with EmulatorProcess(
-        providers=_PROVIDERS,
-        tls=True,
-        link=Link(rtt=RTT_S),
-        scenario=_SCENARIO,
-        speech="real",
-        seed=options.seed,
-    ) as world:
-        ca = str(world.ca_file)
-
-        def clients() -> Clients:
-            return Clients(
-                DeepgramClient(api_key="emulated", base_url=world.deepgram.url, ca=ca),
-                OpenAIClient(
-                    api_key="emulated",
-                    base_url=world.openai.url,
-                    model=options.model or "emulated",
-                    ca=ca,
-                ),
-                ElevenLabsClient(
-                    api_key="emulated",
-                    base_url=world.elevenlabs.url,
-                    voice=options.voice,
-                    ca=ca,
-                ),
-            )
-
-        turns = []
-        for label in ("cold", "warm"):
-            world.set_scenario(_SCENARIO)  # the same draws for both, so that only warmth differs
-            turn = asyncio.run(_one(clients(), question, label, progress))
-            journal = world.journal
-            opened = [
-                connection
-                for connection in journal.connections
-                if turn.speech_ended <= connection.opened_at <= (turn.first_audio or 0.0)
-            ]
-            trips = sum(connection.handshake_round_trips for connection in opened)
-            turns.append((turn, Handshakes(len(opened), trips)))
-        return turns
+def _progress(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
-async def _one(clients: Clients, question: Question, label: str, progress: Progress) -> Turn:
-    async with clients:
-        if label == "warm":
-            await clients.warm()
-        return await run_turn(clients, question, label, progress)
+def _first(error: BaseException) -> BaseException:
+    """The first error of a group, however deep: the others mostly follow from it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _live(
@@ -141,7 +111,7 @@ async def _live(
             OpenAIClient(model=options.model),
             ElevenLabsClient(voice=options.voice),
         )
-        turn = await _one(clients, question, label, progress)
+        turn = await take_turn(clients, question, label, progress)
         waited = [s for s in turn.stages[1:] if s.connection is None or not s.connection.reused]
         turns.append((turn, Handshakes(len(waited), 2 * len(waited))))  # TCP and TLS 1.3
     return turns

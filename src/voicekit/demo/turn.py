@@ -1,7 +1,7 @@
-"""One turn: hear the question, ask the model, speak the answer as it is written.
+"""One turn: hear the question, ask the model, speak the answer while it is being written.
 
-This is what an application built from the library looks like: three clients, the
-stages overlapping as far as the words allow.
+This is what an application built from the library looks like: three clients, and the
+stages overlapping as far as the words allow. Cold and warm turns run this same code.
 """
 
 from __future__ import annotations
@@ -10,21 +10,28 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from voicekit.clients.deepgram import DeepgramClient
-from voicekit.clients.elevenlabs import ElevenLabsClient
-from voicekit.clients.openai import OpenAIClient
+from voicekit import ConnectionInfo, DeepgramClient, ElevenLabsClient, OpenAIClient
 from voicekit.demo.question import FRAME_S, Question
 from voicekit.speech import AudioFormat, TranscriptionResult
-from voicekit.timing import ConnectionInfo
+from voicekit.streams import TextStream
 
 INSTRUCTIONS = "You answer the phone of a small shop. Answer in two or three short sentences."
+
+SPEAKABLE = 50
+"""Characters with which speaking starts: with fewer the voice would not begin either.
+
+Source: ElevenLabs' lowest count in ``chunk_length_schedule``, which is the client's default for
+the first piece. The stage, and with it the dial of a cold turn, starts when there is something
+to speak; an application may open its utterance at the first word instead, which hides a part of
+a cold dial behind the model's writing and changes nothing on a warm socket.
+"""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Stage:
-    """One provider's part of a turn; points in the event loop's time."""
+    """One provider's part of a turn; points in time are ``time.monotonic()``, in seconds."""
 
     name: str
     start: float
@@ -50,7 +57,7 @@ class Turn:
         heard: The final transcript.
         answer: The model's words.
         audio: The spoken answer.
-        format: What ``audio`` is.
+        format: What ``audio`` is; None before there was any.
     """
 
     label: str
@@ -62,10 +69,16 @@ class Turn:
     audio: bytes = b""
     format: AudioFormat | None = None
 
+    def stage(self, name: str, now: float) -> Stage:
+        """Begin the next stage."""
+        stage = Stage(name, now)
+        self.stages.append(stage)
+        return stage
+
     @property
     def first_audio(self) -> float | None:
         """When the first audio of the answer was in hand."""
-        return self.stages[-1].first_output if self.stages else None
+        return self.stages[-1].first_output if self.audio else None
 
     @property
     def first_audio_ms(self) -> float | None:
@@ -83,10 +96,10 @@ class Clients:
     tts: ElevenLabsClient
 
     async def warm(self) -> None:
-        """Open everything before the first word."""
+        """Open what a turn uses, one connection of each kind, before the first word."""
         async with asyncio.TaskGroup() as group:
             for client in (self.stt, self.llm, self.tts):
-                group.create_task(client.warm(strict=True))
+                group.create_task(client.warm(1, strict=True))
 
     async def __aenter__(self) -> Clients:  # noqa: PYI034 - frozen, never subclassed
         return self
@@ -99,47 +112,18 @@ class Clients:
 async def run_turn(clients: Clients, question: Question, label: str, progress: Progress) -> Turn:
     """Ask ``question`` in real time and collect the spoken answer.
 
+    Cancelled, it closes its streams and sessions first.
+
     Raises:
-        VoicekitError: A provider or the network failed.
+        VoicekitError: A provider or the network failed; inside an ``ExceptionGroup`` while
+            listening.
     """
-    now = asyncio.get_running_loop().time
-    started = now()
+    started = asyncio.get_running_loop().time()
     turn = Turn(label, started, started + question.duration_s)
     progress(f"{label}: the question is being spoken ({question.duration_s:.1f} s)")
     await _listen(clients.stt, question, turn)
     progress(f"{label}: heard “{turn.heard}”")
-
-    answering = Stage("answering", now())
-    turn.stages.append(answering)
-    messages = [
-        {"role": "system", "content": INSTRUCTIONS},
-        {"role": "user", "content": turn.heard},
-    ]
-    async with clients.llm.stream_chat(messages) as reply:
-        answering.output(now())
-        answering.connection = reply.connection
-        words: list[str] = []
-
-        async def written() -> AsyncIterator[str]:
-            async for delta in reply:
-                words.append(delta)
-                yield delta
-            answering.end = now()
-
-        speaking = Stage("speaking", now())
-        turn.stages.append(speaking)
-        async with clients.tts.stream_speech(written()) as speech:
-            speaking.connection = speech.connection
-            parts = []
-            async for chunk in speech:
-                if speaking.first_output is None:
-                    speaking.output(now())
-                    progress(f"{label}: first audio {turn.first_audio_ms:.0f} ms after the speech")
-                parts.append(chunk)
-            turn.format = speech.format
-        speaking.end = now()
-    turn.answer = "".join(words)
-    turn.audio = b"".join(parts)
+    await _answer(clients, turn, progress)
     progress(f"{label}: answered “{turn.answer.strip()}”")
     return turn
 
@@ -147,8 +131,7 @@ async def run_turn(clients: Clients, question: Question, label: str, progress: P
 async def _listen(stt: DeepgramClient, question: Question, turn: Turn) -> None:
     """Send the question frame by frame, as it is spoken; collect what is heard."""
     loop = asyncio.get_running_loop()
-    stage = Stage("listening", loop.time())
-    turn.stages.append(stage)
+    stage = turn.stage("listening", loop.time())
     async with stt.open_transcription(format=question.format, interim_results=True) as session:
         stage.connection = session.connection
 
@@ -170,3 +153,50 @@ async def _listen(stt: DeepgramClient, question: Question, turn: Turn) -> None:
                     heard.append(result.text)
     turn.heard = " ".join(heard).strip()
     stage.end = loop.time()
+
+
+async def _answer(clients: Clients, turn: Turn, progress: Progress) -> None:
+    """Stream the model's answer into the voice; collect the audio."""
+    now = asyncio.get_running_loop().time
+    answering = turn.stage("answering", now())
+    messages = [
+        {"role": "system", "content": INSTRUCTIONS},
+        {"role": "user", "content": turn.heard},
+    ]
+    words: list[str] = []
+    parts: list[bytes] = []
+    async with clients.llm.stream_chat(messages) as reply:
+        answering.output(now())
+        answering.connection = reply.connection
+        await _speakable(reply, words)
+
+        async def text() -> AsyncIterator[str]:
+            yield "".join(words)
+            async for delta in reply:
+                words.append(delta)
+                yield delta
+            answering.end = now()
+
+        speaking = turn.stage("speaking", now())
+        async with clients.tts.stream_speech(text()) as speech:
+            speaking.connection = speech.connection
+            async for chunk in speech:
+                if not parts:
+                    speaking.output(now())
+                    after = (now() - turn.speech_ended) * 1000
+                    progress(f"{turn.label}: first audio {after:.0f} ms after the speech")
+                parts.append(chunk)
+            turn.format = speech.format
+        speaking.end = now()
+    turn.answer = "".join(words)
+    turn.audio = b"".join(parts)
+
+
+async def _speakable(reply: TextStream, words: list[str]) -> None:
+    """Read until there is enough for the voice to begin with, or no more."""
+    characters = 0
+    async for delta in reply:
+        words.append(delta)
+        characters += len(delta)
+        if characters >= SPEAKABLE:
+            return
