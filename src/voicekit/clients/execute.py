@@ -6,11 +6,11 @@ pipeline decides how many there are.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from voicekit.errors import InvalidRequestError, RemoteProtocolError, VoicekitError
+from voicekit.clients.refusals import body_of
+from voicekit.errors import InvalidRequestError, RemoteProtocolError
 from voicekit.streams import Decoder, Opened
 
 if TYPE_CHECKING:
@@ -98,15 +98,10 @@ async def fetch_json(
         response = await _send(transport, call, await prepare(), dialect)
         try:
             check_type(response, ("json",))
-            value = json.loads(await read_body(response, MAX_JSON_BYTES))
+            value = body_of(await read_body(response, MAX_JSON_BYTES))
             if not isinstance(value, dict):
                 raise RemoteProtocolError("the answer is no JSON object")
             result = read(value, response)
-        except (ValueError, RecursionError) as error:
-            response.abort()
-            if isinstance(error, VoicekitError):
-                raise
-            raise RemoteProtocolError("the answer is not JSON") from None
         except BaseException:
             response.abort()
             raise

@@ -232,12 +232,13 @@ def _json_of(value: Mapping[str, Any]) -> str:
         text = _dumps(value)
         text.encode()  # a lone surrogate is no text, and only this finds it
     except (TypeError, ValueError, RecursionError):
-        # Without the cause: it may quote the content.
+        text = ""
+    if not text:  # raised out here, because the errors above quote the content
         raise InvalidArgumentError(
             "hold something that is not JSON",
             argument="messages or options",
             allowed="str, int, float, bool, None, sequences and mappings",
-        ) from None
+        )
     return text
 
 

@@ -5,7 +5,6 @@ Source: OpenAI fact sheet of 2026-11, §2 and §3 (recorded traffic, SDK openai 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from voicekit.clients.openai.deltas import (
@@ -35,7 +34,6 @@ MAX_ERROR_BYTES: Final = 1 << 16
 MAX_CHOICES: Final = 128
 
 _META = ("id", "created", "model", "service_tier", "system_fingerprint")
-_parse = json.JSONDecoder().decode
 
 
 class Choice:
@@ -179,12 +177,9 @@ class ChatDecoder:
         return len(reasons) >= self._asked and None not in reasons
 
     def _read(self, event: bytes, items: list[Any]) -> None:
-        try:
-            chunk = _parse(event.decode())
-        except (ValueError, RecursionError):
-            raise RemoteProtocolError("an event of the stream is not JSON") from None
+        chunk = body_of(event)
         if type(chunk) is not dict:
-            raise RemoteProtocolError("an event of the stream is no object")
+            raise RemoteProtocolError("an event of the stream is no JSON object")
         if chunk.get("error"):
             raise error_of(chunk, 200, self._headers)
         self._chunk = chunk

@@ -277,11 +277,12 @@ def test_nothing_shows_content_or_secrets() -> None:
         lambda: llm.request([{"role": "SECRETTEXT"}]),
         lambda: llm.request("x", extra_headers={"x": "SECRET\nHEADER"}),
         lambda: llm.request([{"role": "user", "content": {"SECRETTEXT"}}]),
+        lambda: llm.request("SECRETTEXT\ud800"),
         lambda: OpenAIClient("SECRET\nKEY"),
     ):
         with pytest.raises(InvalidArgumentError) as caught:
             bad()
-        shown += str(caught.value) + repr(caught.value) + repr(caught.value.__cause__)
+        shown += str(caught.value) + repr(caught.value) + repr(caught.value.__context__)
     assert "SECRET" not in shown
 
 

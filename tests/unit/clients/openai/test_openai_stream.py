@@ -320,6 +320,7 @@ def test_whatever_else_comes_is_a_typed_error(wrong) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         list(decoder.feed(wrong))
     assert len(str(caught.value)) < 120
+    assert caught.value.__context__ is None  # what cannot be parsed may be quoted there
 
 
 def test_a_stream_that_never_ends_is_bounded(monkeypatch) -> None:
@@ -384,6 +385,7 @@ def test_an_alike_chunk_gives_its_text(piece) -> None:
     [
         text("a", finish="stop"),
         text("a", usage=USAGE),
+        text("a", usage=1234),
         text("a", index=1),
         text("a", id="other"),
         text("a", error={"code": "x"}),
@@ -437,8 +439,8 @@ def test_padded_chunks_are_not_learned_from_for_ever() -> None:
 def test_most_chunks_are_not_parsed_in_full(monkeypatch) -> None:
     """The promise that the cost of a stream rests on."""
     parsed = []
-    parse = module._parse
-    monkeypatch.setattr(module, "_parse", lambda data: parsed.append(1) or parse(data))
+    parse = module.body_of
+    monkeypatch.setattr(module, "body_of", lambda data: parsed.append(1) or parse(data))
     _, items = read(role() + b"".join(text(f" {n}") for n in range(50)) + end() + usage() + DONE)
     assert items[:50] == [f" {n}" for n in range(50)]
     assert len(parsed) == 4  # role, first text, end, usage

@@ -1,4 +1,4 @@
-"""The limits of a chat count useful output only, against a transport that never ends."""
+"""The client against a transport of the tests' own: limits, and types that do not fit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
-from chat_bytes import chunk, role, text
+from chat_bytes import DONE, chunk, role, text
 
 from voicekit.clients.openai import OpenAIClient
-from voicekit.errors import FirstOutputTimeout, GapTimeout, StreamInterruptedError
+from voicekit.errors import (
+    FirstOutputTimeout,
+    GapTimeout,
+    RemoteProtocolError,
+    StreamInterruptedError,
+)
 from voicekit.operation import Call, Limits
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request
@@ -18,6 +23,7 @@ from voicekit.transport.transport import Transport
 pytestmark = pytest.mark.anyio
 
 LIMITS = {"stream_chat": Limits(first_output=0.1, gap=0.1)}
+SSE = "text/event-stream; charset=utf-8"
 USELESS = [
     role(),
     text(""),
@@ -31,10 +37,10 @@ class FakeResponse:
     """Gives some pieces at once, then one more of ``then`` every 10 ms for ever."""
 
     status = 200
-    headers = {"Content-Type": "text/event-stream; charset=utf-8"}
     delimited = True
 
-    def __init__(self, first: Iterable[bytes], then: bytes) -> None:
+    def __init__(self, first: Iterable[bytes], then: bytes, kind: str = SSE) -> None:
+        self.headers = {"Content-Type": kind}
         self.connection = ConnectionInfo(reused=True)
         self.aborted = False
         self._first = iter(first)
@@ -117,3 +123,20 @@ async def test_useful_output_keeps_a_stream_alive() -> None:
                 break
     assert got == 30
     assert response.aborted
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", "audio/mpeg"])
+async def test_a_stream_under_another_type_is_refused(kind) -> None:
+    """A page may look like anything: the type is checked before the body is read."""
+    response = FakeResponse([role(), text("a")], text("b"), kind)
+    llm = OpenAIClient("k", model="m", transport=FakeTransport(response))
+    with pytest.raises(RemoteProtocolError, match=kind):
+        await llm.stream_chat("hi")
+    assert response.aborted
+
+
+async def test_nothing_but_the_type_may_be_left_out() -> None:
+    """A server that names no type at all gets the benefit of the doubt."""
+    response = FakeResponse([role(), text("a")], DONE, "")
+    llm = OpenAIClient("k", model="m", transport=FakeTransport(response))
+    assert [piece async for piece in llm.stream_chat("hi")] == ["a"]
