@@ -266,9 +266,16 @@ class Call:
             self.emit(events.ConnectionAcquired, connection=connection)
 
     def shaking_hands(self, connection: ConnectionInfo) -> None:
-        """A socket's handshake is on its way; connecting includes it."""
-        self.connection = connection
-        self.dialing()
+        """A socket's handshake is on its way: the first thing asked, and the last of connecting.
+
+        The first-output limit counts for it, where there is one; else the connect limit,
+        lest a server that says nothing is waited for without end.
+        """
+        if self.limits.first_output is not None:
+            self.sent(connection)
+        else:
+            self.connection = connection
+            self.dialing()
 
     def committed(self) -> None:
         """The first useful output is in hand."""

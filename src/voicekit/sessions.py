@@ -51,10 +51,12 @@ class Session(Generic[T]):
         self._max_buffered = float("inf")
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog: Watchdog | None = None
-        self._opening: asyncio.Future[None] | None = None
+        self._opening: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._open = False
         self._ended = False  # nothing more will come
         self._closed = False  # the socket was given back, the call is over
+        self._interrupted = False  # closed while another task was opening it
         self._error: VoicekitError | None = None
         self._cancelled = False
         self._delivered = 0
@@ -177,23 +179,27 @@ class Session(Generic[T]):
             raise ClosedError("the session is closed")
         if self._opening is not None:
             raise LocalProtocolError("the session is being opened by another task")
-        loop = asyncio.get_running_loop()
-        self._opening = loop.create_future()
-        call = self._make_call()
+        task = self._opening = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are awaited
+        self._loop = loop = task.get_loop()
+        cancelling = task.cancelling()
+        call = self._call = self._make_call()
         try:
             await self._connect(call)
         except BaseException as error:
+            interrupted = self._interrupted and task.uncancel() <= cancelling
             self._ended = self._closed = True
             call.end(error)
             self._hang_up(clean=False)
+            if interrupted and isinstance(error, asyncio.CancelledError):  # ours, see aclose
+                raise ClosedError("the session was closed while it was being opened") from None
             raise
         finally:
             self._opening = None
         if self._over():
-            call.end(asyncio.CancelledError())
+            call.end(self._error or asyncio.CancelledError())
             self._hang_up(clean=False)
-            raise ClosedError("the session was closed while it was being opened")
-        self._call = call
+            raise self._error or ClosedError("the session was closed while it was being opened")
         left = call.remaining()
         until = None if left is None else loop.time() + left
         self._watchdog = Watchdog(loop, call.limits.first_output, until, self._tripped)
@@ -210,7 +216,12 @@ class Session(Generic[T]):
 
     async def __anext__(self) -> T:
         if not self._open and not self._closed:
-            await self._opened()
+            try:
+                await self._opened()
+            except ClosedError:
+                if self._cancelled:
+                    raise StopAsyncIteration from None
+                raise
         while not self._items:
             if self._ended:
                 error, self._error = self._error, None
@@ -256,19 +267,29 @@ class Session(Generic[T]):
         self._shut(asyncio.CancelledError(), clean=False)
 
     async def aclose(self) -> None:
-        """Free everything. Safe at any time, from any task, more than once."""
+        """Free everything. Safe at any time, from any task, more than once.
+
+        Another task's iteration ends quietly; its opening, with ``ClosedError``.
+        """
         if self._closed:
             self._items.clear()
             return
         if self._opening is not None or not self._open:
             self._closed = self._ended = True
+            if self._opening is not None:
+                self._interrupted = True
+                self._opening.cancel()  # taken back in _opened, as asyncio.timeout does it
             return
         self._abandon()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_open", False) and not self._closed:
-            _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
-            self._abandon()
+        if not getattr(self, "_open", False) or self._closed:
+            return
+        _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            # The collector runs on any thread, in the middle of anything.
+            loop.call_soon_threadsafe(self._abandon)
 
     # -- evidence -------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from voicekit.errors import (
     ClosedError,
     GapTimeout,
     LocalProtocolError,
+    RemoteProtocolError,
     StreamInterruptedError,
     VoicekitError,
 )
@@ -89,7 +90,8 @@ class Stream(Generic[T]):
 
     def __init__(self, open: Callable[[], Awaitable[Opened[T]]]) -> None:  # noqa: A002
         self._start = open
-        self._opening = False
+        self._opening: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: Opened[T] | None = None
         self._items: deque[T] = deque()
         self._watchdog: Watchdog | None = None
@@ -98,6 +100,7 @@ class Stream(Generic[T]):
         self._ended = False
         self._error: StreamInterruptedError | None = None
         self._cancelled = False
+        self._quiet = False  # ended by its holder, so iteration has nothing to complain of
 
     # -- opening ------------------------------------------------------------------
 
@@ -116,32 +119,30 @@ class Stream(Generic[T]):
             return self
         if self._ended:
             raise ClosedError("the stream is closed")
-        if self._opening:
+        if self._opening is not None:
             raise LocalProtocolError("the stream is being opened by another task")
-        self._opening = True
+        task = self._opening = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are awaited
+        cancelling = task.cancelling()
         try:
             opened = await self._start()
-        except BaseException:
+        except BaseException as error:
             self._ended = True
+            interrupted = self._quiet and task.uncancel() <= cancelling
+            if interrupted and isinstance(error, asyncio.CancelledError):  # ours, see _interrupt
+                raise ClosedError("the stream was closed while it was being opened") from None
             raise
         finally:
-            self._opening = False
-        if self._over():  # closed by another task meanwhile
-            opened.response.abort()
-            opened.call.end(asyncio.CancelledError())
-            raise ClosedError("the stream was closed while it was being opened")
+            self._opening = None
         self._opened = opened
         self._items = opened.items
+        self._loop = loop = task.get_loop()
         call = opened.call
         left = call.remaining()
         if left is not None or call.limits.gap is not None:
-            loop = asyncio.get_running_loop()
             until = None if left is None else loop.time() + left
             self._watchdog = Watchdog(loop, call.limits.gap, until, self._tripped)
         return self
-
-    def _over(self) -> bool:
-        return self._ended
 
     # -- iterating ----------------------------------------------------------------
 
@@ -157,7 +158,12 @@ class Stream(Generic[T]):
                     raise self._account(error)
                 raise StopAsyncIteration
             if self._opened is None:
-                await self._open()
+                try:
+                    await self._open()
+                except ClosedError:
+                    if self._cancelled:
+                        raise StopAsyncIteration from None
+                    raise
                 items = self._items
             else:
                 await self._more(self._opened)
@@ -198,6 +204,9 @@ class Stream(Generic[T]):
             if not self._entered:
                 self._abandon()
             raise
+        except Exception as error:  # noqa: BLE001 - a decoder that chokes is the server's doing
+            name = type(error).__name__
+            self._broken(opened, RemoteProtocolError(f"the stream cannot be read ({name})"))
         else:
             if watchdog is not None:
                 watchdog.arrived(useful=decoder.progress != before)
@@ -224,7 +233,7 @@ class Stream(Generic[T]):
             opened.response.interrupt(GapTimeout(f"nothing useful for {gap:g} s", limit=gap))
 
     def _broken(self, opened: Opened[T], cause: VoicekitError) -> None:
-        if self._cancelled:
+        if self._quiet:
             self._abandon()
             return
         self._ended = True
@@ -245,39 +254,48 @@ class Stream(Generic[T]):
     def _abandon(self) -> None:
         """Give the stream up: free its connection, end its call as cancelled."""
         self._ended = True
-        if self._watchdog is not None:
-            self._watchdog.stop()
+        self._error = None
         self._items.clear()
-        opened = self._opened
-        if opened is not None:
-            opened.response.abort()
-            opened.call.end(asyncio.CancelledError())
+        if self._opened is not None:
+            _give_up(self._opened, self._watchdog)
 
-    async def cancel(self) -> None:
-        """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent."""
-        if self._ended and not self._items:
-            return
-        self._cancelled = True
-        opened, reading = self._opened, self._reading
-        self._items.clear()
-        if opened is not None and reading:
-            opened.response.interrupt(ClosedError("cancelled"))
+    def _interrupt(self) -> None:
+        """Wake whoever opens or reads it, in another task, and give it up."""
+        self._quiet = True
+        opening, opened = self._opening, self._opened
+        if opening is not None and not self._ended:
+            opening.cancel()  # taken back in _open, as asyncio.timeout does it
+        elif opened is not None and self._reading:
+            opened.response.interrupt(ClosedError("the stream was closed"))
         self._abandon()
 
+    async def cancel(self) -> None:
+        """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent.
+
+        A task that is just opening it gets ``ClosedError``.
+        """
+        if not self._ended or self._items:
+            self._cancelled = True
+            self._interrupt()
+
     async def aclose(self) -> None:
-        """Free everything. Safe at any time, from any task, more than once."""
+        """Free everything. Safe at any time, from any task, more than once.
+
+        Another task's iteration ends quietly; its opening, with ``ClosedError``.
+        """
         if not self._ended:
-            if self._reading and self._opened is not None:
-                self._cancelled = True
-                self._opened.response.interrupt(ClosedError("closed"))
-            self._abandon()
+            self._interrupt()
         self._items.clear()
+        self._error = None
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        opened = getattr(self, "_opened", None)
-        if opened is not None and not self._ended:
-            _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
-            self._abandon()
+        opened, loop = getattr(self, "_opened", None), getattr(self, "_loop", None)
+        if opened is None or loop is None or self._ended:
+            return
+        _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+        if not loop.is_closed():
+            # The collector runs on any thread, in the middle of anything.
+            loop.call_soon_threadsafe(_give_up, opened, self._watchdog)
 
     # -- evidence -----------------------------------------------------------------
 
@@ -314,6 +332,13 @@ class Stream(Generic[T]):
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open" if self._opened is not None else "new"
         return f"<{type(self).__name__} {state}>"
+
+
+def _give_up(opened: Opened[Any], watchdog: Watchdog | None) -> None:
+    if watchdog is not None:
+        watchdog.stop()
+    opened.response.abort()
+    opened.call.end(asyncio.CancelledError())
 
 
 class SpeechStream(Stream[AudioChunk]):

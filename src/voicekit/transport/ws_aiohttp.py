@@ -84,7 +84,8 @@ async def dial_socket(
         handshake_call.reset(token)
     connection = call.connection or ConnectionInfo(reused=False)
     socket = AiohttpSocket(pool, ws, connection)
-    call.sent(connection)
+    if call.limits.first_output is None:
+        call.sent(connection)  # else it was, with the handshake
     return socket
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from voicekit import events
 from voicekit.clients.execute import fetch_json, open_stream
@@ -143,7 +142,7 @@ class RawServer:
         self.served = 0
         self.requests: list[bytes] = []
 
-    async def __aenter__(self) -> RawServer:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         host, port = self._server.sockets[0].getsockname()[:2]
         scheme = "http" if self._tls is None else "https"
@@ -270,7 +269,7 @@ class Canary:
     def __init__(self) -> None:
         self.lag = 0.0
 
-    async def __aenter__(self) -> Canary:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._sing())
         return self
 
@@ -293,7 +292,7 @@ def open_sockets() -> int:
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            count += os.readlink(entry).startswith("socket:")
+            count += str(entry.readlink()).startswith("socket:")
     return count
 
 
