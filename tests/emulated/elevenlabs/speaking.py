@@ -53,14 +53,16 @@ async def pieces(texts: Iterable[str]) -> AsyncIterator[str]:
         yield text
 
 
+def clients() -> list[str]:
+    """Names of the client's tasks, those of its pools too."""
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith("voicekit-")]
+
+
 def ours() -> list[str]:
-    """Names of our tasks that belong to single calls, not to the pools."""
+    """Names of the client's tasks that belong to single calls, not to the pools."""
     pooled = ("voicekit-socket-reader", "voicekit-dial", "voicekit-close", "voicekit-refill")
-    return [
-        task.get_name()
-        for task in asyncio.all_tasks()
-        if task.get_name().startswith("voicekit") and not task.get_name().startswith(pooled)
-    ]
+    return [name for name in clients() if not name.startswith(pooled)]
 
 
 async def eventually(condition: Any, *, within: float = 2.0) -> bool:

@@ -73,7 +73,7 @@ class FedUtterance(Utterance):
                     break
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
                     self._read = True
-                    self._fail_text(error)
+                    await self._fail_text(error)
                     return
                 if not accepted.done():
                     await accepted
@@ -86,11 +86,14 @@ class FedUtterance(Utterance):
         finally:
             await self._close_text()
 
-    def _fail_text(self, error: Exception) -> None:
+    async def _fail_text(self, error: Exception) -> None:
         """The text broke: what was spoken of it is delivered, then ``error`` is raised."""
         if self._ended:
             return
         self._text_error = error
+        if not self._open:
+            await super().aclose()  # ends the opening
+            return
         self._ended = True
         lease, self._lease = self._lease, None
         if lease is not None:

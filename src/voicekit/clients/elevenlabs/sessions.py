@@ -209,20 +209,16 @@ class Utterance(Session[AudioChunk]):
     # -- the socket --------------------------------------------------------------------------
 
     async def _connect(self, call: Call) -> None:
-        self._call = call
         await self._studio.pipeline.open(call, self._take_socket)
         loop = asyncio.get_running_loop()
         self._keeping = loop.call_later(self._patience, _keep_alive, weakref.ref(self))
-        lease = self._lease
-        if self._closed and lease is not None:  # by another task, meanwhile
-            self._lease = None
-            await self._say_goodbye(lease)
 
     async def _take_socket(self, call: Call) -> None:
         """One attempt: lease a socket, say what is to be said.
 
-        A pooled socket that turns out to be dead at the first word costs no attempt, for
-        nothing was sent; by then the pool has noticed the others that died with it.
+        A socket may turn out to be dead at the first word. A pooled one costs nothing, for
+        nothing was sent, and by then the pool has noticed the others that died with it; a
+        fresh one costs the replay.
         """
         for again in (True, False):
             call.dialing(shared=True)
@@ -242,8 +238,10 @@ class Utterance(Session[AudioChunk]):
                     raise  # the reader was quicker, and has decided
                 self._give_back(reusable=False, ended=False)
                 typed = error_of_loss(error)
-                if not (again and lease.reused and self._script.replayable and may_replay(typed)):
+                free = lease.reused or not self._replays
+                if not (again and free and self._script.replayable and may_replay(typed)):
                     raise typed from None
+                self._replays += not lease.reused
                 self._script.rewind()
             except BaseException:
                 if self._lease is lease:
