@@ -1,8 +1,9 @@
 """OpenAI: chat completions, streamed and whole.
 
-``client.py`` is what users hold; ``options.py`` lists every option with its check, and
+``client.py`` is what users hold. ``options.py`` lists every option with its check and
 ``config.py`` merges them into a request; ``protocol.py`` and ``stream.py`` are the wire
-grammar, ``deltas.py`` what a stream yields besides text, ``errors.py`` the table of refusals.
+grammar, ``likeness.py`` what makes a stream cheap to read, ``deltas.py`` what it yields
+besides text, ``errors.py`` the table of refusals.
 """
 
 from voicekit.clients.openai.client import OpenAIClient
