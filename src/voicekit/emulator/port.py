@@ -142,7 +142,8 @@ class Port:
         for handler in idle:
             if how == "fin" and self._ssl is not None and handler.transport is not None:
                 raw = handler.transport.get_extra_info("socket")
-                wires.append(socket.fromfd(raw.fileno(), raw.family, raw.type))
+                if raw is not None:  # the client was quicker
+                    wires.append(socket.fromfd(raw.fileno(), raw.family, raw.type))
             handler.drop(how)
         if wires:
             # TLS closes when both sides have said so; a real server's FIN does not wait for a
