@@ -122,14 +122,17 @@ class FrameCutter:
 
     Args:
         audio: What is sent.
+
+    Attributes:
+        rest: The beginning of a sample whose end has not come.
     """
 
-    __slots__ = ("_most", "_rest", "_sample")
+    __slots__ = ("_most", "_sample", "rest")
 
     def __init__(self, audio: WireAudio) -> None:
         self._sample = audio.sample_bytes
         self._most = audio.max_frame_bytes
-        self._rest = b""
+        self.rest = b""
 
     def cut(self, audio: bytes | bytearray | memoryview) -> Sequence[bytes]:
         """The frames of one chunk; none where it holds no whole sample.
@@ -139,10 +142,10 @@ class FrameCutter:
         """
         data = audio if type(audio) is bytes else _bytes_of(audio)
         size = len(data)
-        if self._rest or size % self._sample:
-            data = self._rest + data
+        if self.rest or size % self._sample:
+            data = self.rest + data
             size = len(data) - len(data) % self._sample
-            data, self._rest = data[:size], data[size:]
+            data, self.rest = data[:size], data[size:]
         most = self._most
         if most is None or size <= most:
             return (data,) if size else ()

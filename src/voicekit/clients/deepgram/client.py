@@ -39,6 +39,8 @@ OPEN_TRANSCRIPTION = Operation(
     kind=OperationClass.COMPUTE,
     limits=Limits(connect=2.0, gap=10.0),
 )
+# What the provider owes first is its answer to the handshake.
+_LIMITS = replace(OPEN_TRANSCRIPTION.limits, first_output=OPEN_TRANSCRIPTION.limits.gap)
 
 
 class DeepgramClient(Client):
@@ -183,8 +185,9 @@ class DeepgramClient(Client):
 
     def _listen_call(self, limits: Limits | None) -> Call:
         call = self._call(OPEN_TRANSCRIPTION, limits)
-        if call.limits.first_output is None:
-            # What the provider owes first is its answer to the handshake.
+        if call.limits is OPEN_TRANSCRIPTION.limits:
+            call.limits = _LIMITS
+        elif call.limits.first_output is None:
             call.limits = replace(call.limits, first_output=call.limits.gap)
         return call
 

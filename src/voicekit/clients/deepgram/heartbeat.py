@@ -24,7 +24,7 @@ LEAVE_S: Final = 0.5
 class Heartbeat:
     """Sends what ``Pulse`` asks for, while a socket is open.
 
-    An alarm of the loop's one timer; a task exists only while something is being sent.
+    One timer, moved once per beat; a task exists only while something is being sent.
 
     Args:
         pulse: Decides.
@@ -35,7 +35,6 @@ class Heartbeat:
     """
 
     __slots__ = (
-        "_alarm",
         "_background",
         "_beating",
         "_loop",
@@ -43,6 +42,7 @@ class Heartbeat:
         "_silence",
         "_socket",
         "_state",
+        "_timer",
         "pulse",
     )
 
@@ -63,19 +63,19 @@ class Heartbeat:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Socket | None = None
         self._beating = False
-        self._alarm = Alarm(self._ring)
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self, socket: Socket, loop: asyncio.AbstractEventLoop) -> None:
         """The socket is open."""
         self._socket, self._loop = socket, loop
         self.pulse.opened(loop.time(), can_pad=self._silence is not None)
-        alarm_clock(loop).set(self._alarm, self.pulse.due_at())
+        self._timer = loop.call_at(self.pulse.due_at(), self._ring)
 
     def stop(self) -> None:
         """No more signs of life. Idempotent."""
-        loop, self._loop, self._socket = self._loop, None, None
-        if loop is not None:
-            alarm_clock(loop).clear(self._alarm)
+        timer, self._timer, self._loop, self._socket = self._timer, None, None, None
+        if timer is not None:
+            timer.cancel()
 
     def _ring(self) -> None:
         loop, socket, pulse = self._loop, self._socket, self.pulse
@@ -96,7 +96,7 @@ class Heartbeat:
             if not self._beating:  # else the last one still waits for a peer that reads nothing
                 self._beating = True
                 self._background().spawn(self._send(socket, data), "voicekit-deepgram-keep-alive")
-        alarm_clock(loop).set(self._alarm, pulse.due_at())
+        self._timer = loop.call_at(pulse.due_at(), self._ring)
 
     async def _send(self, socket: Socket, data: str | bytes) -> None:
         try:

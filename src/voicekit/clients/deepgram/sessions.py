@@ -89,6 +89,7 @@ class TranscriptionSession(Session[ListenEvent]):
             background=background,
         )
         self._cutter = FrameCutter(audio)
+        self._usual = -1  # length of a chunk that may go out as it is, while any may
         self._socket: Socket | None = None
         self._time = time.monotonic
         self._headers: Mapping[str, str] = {}
@@ -113,11 +114,15 @@ class TranscriptionSession(Session[ListenEvent]):
             VoicekitError: The socket broke; iteration raises the same.
         """
         # Fifty times a second: one coroutine, and no call that can be spared.
-        socket, state, pulse = self._socket, self._state, self._pulse
-        if socket is None or state.finishing:
-            self._may_speak()
-            raise self._broken()
-        for frame in self._cutter.cut(audio):
+        if type(audio) is bytes and len(audio) == self._usual:
+            frames: Sequence[bytes] = (audio,)
+        else:
+            frames = self._cut(audio)
+        state, pulse = self._state, self._pulse
+        for frame in frames:
+            socket = self._socket
+            if socket is None:
+                raise self._broken()
             # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
             state.sent_bytes += len(frame)
             state.quiet = False
@@ -158,6 +163,7 @@ class TranscriptionSession(Session[ListenEvent]):
             return
         self._ready()
         state.finishing = True
+        self._usual = -1
         self._heartbeat.stop()
         await self._send_text(CLOSE_STREAM)
         self._progress()
@@ -253,6 +259,7 @@ class TranscriptionSession(Session[ListenEvent]):
             self._heartbeat.start(socket, loop)
 
     def _hang_up(self, *, clean: bool) -> None:
+        self._usual = -1
         self._heartbeat.stop()
         answer, self._configuring = self._configuring, None
         if answer is not None and not answer.done():
@@ -284,6 +291,13 @@ class TranscriptionSession(Session[ListenEvent]):
         error.delivered_s = self._state.heard_s
         error.delivered_characters = len(self._state.transcript)
         return error
+
+    def _cut(self, audio: bytes | bytearray | memoryview) -> Sequence[bytes]:
+        self._may_speak()
+        frames = self._cutter.cut(audio)
+        whole = len(frames) == 1 and frames[0] is audio and not self._cutter.rest
+        self._usual = len(audio) if whole else -1
+        return frames
 
     async def _send_text(self, text: str) -> None:
         socket = self._socket
