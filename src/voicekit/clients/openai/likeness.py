@@ -50,10 +50,10 @@ class Likeness:
             return
         self._tries -= 1
         start = event.index(_KEY) + len(_KEY)
-        rest = event[start:].decode()
         try:
+            rest = event[start:].decode()
             value, end = _string(rest)
-        except ValueError:  # such as a blank before the text
+        except ValueError:  # a blank before the text, or bytes that json is laxer about
             return
         if value == text:
             self._head, self._tail = event[:start], rest[end:].encode()

@@ -425,6 +425,13 @@ def test_where_content_is_named_twice_nothing_is_learned() -> None:
     assert alike.text(twice) is None
 
 
+def test_bytes_that_are_not_quite_utf8_are_read_all_the_same() -> None:
+    """The JSON reader lets lone surrogates pass; nothing is learned from them."""
+    odd = text("a", model="?").replace(b"?", b"\xed\xa0\x80")
+    _, items = read(odd * 3)
+    assert items == ["a"] * 3
+
+
 def test_padded_chunks_are_not_learned_from_for_ever() -> None:
     """With obfuscation on no chunk is like another; after a few tries learning stops."""
     alike = Likeness()
