@@ -32,14 +32,16 @@ def alignment_of(frame: Mapping[str, Any]) -> Alignment | None:
             and isinstance(lengths, list)
             and len(chars) == len(starts) == len(lengths) > 0
             and all(type(each) is str for each in chars)
-            and all(type(each) in _NUMBERS for each in starts)
-            and all(type(each) in _NUMBERS for each in lengths)
+            and all(map(_is_time, starts))
+            and all(map(_is_time, lengths))
         ):
             return chars, starts, lengths
     return None
 
 
-_NUMBERS = (int, float)
+def _is_time(value: object) -> bool:
+    """Whether it is milliseconds of an utterance; a day is more than any takes."""
+    return type(value) in (int, float) and 0 <= value <= 86_400_000  # type: ignore[operator]
 
 
 def span_of(alignment: Alignment) -> float:

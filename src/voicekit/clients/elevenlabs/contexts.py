@@ -72,8 +72,9 @@ def is_final(frame: Mapping[str, Any]) -> bool:
 
 
 def is_error(frame: Mapping[str, Any]) -> bool:
-    """Whether the frame reports an error."""
-    return frame.get("error") is not None and not frame.get("audio")
+    """Whether the frame reports an error, which is named but in doubt has a code at least."""
+    named = frame.get("error") is not None or isinstance(frame.get("code"), int)
+    return named and not frame.get("audio")
 
 
 def audio_of(frame: Mapping[str, Any]) -> bytes:

@@ -43,7 +43,8 @@ class FedUtterance(Utterance):
         self._accepted: asyncio.Future[None] | None = None
         self._text_error: Exception | None = None
         self._entered = False
-        self._read = False  # the iterable gives no more
+        self._text_closed = False
+        self._read = False  # the iterable gives no more, or is asked no more
 
     # -- text comes from the iterable ------------------------------------------------------
 
@@ -103,6 +104,7 @@ class FedUtterance(Utterance):
         self._shut(asyncio.CancelledError(), clean=False)
 
     async def _close_text(self) -> None:
+        self._text_closed = True
         close = getattr(self._pieces, "aclose", None)
         if close is None:
             return
@@ -160,10 +162,7 @@ class FedUtterance(Utterance):
 
     def _hang_up(self, *, clean: bool) -> None:
         super()._hang_up(clean=clean)
-        feeder = self._feeder
-        # One that has read it all is only closing the text, which is not to be disturbed.
-        if feeder is not None and not self._read and feeder is not _current_task():
-            feeder.cancel()
+        self._stop_reading()
 
     async def _part(self) -> None:
         try:
@@ -174,12 +173,21 @@ class FedUtterance(Utterance):
     async def _stop_feeding(self) -> None:
         """End the reading and wait until the iterable is closed."""
         feeder = self._feeder
-        if feeder is None:
-            await self._close_text()  # never begun
-        elif feeder is not _current_task() and not feeder.done():
-            if not self._read:
-                feeder.cancel()
-            await asyncio.wait([feeder])
+        if feeder is not None:
+            if feeder is _current_task():
+                return
+            self._stop_reading()
+            if not feeder.done():
+                await asyncio.wait([feeder])
+        if not self._text_closed:  # the feeder never began
+            await self._close_text()
+
+    def _stop_reading(self) -> None:
+        """Cancel the feeder; once, and only while it reads: closing the text goes undisturbed."""
+        feeder = self._feeder
+        if feeder is not None and not self._read and feeder is not _current_task():
+            self._read = True
+            feeder.cancel()
 
 
 def _current_task() -> asyncio.Task[Any] | None:
