@@ -135,7 +135,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         # which is the link's part here. The real-time factor is chosen.
         speech_first_audio=(0.075, 0.125),
         speech_real_time_factor=0.05,
-        # Chosen; Deepgram states no figure. The real ears read a short question within it (measured:
+        # Chosen; Deepgram states none. The real ears read a short question within it (measured:
         # 0.25 s for 2.4 s of speech), so that their varying time shows in no turn. Interims "about
         # once a second" are its documentation's.
         transcript_final=(0.30, 0.35),
