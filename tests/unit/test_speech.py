@@ -472,3 +472,20 @@ def test_a_result_knows_its_end():
 def test_the_public_names_exist():
     """What is announced can be imported."""
     assert all(hasattr(speech, name) for name in speech.__all__)
+
+
+def test_a_repr_never_shows_what_was_said():
+    """Values end up in logs; speech must not."""
+    said = "marked-speech"
+    word = Word(text=said, punctuated=said, start=0.0, end=1.0)
+    values = [
+        word,
+        Transcript(text=said, words=(word,)),
+        TranscriptionResult(text=said, words=(word,)),
+        ToolCall(id="1", name="f", arguments=said),
+        ChatResult(
+            text=said, refusal=said, tool_calls=(ToolCall(id="1", name="f", arguments=said),)
+        ),
+        AudioChunk(said.encode(), AudioFormat.parse("pcm_8000"), (word,)),
+    ]
+    assert not [type(value).__name__ for value in values if said in repr(value)]

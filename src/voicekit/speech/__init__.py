@@ -2,7 +2,8 @@
 
 Frozen, comparable and picklable; none of them does network I/O or knows a provider.
 What a vendor sent beside the named fields is in ``raw`` and ``headers``; neither
-takes part in equality or shows in a repr, and a repr of audio never shows the audio.
+takes part in equality or shows in a repr. A repr never shows what was said: values end
+up in logs, and ``.text`` is there for whoever wants to see it.
 """
 
 from voicekit.speech.audio_format import AudioFormat, Encoding

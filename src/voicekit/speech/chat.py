@@ -24,7 +24,7 @@ class ToolCall:
 
     id: str
     name: str
-    arguments: str
+    arguments: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class ChatResult:
         raw: The provider's own object.
     """
 
-    text: str
-    refusal: str | None = None
+    text: str = field(repr=False)
+    refusal: str | None = field(default=None, repr=False)
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None

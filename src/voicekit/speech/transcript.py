@@ -26,12 +26,12 @@ class Word:
         punctuated: The word with its punctuation and capitals, when asked for.
     """
 
-    text: str
+    text: str = field(repr=False)
     start: float
     end: float
     confidence: float | None = None
     speaker: int | str | None = None
-    punctuated: str | None = None
+    punctuated: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Transcript:
         raw: The provider's own object.
     """
 
-    text: str
+    text: str = field(repr=False)
     words: tuple[Word, ...] = ()
     confidence: float | None = None
     duration: float | None = None
@@ -94,7 +94,7 @@ class TranscriptionResult:
         raw: The provider's own message.
     """
 
-    text: str
+    text: str = field(repr=False)
     words: tuple[Word, ...] = ()
     start: float = 0.0
     duration: float = 0.0
