@@ -37,7 +37,7 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(2):
     __slots__ = ("_seconds", "_tokens")
 
     def __init__(self, seconds: float) -> None:
-        if not seconds >= 0:
+        if not isinstance(seconds, int | float) or not seconds >= 0:
             raise InvalidArgumentError(
                 f"got {seconds!r}", argument="seconds", allowed="a number ≥ 0"
             )

@@ -17,6 +17,7 @@ from voicekit.errors import (
     InvalidArgumentError,
     MissingCredentialError,
     VoicekitError,
+    WrongLoopError,
 )
 from voicekit.operation import Call, Limits, Operation, Pipeline
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
@@ -174,7 +175,7 @@ class Client:
     async def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
         """Open connections before the first call needs them, and keep them open.
 
-        Never billed. Limited to 10 s. Cancelled, its dials end with it.
+        Never billed. Limited to 10 s. Cancelled, its dials go on, owned by the pool.
 
         Args:
             n: How many; the pool's ``min_ready`` by default.
@@ -243,12 +244,17 @@ class Client:
         """
         if not self._closed:
             self._closed = True
-            if self._own_transport:
-                await self.transport.aclose(drain)
+            try:
+                if self._own_transport:
+                    await self.transport.aclose(drain)
+            except WrongLoopError:
+                self._closed = False  # to be closed where it was opened
+                raise
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if getattr(self, "_used", False) and not self._closed and self._own_transport:
             _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+            self.transport.abandon()
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""

@@ -6,11 +6,17 @@ pipeline decides how many there are.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from voicekit.clients.refusals import body_of
-from voicekit.errors import InvalidRequestError, RemoteProtocolError
+from voicekit.errors import (
+    InvalidRequestError,
+    RemoteProtocolError,
+    TransportError,
+    VoicekitError,
+)
 from voicekit.streams import Decoder, Opened
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _REFUSAL_BYTES = 1 << 16
+_REFUSAL_WAIT = 1.0
+"""Seconds. The status is known already; what explains it may come late, or never."""
 MAX_JSON_BYTES = 16 << 20
 """A whole JSON answer beyond this is taken for a fault of the server."""
 
@@ -62,8 +70,10 @@ async def open_stream(
                     items.extend(decoder.eof(delimited=response.delimited))
                     break
                 items.extend(decoder.feed(data))
-        except BaseException:
+        except BaseException as error:
             response.abort()
+            if isinstance(error, Exception) and not isinstance(error, VoicekitError):
+                raise _unreadable(error) from None
             raise
         call.committed()
         return Opened(call, response, decoder, items)
@@ -102,8 +112,10 @@ async def fetch_json(
             if not isinstance(value, dict):
                 raise RemoteProtocolError("the answer is no JSON object")
             result = read(value, response)
-        except BaseException:
+        except BaseException as error:
             response.abort()
+            if isinstance(error, Exception) and not isinstance(error, VoicekitError):
+                raise _unreadable(error) from None
             raise
         call.committed()
         return result
@@ -113,18 +125,36 @@ async def fetch_json(
     return result
 
 
+def _unreadable(error: Exception) -> RemoteProtocolError:
+    """A reader that chokes is the server's doing; what it choked on may be content."""
+    return RemoteProtocolError(f"the answer cannot be read ({type(error).__name__})")
+
+
 async def _send(transport: Transport, call: Call, request: Request, dialect: Dialect) -> Response:
     response = await transport.send(request, call)
     call.request_id = request_id_of(response.headers, dialect)
     if response.status == 200:
         return response
-    try:
-        body = await read_body(response, _REFUSAL_BYTES, cut=True)
-    finally:
-        response.abort()
+    body = await _read_refusal(response)
     if 300 <= response.status < 400:
         raise RemoteProtocolError(f"status {response.status}: redirects are not followed")
+    if response.status < 400:
+        raise RemoteProtocolError(f"status {response.status} is no answer")
     raise dialect.read_error(response.status, response.headers, body)
+
+
+async def _read_refusal(response: Response) -> bytes:
+    """What a refusal says, as far as it comes soon: half an explanation is better than none."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_REFUSAL_WAIT):
+            while len(body) < _REFUSAL_BYTES and (data := await response.chunk()):
+                body += data
+    except (TimeoutError, TransportError):
+        pass
+    finally:
+        response.abort()
+    return bytes(body[:_REFUSAL_BYTES])
 
 
 def request_id_of(headers: Mapping[str, str], dialect: Dialect) -> str | None:
@@ -135,20 +165,17 @@ def request_id_of(headers: Mapping[str, str], dialect: Dialect) -> str | None:
     return None
 
 
-async def read_body(response: Response, most: int, *, cut: bool = False) -> bytes:
-    """The whole body, at most ``most`` bytes of it.
+async def read_body(response: Response, most: int) -> bytes:
+    """The whole body.
 
     Raises:
-        RemoteProtocolError: It is longer, unless it may be ``cut``.
+        RemoteProtocolError: It is longer than ``most`` bytes.
     """
     parts: list[bytes] = []
     size = 0
     while data := await response.chunk():
         size += len(data)
         if size > most:
-            if cut:
-                parts.append(data[: most - size])
-                break
             raise RemoteProtocolError(f"the answer is longer than {most} bytes")
         parts.append(data)
     return b"".join(parts)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+STALE_AFTER = 0.25
+"""Seconds that a new look-up may take before the old answer is used instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     addresses: list[ResolveResult]
@@ -31,7 +35,7 @@ class ServeStaleResolver(AbstractResolver):
     """Resolves with ``getaddrinfo`` in threads of its own.
 
     An answer is fresh for ``ttl`` seconds. Later it is looked up again, and served
-    as it was when that fails. Concurrent look-ups of one name share one; a caller
+    as it was when that fails or takes long. Concurrent look-ups of one name share one; a caller
     who is cancelled does not cancel it for the others.
 
     Args:
@@ -73,12 +77,13 @@ class ServeStaleResolver(AbstractResolver):
             )
             task.add_done_callback(_seen)
             self._pending[key] = task
-        try:
+        if known is None:
             return await asyncio.shield(task)
-        except OSError:
-            if known is None:
-                raise
-            return known.addresses
+        # A name server that is down mostly says nothing, for longer than a turn can wait.
+        await asyncio.wait([task], timeout=STALE_AFTER)
+        if task.done() and not task.cancelled() and task.exception() is None:
+            return task.result()
+        return known.addresses
 
     async def _ask(
         self, key: tuple[str, int, int], family: socket.AddressFamily
@@ -91,6 +96,8 @@ class ServeStaleResolver(AbstractResolver):
             )
             self._answers[key] = _Answer(addresses, self._clock() + self._ttl)
             return addresses
+        except UnicodeError:
+            raise OSError("not a host name") from None
         finally:
             self._pending.pop(key, None)
 

@@ -23,13 +23,15 @@ def translate(error: Exception) -> VoicekitError:
     What was raised decides what may have happened at the server (the table in
     ``docs/explanation/commit-point.md``).
     """
-    _forget_headers(error)
+    _forget_content(error)
     name = type(error).__name__
     match error:
         case VoicekitError():
             return error
         case ClientConnectorCertificateError() | ClientConnectorSSLError():
             return ConnectError(f"TLS failed ({name})", retryable=False)
+        case aiohttp.ClientConnectorDNSError():
+            return ConnectError("the host name cannot be resolved")
         case aiohttp.ClientConnectorError():
             return ConnectError(f"cannot connect ({name}, errno {error.os_error.errno})")
         case aiohttp.ConnectionTimeoutError():
@@ -50,10 +52,24 @@ def translate(error: Exception) -> VoicekitError:
             return RemoteProtocolError(f"the response cannot be read ({name})")
 
 
-def _forget_headers(error: Exception) -> None:
-    """A request's headers hold the key, and aiohttp's errors show them."""
+def _forget_content(error: Exception) -> None:
+    """Take out what aiohttp's errors show: headers, which hold the key, and pieces of answers."""
     if isinstance(error, aiohttp.ClientResponseError):
         empty = CIMultiDictProxy(CIMultiDict[str]())
-        error.request_info = error.request_info._replace(headers=empty)
+        url = error.request_info.url.with_query(None)
+        error.request_info = aiohttp.RequestInfo(url, error.request_info.method, empty, url)
         error.headers = None
+        error.history = ()
+        error.message = ""
         error.args = (error.status,)
+        _cut_off(error)
+    elif isinstance(error, aiohttp.ClientPayloadError):
+        error.args = ()
+        _cut_off(error)
+    elif isinstance(error, aiohttp.ServerDisconnectedError):
+        error.message = error.__class__.__name__
+        error.args = ()
+
+
+def _cut_off(error: Exception) -> None:
+    error.__cause__ = error.__context__ = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from voicekit.errors import InvalidArgumentError
@@ -49,4 +50,11 @@ async def tls_context(ca: str | None = None) -> ssl.SSLContext:
         InvalidArgumentError: The file cannot be read.
     """
     context = _contexts.get(_key(ca))
-    return context if context is not None else await asyncio.to_thread(_build, ca)
+    if context is not None:
+        return context
+    # A thread of its own: the loop's default executor may be full of somebody's blocking work.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="voicekit-tls")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, _build, ca)
+    finally:
+        thread.shutdown(wait=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+import warnings
 from typing import TYPE_CHECKING, Self
 
 from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from voicekit.transport.interfaces import Response, Socket
     from voicekit.transport.messages import Request
     from voicekit.transport.pool import SocketPool
+
 
 class Transport:
     """Warm connections to share between clients with equal host and TLS settings.
@@ -36,9 +39,11 @@ class Transport:
         ...     tts = ElevenLabsClient(voice="…", transport=transport)
     """
 
-    def __init__(self, *, pool: PoolConfig | None = None, ca: str | None = None) -> None:
+    def __init__(
+        self, *, pool: PoolConfig | None = None, ca: str | os.PathLike[str] | None = None
+    ) -> None:
         self.config = pool or PoolConfig()
-        self._ca = ca
+        self._ca = None if ca is None else os.fspath(ca)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._http: HttpPool | None = None
         self._tls: SSLContext | None = None
@@ -155,15 +160,37 @@ class Transport:
 
         Args:
             drain: Seconds that leased sockets may take to come back first.
+
+        Raises:
+            WrongLoopError: Another event loop opened it; it stays open there.
         """
         if self._closed:
             return
-        self._closed = True
         if self._http is None:
+            self._closed = True
             return
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoopError("close a client in the event loop that opened it")
+        self._closed = True
         pools, self._sockets = list(self._sockets.values()), {}
-        if pools:
-            await asyncio.gather(*(pool.aclose(drain) for pool in pools))
-        await self._http.aclose()
+        try:
+            if pools:
+                await asyncio.gather(*(pool.aclose(drain) for pool in pools))
+        finally:
+            await self._http.aclose()
+
+    def abandon(self) -> None:
+        """Free everything from wherever an owner is collected who never closed it."""
+        loop, http = self._loop, self._http
+        if self._closed or loop is None or http is None:
+            return
+        self._closed = True
+        if loop.is_closed():
+            http.abandon()
+        else:
+            loop.call_soon_threadsafe(http.abandon)
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if getattr(self, "_http", None) is not None and not self._closed:
+            _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+            self.abandon()

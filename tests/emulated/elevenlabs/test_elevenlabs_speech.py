@@ -100,7 +100,7 @@ REFUSALS: list[tuple[int, Any, type[VoicekitError], str | None]] = [
     (404, {"detail": "Not Found"}, InvalidRequestError, None),
     (502, "<html>Bad gateway", UnavailableError, None),
     (307, "elsewhere", RemoteProtocolError, None),
-    (204, "", UnavailableError, None),
+    (204, "", RemoteProtocolError, None),
 ]  # fmt: skip
 
 
