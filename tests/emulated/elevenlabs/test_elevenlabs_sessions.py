@@ -482,6 +482,21 @@ async def test_all_sockets_taken() -> None:
         assert right(await say(tts, "Now. "), "Now. ")
 
 
+async def test_the_account_says_how_many() -> None:
+    """Five sockets until a response says that the account has more; HTTP keeps its places."""
+    async with speaking() as (_, tts):
+        held = [await tts.open_speech() for _number in range(5)]
+        sixth = asyncio.create_task(tts.open_speech().__aenter__())
+        await asyncio.sleep(0.05)
+        assert not sixth.done()
+        assert (await tts.synthesize("Hello. ")).headers["maximum-concurrent-requests"] == "100"
+        held.append(await sixth)
+        held += [await tts.open_speech() for _number in range(9)]
+        assert right((await tts.synthesize("Hello. ")).data, "Hello. ")
+        for speech in held:
+            await speech.cancel()
+
+
 async def test_three_tasks() -> None:
     """Entered, fed, iterated and closed in different tasks: the same result."""
     async with speaking() as (_, tts):

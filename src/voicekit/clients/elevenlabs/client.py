@@ -28,8 +28,9 @@ from voicekit.clients.elevenlabs.protocol import (
     socket_url,
     usage_of,
 )
-from voicekit.clients.elevenlabs.sessions import Studio, Utterance
+from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
+from voicekit.clients.elevenlabs.studio import Studio
 from voicekit.clients.execute import open_socket, open_stream
 from voicekit.errors import InvalidArgumentError
 from voicekit.events import Observer
@@ -74,7 +75,8 @@ PER_CHARACTER_S: Final = 0.015
 
 SOCKETS: Final = 5
 """Sockets of one kind at a time, unless a pool or a transport says otherwise: what the small
-plans generate at once. Source: models page, concurrency, August 2025."""
+plans generate at once. Grows when a response says that the account has more; as many
+connections stay for HTTP. Source: models page, concurrency, August 2025."""
 
 CUTOFF_MARGIN: Final = 5.0
 """Seconds before the server's inactivity timeout at which a socket is taken for dead."""
@@ -138,7 +140,9 @@ class ElevenLabsClient(Client):
             observers=observers,
         )
         self._settings = SpeechSettings().updated(options)
-        self._sockets_sized = pool is not None or transport is not None
+        self._places = None if pool is not None or transport is not None else SOCKETS
+        self._pools: list[SocketPool] = []  # that grow with it
+        self._maximum: str | None = None
         self._headers: tuple[str, Mapping[str, str], Mapping[str, str]] = ("", {}, {})
 
     # -- whole texts ----------------------------------------------------------------------
@@ -231,7 +235,7 @@ class ElevenLabsClient(Client):
             most = most_bytes(request.format, len(request.text))
             return AudioDecoder(request.format, response.headers, most=most)
 
-        return await open_stream(
+        opened = await open_stream(
             self.transport,
             self.pipeline(operation),
             self._call(operation, limits),
@@ -239,6 +243,20 @@ class ElevenLabsClient(Client):
             DIALECT,
             decode,
         )
+        if self._places is not None:
+            self._learn(opened.response.headers.get("maximum-concurrent-requests"))
+        return opened
+
+    def _learn(self, maximum: str | None) -> None:
+        """Let the pools grow to what the account may do at once."""
+        if maximum == self._maximum or maximum is None:
+            return
+        self._maximum = maximum
+        if maximum.isascii() and maximum.isdigit() and len(maximum) < 6:
+            most = max(SOCKETS, self.transport.config.max_connections - SOCKETS)
+            self._places = min(max(SOCKETS, int(maximum)), most)
+            for pool in self._pools:
+                pool.resize(self._places)
 
     async def _prepare(self, request: SpeechRequest) -> Request:
         key = await self._credential.get()
@@ -280,14 +298,17 @@ class ElevenLabsClient(Client):
         from voicekit.transport.pool import SocketPool
 
         config = self.transport.config
-        if not self._sockets_sized:
-            config = replace(config, max_connections=min(SOCKETS, config.max_connections))
-        return SocketPool(
+        if self._places is not None:
+            config = replace(config, max_connections=self._places)
+        pool = SocketPool(
             dial=partial(_dial, self.transport, self._credential, url, settings.headers),
             config=config,
             background=self.transport.background,
             cutoff=max(1.0, settings.inactivity_timeout - CUTOFF_MARGIN),
         )
+        if self._places is not None:
+            self._pools.append(pool)
+        return pool
 
     async def _warm(self, n: int) -> WarmReport:
         """``n`` HTTP connections, and as many sockets of the constructor's settings.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from urllib.parse import quote, urlencode
 from voicekit.clients.elevenlabs import formats
 from voicekit.clients.elevenlabs.options import (
     CHECKS,
+    EXTRAS,
     SESSION_ONLY,
     WHOLE_TEXT_ONLY,
     wrong,
@@ -71,7 +71,6 @@ NO_SOCKET: Final = frozenset(
 _NO_STITCHING: Final = frozenset({"eleven_v3"})
 _STITCHING: Final = ("previous_text", "next_text", "previous_request_ids", "next_request_ids")
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -180,7 +179,7 @@ class SpeechSettings:
             if check := CHECKS.get(name):
                 _in_place(name, where)
                 options[name] = None if value is None else check(name, value)
-            elif extra := _EXTRAS.get(name):
+            elif extra := EXTRAS.get(name):
                 if value is not None:
                     extra(name, value)
                     extras[name] = {**getattr(self, name), **value}
@@ -192,7 +191,7 @@ class SpeechSettings:
                 raise InvalidArgumentError(
                     "is no option of speech",
                     argument=name[:64],
-                    allowed=", ".join([*CHECKS, *_EXTRAS, "limits"]),
+                    allowed=", ".join([*CHECKS, *EXTRAS, "limits"]),
                 )
         return replace(self, options=options, **extras)
 
@@ -380,36 +379,3 @@ def _json_of(value: Mapping[str, Any]) -> str:
             allowed="str, int, float, bool, None, sequences and mappings",
         ) from None
     return text
-
-
-def _extra_query(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise wrong(name, value, "a mapping")
-
-
-def _extra_headers(name: str, value: Any) -> None:
-    allowed = "a mapping of header names to printable ASCII"
-    if not isinstance(value, Mapping):
-        raise wrong(name, value, allowed)
-    for header, text in value.items():
-        if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
-            raise wrong(f"{name} key", header, allowed)
-        if not isinstance(text, str) or not (text.isascii() and text.isprintable()):
-            raise wrong(f"{name} value", text, allowed)
-
-
-def _extra_body(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise wrong(name, value, "a mapping with str keys")
-    for reserved in ("text", "context_id"):
-        if reserved in value:
-            raise InvalidArgumentError(
-                "is not for extra_body", argument=f"{name}.{reserved}", allowed="other fields"
-            )
-
-
-_EXTRAS = {
-    "extra_query": _extra_query,
-    "extra_headers": _extra_headers,
-    "extra_body": _extra_body,
-}

@@ -7,6 +7,7 @@ fields that are newer than this file go through ``extra_query`` and ``extra_body
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,15 @@ from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
 
-__all__ = ["CHECKS", "SESSION_ONLY", "WHOLE_TEXT_ONLY", "SpeechDefaults", "SpeechOptions", "wrong"]
+__all__ = [
+    "CHECKS",
+    "EXTRAS",
+    "SESSION_ONLY",
+    "WHOLE_TEXT_ONLY",
+    "SpeechDefaults",
+    "SpeechOptions",
+    "wrong",
+]
 
 
 class SpeechDefaults(Extras, total=False):
@@ -236,3 +245,40 @@ SESSION_ONLY = frozenset(
     }
 )
 """Parameters of the sockets that HTTP has not."""
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def _extra_query(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, "a mapping")
+
+
+def _extra_headers(name: str, value: Any) -> None:
+    allowed = "a mapping of header names to printable ASCII"
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, allowed)
+    for header, text in value.items():
+        if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
+            raise wrong(f"{name} key", header, allowed)
+        if not isinstance(text, str) or not (text.isascii() and text.isprintable()):
+            raise wrong(f"{name} value", text, allowed)
+
+
+def _extra_body(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise wrong(name, value, "a mapping with str keys")
+    for reserved in ("text", "context_id"):
+        if reserved in value:
+            raise InvalidArgumentError(
+                "is not for extra_body", argument=f"{name}.{reserved}", allowed="other fields"
+            )
+
+
+EXTRAS: Mapping[str, Callable[[str, Any], None]] = {
+    "extra_query": _extra_query,
+    "extra_headers": _extra_headers,
+    "extra_body": _extra_body,
+}
+"""The check of each escape hatch."""

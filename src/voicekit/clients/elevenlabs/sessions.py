@@ -7,14 +7,16 @@ import contextlib
 import itertools
 import time
 import weakref
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.clients.elevenlabs.alignment import Debt, WordTimes, alignment_of, span_of
+from voicekit.clients.elevenlabs.alignment import Debt, alignment_of
 from voicekit.clients.elevenlabs.contexts import Script, audio_of, is_error, is_final
 from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss, may_replay
 from voicekit.clients.elevenlabs.options import wrong
 from voicekit.clients.elevenlabs.protocol import most_bytes
+from voicekit.clients.elevenlabs.spoken import SpokenAudio
+from voicekit.clients.elevenlabs.studio import Studio, return_lease, socket_of
 from voicekit.errors import (
     ClosedError,
     ConnectionLostError,
@@ -23,19 +25,15 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.sessions import Session
-from voicekit.speech import AudioChunk, AudioClip, AudioFormat, Word
-from voicekit.wire.pcm import Aligner
+from voicekit.speech import AudioChunk, AudioClip, AudioFormat
 from voicekit.wire.words import WholeWords
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.clients.elevenlabs.config import SessionSettings
-    from voicekit.clients.elevenlabs.sockets import ContextSocket
-    from voicekit.operation import Call, Pipeline
+    from voicekit.operation import Call
     from voicekit.transport.lease import Lease
-    from voicekit.transport.pool import SocketPool
 
-__all__ = ["Studio", "Utterance"]
+__all__ = ["Utterance"]
 
 _GOODBYE_LIMIT: Final = 1.0
 """Seconds that the closing message may wait for back-pressure: a hung peer must not hold up
@@ -45,32 +43,6 @@ _KEEP_ALIVE_SHARE: Final = 0.75
 """Of the inactivity timeout: when a silent utterance sends a sign of life."""
 
 _contexts = itertools.count(1)
-
-
-class Studio:
-    """What a client lends to its utterances.
-
-    Args:
-        make_call: Begins a call; raises when the client is closed.
-        pipeline: The policies of the operation.
-        pool: The sockets of these settings, once there is an event loop.
-        background: Owns the tasks that outlive a call.
-    """
-
-    __slots__ = ("background", "make_call", "pipeline", "pool")
-
-    def __init__(
-        self,
-        *,
-        make_call: Callable[[], Call],
-        pipeline: Pipeline,
-        pool: Callable[[], SocketPool],
-        background: Callable[[], Background],
-    ) -> None:
-        self.make_call = make_call
-        self.pipeline = pipeline
-        self.pool = pool
-        self.background = background
 
 
 class Utterance(Session[AudioChunk]):
@@ -103,11 +75,7 @@ class Utterance(Session[AudioChunk]):
         self._script = Script(self._id, settings.first)
         self._debt = Debt(settings.schedule)
         self._typed = WholeWords()
-        self._words = WordTimes()
-        self._aligner = Aligner(settings.format.frame_bytes)
-        self._uncounted = 0
-        self._heard_bytes = 0
-        self._aligned_s = 0.0
+        self._spoken = SpokenAudio(settings.format)
         self._said = 0
         self._all_said_and_final = False
         self._lease: Lease | None = None
@@ -226,7 +194,7 @@ class Utterance(Session[AudioChunk]):
             call.queue_s += lease.waited - lease.connect_s
             call.connect_s += lease.connect_s
             call.sent(lease.connection)
-            socket = _socket_of(lease)
+            socket = socket_of(lease)
             self._lease = lease
             socket.begin(self, self._id)
             try:
@@ -258,7 +226,7 @@ class Utterance(Session[AudioChunk]):
         if self._ended:
             return
         typed = error_of_loss(error)
-        possible = self._script.replayable and not self._heard_bytes and not self._replays
+        possible = self._script.replayable and not self._spoken.heard_bytes and not self._replays
         if not possible or not may_replay(typed):
             self._fail(typed)
         else:
@@ -280,7 +248,7 @@ class Utterance(Session[AudioChunk]):
     def _give_back(self, *, reusable: bool, ended: bool) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
-            _return(lease, reusable=reusable, ended=ended)
+            return_lease(lease, reusable=reusable, ended=ended)
 
     # -- frames ------------------------------------------------------------------------------
 
@@ -301,26 +269,14 @@ class Utterance(Session[AudioChunk]):
             self._hear_final()
 
     def _hear_audio(self, audio: bytes, frame: Mapping[str, Any]) -> None:
-        if not self._heard_bytes:
+        spoken = self._spoken
+        if not spoken.heard_bytes:
             self._script.settle()
-        whole = self._aligner.feed(audio)
-        self._uncounted += len(whole)
-        useful = self._uncounted >= self.format.useful_bytes
-        if useful:
-            self._uncounted = 0
-        words: tuple[Word, ...] = ()
-        span = None
-        if (alignment := alignment_of(frame)) is not None:
-            offset = self.format.duration_s(self._heard_bytes)
-            words = self._words.feed(alignment, self._aligned_s if offset is None else offset)
-            span = span_of(alignment)
-            self._aligned_s += span
-        self._heard_bytes += len(audio)
-        if self._heard_bytes > most_bytes(self.format, self._said):
+        chunk, useful = spoken.hear(audio, alignment_of(frame), self._debt)
+        if spoken.heard_bytes > most_bytes(self.format, self._said):
             raise RemoteProtocolError("more audio came than the text can take")
-        self._debt.heard(self.format.duration_s(len(audio)), span, useful=useful)
-        if whole or words:
-            self._push(AudioChunk(whole, self.format, words), useful=useful)
+        if chunk is not None:
+            self._push(chunk, useful=useful)
 
     def _hear_final(self) -> None:
         if not self._script.finished:
@@ -330,17 +286,17 @@ class Utterance(Session[AudioChunk]):
             self._debt.settled()
             self._progress()
             return
-        if self._aligner.pending:
+        if self._spoken.cut:
             self._fail(ConnectionLostError("the audio was cut inside a sample"))
-        elif self._said and not self._heard_bytes:
+        elif self._said and not self._spoken.heard_bytes:
             self._fail(RemoteProtocolError("the utterance ended without any audio"))
         else:
-            if words := self._words.flush():
+            if words := self._spoken.last_words():
                 self._push(AudioChunk(b"", self.format, words), useful=False)
             self._end()
 
     def _refused(self, error: VoicekitError) -> None:
-        if not self._heard_bytes and may_replay(error):
+        if not self._spoken.heard_bytes and may_replay(error):
             self._lose(error)
         else:
             self._fail(error)
@@ -409,7 +365,7 @@ class Utterance(Session[AudioChunk]):
         except (TimeoutError, VoicekitError):
             pass  # it is gone, which is what was wanted
         finally:
-            _return(lease, reusable=clean, ended=False)
+            return_lease(lease, reusable=clean, ended=False)
 
     # -- sign of life ------------------------------------------------------------------------
 
@@ -425,7 +381,7 @@ class Utterance(Session[AudioChunk]):
             return
         wait = self._patience
         if lease is not None:
-            idle = time.monotonic() - _socket_of(lease).written_at
+            idle = time.monotonic() - socket_of(lease).written_at
             if idle >= wait - _TICK:
                 self._script.keep_alive()
                 self._studio.background().spawn(self._sign_of_life(), "voicekit-speech-keepalive")
@@ -458,7 +414,7 @@ class Utterance(Session[AudioChunk]):
     @property
     def headers(self) -> Mapping[str, str]:
         """Of the handshake that opened the socket; empty while none is held."""
-        return _socket_of(self._lease).headers if self._lease is not None else {}
+        return socket_of(self._lease).headers if self._lease is not None else {}
 
     async def clip(self) -> AudioClip:
         """Everything that is still to come, as one clip; closes the session."""
@@ -482,15 +438,3 @@ def _keep_alive(utterance: weakref.ref[Utterance]) -> None:
     """The timer's, which must not keep a forgotten utterance from being collected."""
     if (alive := utterance()) is not None:
         alive._keep_alive()
-
-
-def _socket_of(lease: Lease) -> ContextSocket:
-    return cast("ContextSocket", lease.socket)
-
-
-def _return(lease: Lease, *, reusable: bool, ended: bool) -> None:
-    """Give a socket back. Its idle limit counts from the last message that it was sent."""
-    socket = _socket_of(lease)
-    socket.leave(ended=ended)
-    idle_s = max(0.0, time.monotonic() - socket.written_at)
-    lease.release(reusable=reusable and socket.reusable, idle_s=idle_s)

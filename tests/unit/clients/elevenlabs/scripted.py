@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from voicekit.background import Background
 from voicekit.clients.elevenlabs.config import SpeechSettings
-from voicekit.clients.elevenlabs.sessions import Studio, Utterance
+from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
+from voicekit.clients.elevenlabs.studio import Studio
 from voicekit.errors import ConnectionLostError, ProviderError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass, Pipeline
 from voicekit.timing import ConnectionInfo
