@@ -34,13 +34,13 @@ _DIAL_LIMIT = 10.0  # Own limit of the keeper's dials, seconds; callers' have th
 class _Host:
     """What is known and wanted of one host."""
 
-    __slots__ = ("backoff", "cutoff", "dialing", "handle", "key", "minimum")
+    __slots__ = ("backoff", "cutoff", "dials", "handle", "key", "minimum")
 
     def __init__(self, key: ConnectionKey, config: PoolConfig) -> None:
         self.key = key
         self.cutoff = IdleCutoff(config.idle_cutoff, config.idle_ceiling)
         self.minimum = 0
-        self.dialing = 0  # counted when it is decided, before its task has started
+        self.dials: set[asyncio.Task[VoicekitError | None]] = set()
         self.backoff = keeper.Backoff()
         self.handle: asyncio.TimerHandle | None = None
 
@@ -100,7 +100,7 @@ class HttpPool:
             ],
             leased=leased,
             returning=returning,
-            dialing=host.dialing,
+            dialing=len(host.dials),
             minimum=host.minimum,
             max_idle=self._config.max_idle,
             max_connections=self._config.max_connections,
@@ -121,14 +121,14 @@ class HttpPool:
         self._keep(host)
 
     def _start_dial(self, host: _Host) -> asyncio.Task[VoicekitError | None]:
-        host.dialing += 1
         name = f"voicekit-dial-{host.key.host}"
         task: asyncio.Task[VoicekitError | None] = self.background.spawn(self._dial(host), name)
 
-        def ended(_: asyncio.Task[VoicekitError | None]) -> None:
-            host.dialing -= 1
+        def ended(dial: asyncio.Task[VoicekitError | None]) -> None:
+            host.dials.discard(dial)
             self._keep(host)
 
+        host.dials.add(task)
         task.add_done_callback(ended)
         return task
 
@@ -160,34 +160,40 @@ class HttpPool:
         """
         host = self._host(key)
         connector = self.connector
-        ready = len(connector.idle(key)) + host.dialing + connector.leased(key)[1]
+        ready = len(connector.idle(key)) + len(host.dials) + connector.leased(key)[1]
         if not self._closed and host.minimum == 0 and ready < min(1, self._config.min_ready):
             self._start_dial(host)
 
     # -- warming ------------------------------------------------------------------
 
-    async def warm(self, url: URL, ssl: SSLContext | bool, n: int) -> WarmReport:
+    async def warm(
+        self, url: URL, ssl: SSLContext | bool, n: int, timeout: float = _DIAL_LIMIT
+    ) -> WarmReport:
         """Have ``n`` connections to the host of ``url`` ready, and keep them so.
 
-        Dials what is missing, concurrently, without sending a request. Failures
-        are in the report. Cancelled, the dials go on; they are the pool's.
+        Joins the dials in progress and makes the missing ones, concurrently, without
+        sending a request; at most ``max_connections``. Failures are in the report.
+        Cancelled, or after ``timeout`` seconds, the dials go on; they are the pool's.
         """
         started = time.monotonic()
+        for _ in range(2):
+            await asyncio.sleep(0)  # what the peer closed while the loop was busy shows itself
         key = self.connector.key_of(url, ssl)
         host = self._host(key)
-        ready = len(self.connector.idle(key))
-        missing = max(0, n - ready - host.dialing)
-        missing = min(missing, self._config.max_connections)
-        host.minimum = max(host.minimum, min(n, self._config.max_connections))
-        dials = [self._start_dial(host) for _ in range(missing)]
-        if dials:
-            await asyncio.wait(dials)
-        failures = tuple(name for dial in dials if (name := _failure(dial)) is not None)
+        n = min(n, self._config.max_connections)
+        ready = min(n, len(self.connector.idle(key)))
+        joined = list(host.dials)[: n - ready]
+        host.minimum = max(host.minimum, n)
+        own = [self._start_dial(host) for _ in range(n - ready - len(joined))]
+        if own or joined:
+            await asyncio.wait([*own, *joined], timeout=timeout)
+        failures = [name for dial in [*own, *joined] if (name := _failure(dial)) is not None]
+        opened = sum(1 for dial in own if _failure(dial) is None)
         self._keep(host)
         return WarmReport(
-            opened=missing - len(failures),
-            reused=n - missing,
-            failures=failures,
+            opened=opened,
+            reused=n - opened - len(failures),
+            failures=tuple(sorted(failures)),
             elapsed=time.monotonic() - started,
         )
 
@@ -200,7 +206,7 @@ class HttpPool:
             open=ready + leased,
             ready=ready,
             leased=leased,
-            dialing=sum(host.dialing for host in self._hosts.values()),
+            dialing=sum(len(host.dials) for host in self._hosts.values()),
             opened=connector.opened,
             reused=connector.reused,
             closed=dict(connector.closed_by),
@@ -231,8 +237,10 @@ class HttpPool:
 
 
 def _failure(dial: asyncio.Task[VoicekitError | None]) -> str | None:
-    """Why a dial that has ended came to nothing; None when it did not."""
+    """Why a dial came to nothing, or to nothing yet; None when it did not."""
+    if not dial.done():
+        return "ConnectTimeout"
     if dial.cancelled():
-        return "CancelledError"
+        return "ClosedError"
     error = dial.result()
     return None if error is None else type(error).__name__

@@ -132,9 +132,8 @@ class Transport:
         started = time.monotonic()
         pool = self._opened()
         try:
-            async with asyncio.timeout(timeout):
-                return await pool.warm(parse_url(url), await self._ssl(url), n)
-        except (TimeoutError, VoicekitError) as error:
+            return await pool.warm(parse_url(url), await self._ssl(url), n, timeout)
+        except VoicekitError as error:
             names = (type(error).__name__,)
             elapsed = time.monotonic() - started
             return WarmReport(opened=0, reused=0, failures=names, elapsed=elapsed)
