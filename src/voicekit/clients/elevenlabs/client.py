@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Unpack, cast, overload
 
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.elevenlabs.config import (
@@ -42,6 +42,7 @@ from voicekit.transport.messages import Request
 from voicekit.transport.transport import Transport
 
 if TYPE_CHECKING:
+    from voicekit import interfaces
     from voicekit.transport.interfaces import Response
     from voicekit.transport.lease import DialFacts
     from voicekit.transport.pool import SocketPool
@@ -156,7 +157,7 @@ class ElevenLabsClient(Client):
         return self._settings.updated(options, where="text").request(text)
 
     async def synthesize(
-        self, text: str | SpeechRequest, /, **options: Unpack[SpeechOptions]
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
     ) -> AudioClip:
         """The whole speech as one clip, by way of the streaming endpoint.
 
@@ -177,7 +178,7 @@ class ElevenLabsClient(Client):
 
     @overload
     def stream_speech(
-        self, text: str | SpeechRequest, /, **options: Unpack[SpeechOptions]
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
     ) -> SpeechStream: ...
 
     @overload
@@ -185,9 +186,17 @@ class ElevenLabsClient(Client):
         self, text: AsyncIterable[str], /, **options: Unpack[SpeechOptions]
     ) -> FedUtterance: ...
 
+    @overload
     def stream_speech(
         self,
-        text: str | AsyncIterable[str] | SpeechRequest,
+        text: str | AsyncIterable[str] | interfaces.SpeechRequest,
+        /,
+        **options: Unpack[SpeechOptions],
+    ) -> SpeechStream | FedUtterance: ...
+
+    def stream_speech(
+        self,
+        text: str | AsyncIterable[str] | interfaces.SpeechRequest,
         /,
         **options: Unpack[SpeechOptions],
     ) -> SpeechStream | FedUtterance:
@@ -208,7 +217,9 @@ class ElevenLabsClient(Client):
         settings = self._settings.updated(options, where="session").session
         return FedUtterance(self._studio(settings, STREAM_SPEECH), settings, text)
 
-    def _request_of(self, text: str | SpeechRequest, options: Mapping[str, Any]) -> SpeechRequest:
+    def _request_of(
+        self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]
+    ) -> SpeechRequest:
         if isinstance(text, SpeechRequest):
             if options:
                 raise InvalidArgumentError(
@@ -217,7 +228,8 @@ class ElevenLabsClient(Client):
                     allowed="options in request(), or a text with options",
                 )
             return text
-        return self._settings.updated(options, where="text").request(text)
+        # Another provider's request is no text, and is refused as such.
+        return self._settings.updated(options, where="text").request(cast("str", text))
 
     def _stream(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
@@ -375,3 +387,8 @@ def _sum(one: WarmReport, other: WarmReport) -> WarmReport:
         failures=tuple(sorted(one.failures + other.failures)),
         elapsed=max(one.elapsed, other.elapsed),
     )
+
+
+if TYPE_CHECKING:
+    _conforms: type[interfaces.Synthesizer] = ElevenLabsClient
+    _opens: type[interfaces.SpeechSessions] = ElevenLabsClient

@@ -1,0 +1,189 @@
+"""Each client as users write it. Never run: mypy --strict reads it.
+
+A ``type: ignore`` here is an assertion: strict mode complains of one that is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import assert_type
+
+from voicekit import (
+    AudioChunk,
+    AudioClip,
+    AudioFormat,
+    ChatResult,
+    ConnectionInfo,
+    DeepgramClient,
+    ElevenLabsClient,
+    Limits,
+    OpenAIClient,
+    PoolConfig,
+    PoolStats,
+    Timings,
+    ToolCall,
+    Transcript,
+    TranscriptionResult,
+    Transport,
+    Usage,
+    VoiceSettings,
+    WarmReport,
+    Word,
+)
+
+
+def play(audio: bytes) -> None: ...
+
+
+async def fresh_key() -> str:
+    return "key"
+
+
+async def speaking() -> None:
+    async with ElevenLabsClient(voice="21m00Tcm4TlvDq8ikWAM") as tts:
+        assert_type(tts, ElevenLabsClient)
+        report = await tts.warm(2)
+        assert_type(report, WarmReport)
+        assert_type(report.opened, int)
+        assert_type(report.failures, tuple[str, ...])
+        tts.start_warming()
+
+        clip = await tts.synthesize("Hello")
+        assert_type(clip, AudioClip)
+        assert_type(clip.data, bytes)
+        assert_type(clip.format, AudioFormat)
+        assert_type(clip.duration, float | None)
+        assert_type(clip.timings, Timings | None)
+        assert_type(clip.usage, Usage | None)
+        assert_type(clip.words, tuple[Word, ...])
+        clip.save("a.wav")
+        clip.save(Path("a.wav"))
+
+        async with tts.stream_speech("Hello") as speech:
+            async for chunk in speech:
+                assert_type(chunk, AudioChunk)
+                play(chunk)
+                assert_type(chunk.format, AudioFormat)
+                assert_type(chunk.words, tuple[Word, ...])
+            assert_type(speech.connection, ConnectionInfo | None)
+            assert_type(speech.timings, Timings)
+        awaited = await tts.stream_speech("Hello", format="mulaw_8000")
+        async for chunk in awaited:
+            play(chunk)
+        await awaited.cancel()
+        async for chunk in tts.stream_speech("Hello"):
+            play(chunk)
+
+        async with tts.open_speech() as utterance:
+            await utterance.send("Hel")
+            await utterance.send("lo. ")
+            await utterance.finish()
+            async for chunk in utterance:
+                assert_type(chunk, AudioChunk)
+            await utterance.cancel()
+            assert_type(utterance.cancelled, bool)
+
+        request = tts.request("Hello", format=AudioFormat.parse("pcm_16000"))
+        assert_type(request.identity, str)
+        await tts.synthesize(request)
+        async with tts.stream_speech(request) as speech:
+            pass
+
+        await tts.synthesize(
+            "Hello",
+            voice="x",
+            model="eleven_flash_v2_5",
+            voice_settings=VoiceSettings.fast(),
+            extra_query={"a": 1},
+            extra_headers={"a": "b"},
+            extra_body={"a": [1]},
+            limits=Limits(first_output=1.0),
+        )
+        await tts.synthesize(b"Hello")  # type: ignore[arg-type]
+        await tts.synthesize("Hello", voise="x")  # type: ignore[call-arg]
+        await tts.synthesize("Hello", limits=3.0)  # type: ignore[arg-type]
+        await tts.synthesize(text="Hello")  # type: ignore[call-arg]
+
+
+async def listening(pcm: bytes) -> None:
+    async with DeepgramClient() as stt:
+        async with stt.open_transcription(format="pcm_16000") as session:
+            await session.send(pcm)
+            await session.send(memoryview(pcm))
+            await session.finalize()
+            await session.finish()
+            async for result in session:
+                if isinstance(result, TranscriptionResult):
+                    assert_type(result.text, str)
+                    assert_type(result.is_final, bool)
+                    assert_type(result.words, tuple[Word, ...])
+            assert_type(session.transcript, str)
+        opened = await stt.open_transcription(
+            format=AudioFormat.parse("mulaw_8000"), interim_results=True, keyterm=["voicekit"]
+        )
+        assert_type(await opened.result(), Transcript)
+        request = stt.request(format="pcm_16000")
+        assert_type(request.identity, str)
+        async with stt.open_transcription(request) as session:
+            pass
+        stt.open_transcription(fromat="pcm_16000")  # type: ignore[call-arg]
+        stt.open_transcription(interim_results="yes")  # type: ignore[arg-type]
+
+
+async def chatting() -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    async with OpenAIClient(model="m", temperature=0.2) as llm:
+        async with llm.stream_chat(messages) as reply:
+            async for delta in reply:
+                assert_type(delta, str)
+            assert_type(reply.tool_calls, tuple[ToolCall, ...])
+            assert_type(reply.usage, Usage | None)
+            assert_type(reply.finish_reason, str | None)
+        async with llm.stream_chat("Hello") as reply:
+            async for event in reply.events():
+                print(event)
+        answer = await llm.chat(messages, max_completion_tokens=5, tools=[{"type": "function"}])
+        assert_type(answer, ChatResult)
+        assert_type(answer.text, str)
+        assert_type(answer.refusal, str | None)
+        assert_type(answer.connection, ConnectionInfo | None)
+        request = llm.request(messages)
+        assert_type(await llm.chat(request), ChatResult)
+        await llm.chat(messages, temprature=0.2)  # type: ignore[call-arg]
+        await llm.chat(1)  # type: ignore[arg-type]
+
+
+async def composed() -> None:
+    """A model's stream speaks as it is written."""
+    async with OpenAIClient(model="m") as llm, ElevenLabsClient(voice="v") as tts:
+        async with llm.stream_chat("Hello") as reply, tts.stream_speech(reply) as speech:
+            async for chunk in speech:
+                play(chunk)
+
+        async def words() -> AsyncIterator[str]:
+            yield "Hello "
+
+        async with tts.stream_speech(words()) as speech:
+            async for chunk in speech:
+                assert_type(chunk, AudioChunk)
+
+
+async def shared() -> None:
+    """Clients over one transport; keys from a callable; sizes and limits of one's own."""
+    pool = PoolConfig(max_connections=5, min_ready=1)
+    async with Transport(pool=pool, ca="ca.pem") as transport:
+        stt = DeepgramClient(fresh_key, transport=transport, region="eu")
+        llm = OpenAIClient(
+            api_key=fresh_key,
+            model="m",
+            transport=transport,
+            limits={"stream_chat": Limits(gap=2.0)},
+        )
+        tts = ElevenLabsClient("key", voice="v", transport=transport, region="eu")
+        assert_type(tts.stats(), PoolStats)
+        for client in (stt, llm, tts):
+            await client.aclose()
+    ElevenLabsClient(1)  # type: ignore[arg-type]
+    ElevenLabsClient("key", region="mars")  # type: ignore[arg-type]
+    PoolConfig(5)  # type: ignore[call-arg]
