@@ -106,12 +106,18 @@ class Session(Generic[T]):
         watchdog = self._watchdog
         if watchdog is None or self._call is None:
             return
-        if self._waiter is not None and self._owes():
+        if self._owes():
             limits = self._call.limits
+            if watchdog.limit is None:
+                watchdog.arrived(useful=True)  # it is due from now on
             watchdog.limit = limits.gap if self._arrived else limits.first_output or limits.gap
+        else:
+            watchdog.arrived(useful=True)
+            watchdog.limit = None  # only the total limit counts
+        if self._waiter is not None:
             watchdog.waiting()
         else:
-            watchdog.arrived(useful=not self._owes())
+            watchdog.arrived(useful=False)
 
     def _end(self) -> None:
         """The protocol's own end: what is buffered is the rest."""

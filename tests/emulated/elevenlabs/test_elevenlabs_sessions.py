@@ -104,6 +104,8 @@ async def test_an_utterance_is_what_was_said() -> None:
             await speech.finish()
             clip = await speech.clip()
         assert [word.text for word in clip.words] == ["Two", "words."]
+        assert clip.request_id == f"req_{record.id:012d}", "its socket's"
+        assert clip.headers["request-id"] == clip.request_id
         assert clip.words[1].start == pytest.approx(0.24)
         assert sent(world)[-4]["voice_settings"]["stability"] == 0.35
 

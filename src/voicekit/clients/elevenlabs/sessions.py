@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.elevenlabs.alignment import Debt, alignment_of
 from voicekit.clients.elevenlabs.contexts import Script, audio_of, is_error, is_final
-from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss, may_replay
+from voicekit.clients.elevenlabs.errors import DIALECT, error_of_frame, error_of_loss, may_replay
 from voicekit.clients.elevenlabs.options import wrong
 from voicekit.clients.elevenlabs.protocol import most_bytes
 from voicekit.clients.elevenlabs.spoken import SpokenAudio
 from voicekit.clients.elevenlabs.studio import Studio, return_lease, socket_of
+from voicekit.clients.execute import request_id_of
 from voicekit.errors import (
     ClosedError,
     ConnectionLostError,
@@ -79,6 +80,7 @@ class Utterance(Session[AudioChunk]):
         self._said = 0
         self._all_said_and_final = False
         self._lease: Lease | None = None
+        self._headers: Mapping[str, str] = {}
         self._replay: asyncio.Task[None] | None = None
         self._replays = 0
         self._keeping: asyncio.TimerHandle | None = None
@@ -195,6 +197,8 @@ class Utterance(Session[AudioChunk]):
             call.connect_s += lease.connect_s
             call.sent(lease.connection)
             socket = socket_of(lease)
+            self._headers = socket.headers
+            call.request_id = request_id_of(socket.headers, DIALECT)
             self._lease = lease
             socket.begin(self, self._id)
             try:
@@ -413,8 +417,8 @@ class Utterance(Session[AudioChunk]):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Of the handshake that opened the socket; empty while none is held."""
-        return socket_of(self._lease).headers if self._lease is not None else {}
+        """Of the handshake that opened its socket, as is the request id; empty before."""
+        return self._headers
 
     async def clip(self) -> AudioClip:
         """Everything that is still to come, as one clip; closes the session."""
@@ -427,6 +431,7 @@ class Utterance(Session[AudioChunk]):
                 timings=self.timings,
                 connection=self.connection,
                 request_id=self.request_id,
+                headers=self.headers,
             )
 
 

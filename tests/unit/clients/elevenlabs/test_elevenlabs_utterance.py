@@ -11,6 +11,7 @@ import pytest
 from scripted import ScriptedSocket, room
 
 from voicekit.clients.elevenlabs.contexts import MAX_UNFINISHED
+from voicekit.deadlines import deadline
 from voicekit.errors import (
     AuthenticationError,
     ClosedError,
@@ -23,6 +24,7 @@ from voicekit.errors import (
     QuotaError,
     RemoteProtocolError,
     StreamInterruptedError,
+    TotalTimeout,
     UnavailableError,
     VoicekitError,
 )
@@ -422,6 +424,16 @@ async def test_silence_counts_only_while_speech_is_owed() -> None:
             with pytest.raises(StreamInterruptedError) as caught:
                 await waiting
             assert isinstance(caught.value.__cause__, GapTimeout)
+
+
+async def test_a_deadline_ends_the_wait_for_what_nobody_owes() -> None:
+    """The ambient deadline bounds every wait, also for speech of a text that never comes."""
+    async with room() as r:
+        with deadline(0.1):
+            speech = await r.utterance()
+        with pytest.raises(TotalTimeout):
+            await anext(speech)
+        await speech.aclose()
 
 
 async def test_a_drip_is_no_speech() -> None:
