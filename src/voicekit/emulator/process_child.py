@@ -15,6 +15,7 @@ import sys
 import threading
 from typing import Any
 
+from voicekit.emulator.precise_loop import new_event_loop
 from voicekit.emulator.process import read_message, write_message
 from voicekit.emulator.server import Emulator
 
@@ -93,7 +94,7 @@ def main() -> None:
         options, loop = read_message(requests)
     except EOFError:
         return
-    loop_factory = None
+    loop_factory = new_event_loop
     if loop == "uvloop":
         import uvloop
 
