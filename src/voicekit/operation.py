@@ -287,6 +287,7 @@ class Call:
     def _leave_queue(self) -> None:
         if self._phase is _Phase.QUEUED:
             self.queue_s += time.monotonic() - self._queue_at
+            self._phase = _Phase.PREPARING
 
     # -- limits -----------------------------------------------------------------
 
@@ -348,6 +349,7 @@ class Call:
         finally:
             self._attempt = None
             attempt.stop()
+            self._leave_queue()
 
     def __repr__(self) -> str:
         operation = self.operation

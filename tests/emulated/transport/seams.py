@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import voicekit.transport.http_aiohttp
+import voicekit.transport.ws_aiohttp  # noqa: F401 - importing is no part of any limit
 from voicekit import events
 from voicekit.clients.execute import fetch_json, open_stream
 from voicekit.clients.refusals import Dialect, body_of, build, class_of
@@ -205,7 +207,7 @@ def answers(*pieces: bytes, pause: float = 0.0, then: str = "close") -> Handler:
                 await writer.drain()
                 await asyncio.sleep(pause)
             if then == "hang":
-                await asyncio.sleep(3600)
+                await reader.read()  # until the client goes
             if then == "close":
                 return
 
@@ -271,6 +273,7 @@ class Canary:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._sing())
+        await asyncio.sleep(0)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -324,6 +327,24 @@ def shows_secrets(error: BaseException) -> list[str]:
             if KEY in shown or SPEECH in shown:
                 found.append(shown)
     return found
+
+
+@contextlib.contextmanager
+def dials_wait(transport: Transport) -> Iterator[asyncio.Event]:
+    """Dials go on only when the event is set."""
+    connector = transport._opened().connector
+    gate, real = asyncio.Event(), connector._wrap_create_connection
+
+    async def waits(*args: Any, **kwargs: Any) -> Any:
+        await gate.wait()
+        return await real(*args, **kwargs)
+
+    connector._wrap_create_connection = waits  # type: ignore[method-assign]
+    try:
+        yield gate
+    finally:
+        gate.set()
+        connector._wrap_create_connection = real  # type: ignore[method-assign]
 
 
 @contextlib.asynccontextmanager
