@@ -122,8 +122,7 @@ def test_retry_after_is_read() -> None:
         (1011, "NET-0001", UnavailableError, True, "NET-0001"),
         (
             1011,
-            "Deepgram did not receive audio data or a text message within the timeout window. "
-            "See https://dpgr.am/net0001",
+            "Deepgram did not receive audio data or a text message in time: dpgr.am/net0001",
             UnavailableError,
             True,
             "NET-0001",

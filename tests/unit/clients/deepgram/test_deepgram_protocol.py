@@ -154,8 +154,8 @@ def test_sparse_results() -> None:
         {"channel": {"alternatives": [{"transcript": "a", "words": 5}]}},
         {"channel": {"alternatives": [{"transcript": "a", "words": [{}]}]}},
         {"channel": {"alternatives": [{"transcript": "a", "words": ["a"]}]}},
-        {"channel": {"alternatives": [{"transcript": "", "words": [{"word": 1, "start": 0, "end": 0}]}]}},
-        {"channel": {"alternatives": [{"transcript": "", "words": [{"word": "", "start": "", "end": 0}]}]}},
+        {"channel": {"alternatives": [{"words": [{"word": 1, "start": 0, "end": 0}]}]}},
+        {"channel": {"alternatives": [{"words": [{"word": "", "start": "", "end": 0}]}]}},
         {"channel": {"alternatives": [{"transcript": "", "languages": 5}]}},
         {"channel_index": [1, 1]},
         {"channel_index": [0, 10**9]},
@@ -363,9 +363,10 @@ def test_an_endless_transcript_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     """A server that never stops saying new things cannot fill the memory."""
     monkeypatch.setattr(protocol_module, "_MOST_TEXT", 100)
     listening = state()
+    for _ in range(100 // len("word word")):
+        read(listening, results("word word", is_final=True))
     with pytest.raises(LocalProtocolError):
-        for _ in range(100):
-            read(listening, results("word word", is_final=True))
+        read(listening, results("word word", is_final=True))
 
 
 # -- audio ------------------------------------------------------------------------------
