@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll is Linux'
 
 
 def test_a_timer_of_a_third_of_a_millisecond_can_be_that_short():
-    """epoll would round it up to one; the best of many tries shows which clock counts."""
+    """Epoll would round it up to one; the best of many tries shows which clock counts."""
 
     async def shortest() -> float:
         took = []
