@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import itertools
 import random
 import select
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.http import WebSocketWriter
     from aiohttp.tracing import Trace
 
     from voicekit.operation import Call
@@ -52,6 +54,7 @@ NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _SKIP_AUTO_HEADERS = ("User-Agent", "Content-Type")
 _TEMPLATES = 64  # Addresses whose prepared requests are kept.
 _READ_BUFFER = 1 << 16  # Measured: no CPU difference from 16 KiB to 1 MiB; smaller bounds memory.
+_LARGE_BODY = 1 << 18
 _GONE = (
     getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0) | getattr(select, "POLLRDHUP", 0)
 )
@@ -174,7 +177,11 @@ def _again(template: PooledRequest, body: bytes | None) -> PooledRequest:
     request = PooledRequest.__new__(PooledRequest)
     request.__dict__.update(template.__dict__)
     request.headers = template.headers.copy()
-    request.update_body_from_data(body)
+    if body is not None and len(body) > _LARGE_BODY:
+        # In pieces, as the peer takes them; in one write it would hold the loop.
+        request.update_body_from_data(io.BytesIO(body))
+    else:
+        request.update_body_from_data(body)
     return request
 
 
@@ -665,3 +672,8 @@ def protocol_of(response: aiohttp.ClientResponse) -> PooledProtocol | None:
     connection = response.connection
     protocol = None if connection is None else connection.protocol
     return protocol if isinstance(protocol, PooledProtocol) else None
+
+
+def writer_of(ws: aiohttp.ClientWebSocketResponse) -> WebSocketWriter:
+    """What frames the messages of a socket."""
+    return ws._writer

@@ -21,7 +21,12 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.timing import ConnectionInfo
-from voicekit.transport.connector import handshake_call, protocol_of, response_of
+from voicekit.transport.connector import (
+    handshake_call,
+    protocol_of,
+    response_of,
+    writer_of,
+)
 from voicekit.transport.failures import translate
 from voicekit.transport.handshake import HandshakeRefused
 from voicekit.transport.http_aiohttp import parse_url
@@ -100,6 +105,7 @@ class AiohttpSocket:
         "_reader",
         "_receiver",
         "_response",
+        "_writer",
         "_ws",
         "connection",
         "headers",
@@ -110,6 +116,7 @@ class AiohttpSocket:
     ) -> None:
         self._pool = pool
         self._ws = ws
+        self._writer = writer_of(ws)
         self._receiver: FrameReceiver | None = None
         self._lost: VoicekitError | None = None
         self._closing = False
@@ -144,10 +151,11 @@ class AiohttpSocket:
         if self._lost is not None:
             raise self._gone()
         try:
+            # The writer itself: fifty times a second, a coroutine less.
             if isinstance(data, str):
-                await self._ws.send_str(data)
+                await self._writer.send_frame(data.encode(), WSMsgType.TEXT)
             else:
-                await self._ws.send_bytes(data)
+                await self._writer.send_frame(data, WSMsgType.BINARY)
         except (aiohttp.ClientError, OSError) as error:
             raise self._gone() from error
 
