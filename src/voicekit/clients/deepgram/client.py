@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.deepgram.config import (
@@ -41,6 +41,9 @@ OPEN_TRANSCRIPTION = Operation(
 )
 # What the provider owes first is its answer to the handshake.
 _LIMITS = replace(OPEN_TRANSCRIPTION.limits, first_output=OPEN_TRANSCRIPTION.limits.gap)
+
+# Source: ours. Calls have few sets of options, most often one.
+_MAX_REQUESTS = 64
 
 
 class DeepgramClient(Client):
@@ -114,6 +117,7 @@ class DeepgramClient(Client):
         # Source: sheet §1.
         self._scheme = "Token" if access_token is None else "Bearer"
         self._settings = ListenSettings().updated(options)
+        self._requests: dict[tuple[Any, ...], ListenRequest] = {}
         self._listen_url = f"ws{self.base_url.removeprefix('http')}{LISTEN_PATH}"
 
     def request(self, **options: Unpack[ListenOptions]) -> ListenRequest:
@@ -125,7 +129,17 @@ class DeepgramClient(Client):
         Raises:
             InvalidArgumentError: Naming the argument, what it was and what is allowed.
         """
-        return self._settings.updated(options).request()
+        # By type as well: 0 and False are equal, and not the same.
+        key = tuple([(name, type(value), value) for name, value in options.items()])
+        try:
+            known = self._requests.get(key)
+        except TypeError:  # a list or a mapping, which has no hash
+            return self._settings.updated(options).request()
+        if known is None:
+            known = self._settings.updated(options).request()
+            if len(self._requests) < _MAX_REQUESTS:
+                self._requests[key] = known
+        return known
 
     def open_transcription(
         self, request: ListenRequest | None = None, /, **options: Unpack[ListenOptions]
@@ -154,7 +168,7 @@ class DeepgramClient(Client):
             StreamInterruptedError: While iterating: it broke off after its first result.
         """
         if request is None:
-            request = self._settings.updated(options).request()
+            request = self.request(**options)
         elif not isinstance(request, ListenRequest):
             raise InvalidArgumentError(
                 f"got a {type(request).__name__}",

@@ -113,26 +113,22 @@ class TranscriptionSession(Session[ListenEvent]):
             ClosedError: Not open, over, or ``finish()`` was called.
             VoicekitError: The socket broke; iteration raises the same.
         """
-        # Fifty times a second: one coroutine, and no call that can be spared.
-        if type(audio) is bytes and len(audio) == self._usual:
-            frames: Sequence[bytes] = (audio,)
-        else:
-            frames = self._cut(audio)
-        state, pulse = self._state, self._pulse
-        for frame in frames:
-            socket = self._socket
-            if socket is None:
-                raise self._broken()
-            # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
-            state.sent_bytes += len(frame)
-            state.quiet = False
-            pulse.sent_at = self._time()
-            if not self._counting and self._waiter is not None:
-                self._progress()
-            try:
-                await socket.send(frame)
-            except VoicekitError as error:
-                raise self._broken(error) from None
+        socket = self._socket
+        if type(audio) is not bytes or len(audio) != self._usual or socket is None:
+            for frame in self._cut(audio):
+                await self._send_frame(frame)
+            return
+        # What follows is _send_frame, written out: fifty times a second, another coroutine
+        # would be felt.
+        self._state.sent_bytes += self._usual
+        self._state.quiet = False
+        self._pulse.sent_at = self._time()
+        if self._waiter is not None and not self._counting:
+            self._progress()
+        try:
+            await socket.send(audio)
+        except VoicekitError as error:
+            raise self._broken(error) from None
 
     async def finalize(self, *, channel: int | None = None) -> None:
         """Have everything sent so far transcribed now, as final results.
@@ -298,6 +294,21 @@ class TranscriptionSession(Session[ListenEvent]):
         whole = len(frames) == 1 and frames[0] is audio and not self._cutter.rest
         self._usual = len(audio) if whole else -1
         return frames
+
+    async def _send_frame(self, frame: bytes) -> None:
+        socket = self._socket
+        if socket is None:
+            raise self._broken()
+        # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
+        self._state.sent_bytes += len(frame)
+        self._state.quiet = False
+        self._pulse.sent_at = self._time()
+        if self._waiter is not None and not self._counting:
+            self._progress()
+        try:
+            await socket.send(frame)
+        except VoicekitError as error:
+            raise self._broken(error) from None
 
     async def _send_text(self, text: str) -> None:
         socket = self._socket

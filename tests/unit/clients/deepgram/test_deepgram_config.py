@@ -231,6 +231,17 @@ def test_identity_tells_what_matters_apart() -> None:
     assert eu.request(punctuate=True, language="en").identity == one
 
 
+def test_equal_options_are_validated_once() -> None:
+    """The same options give the same request; 0 and False are not the same."""
+    made = client()
+    assert made.request(endpointing=0) is made.request(endpointing=0)
+    assert query(made.request(endpointing=0)) != query(made.request(endpointing=False))
+    assert made.request(keyterm=["a"]) == made.request(keyterm=["a"])
+    for number in range(200):
+        made.request(endpointing=number)
+    assert len(made._requests) <= 64
+
+
 def test_requests_are_frozen_and_discreet() -> None:
     """A request cannot be changed, and shows neither terms nor headers nor callbacks."""
     request = client().request(
