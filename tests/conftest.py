@@ -1,28 +1,110 @@
-"""What every test shares: a clean environment, one event loop, and nothing left behind."""
+"""What every test shares: a clean environment, one event loop, and nothing left behind.
+
+Also what a run may leave out: a test that asks the emulator for an extra which is not
+installed is skipped, and ``--only-skips`` says which reasons a run accepts.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import asyncio.runners
 import gc
+import importlib.util
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from voicekit.emulator.errors import EmulatorError
 
 _KEYS = ("ELEVENLABS_", "DEEPGRAM_", "OPENAI_", "VOICEKIT_", "SSL_CERT_")
 _left_behind: list[str] = []
+_find_spec = importlib.util.find_spec  # tests replace it
+
+# The packages of an extra, by the words with which the emulator asks for it.
+_EXTRAS = {
+    "pip install 'voicekit[emulator]'": ("trustme", "lameenc"),
+    "pip install 'voicekit[demo]'": ("espeakng_loader", "pocketsphinx"),
+}
+
+# A gate draws the same examples every time and never measures how long they take; new ones are
+# for a person who looks for them: ``-- --hypothesis-profile=explore``.
+settings.register_profile(
+    "gate",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("explore", settings.get_profile("gate"), derandomize=False)
+settings.load_profile("gate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long repeats as well")
     parser.addoption(
+        "--only-skips", metavar="REGEX", help="fail what is skipped for any other reason"
+    )
+    parser.addoption(
         "--require-livekit", action="store_true", help="fail where the livekit judge is missing"
     )
+
+
+def _skip_without_extra(error: EmulatorError) -> None:
+    """Skip, if what was asked for is not installed; with all extras nothing is skipped."""
+    for words, packages in _EXTRAS.items():
+        if words in str(error):
+            missing = [name for name in packages if _find_spec(name) is None]
+            if missing:
+                pytest.skip(f"{' and '.join(missing)} of an extra is not installed")
+
+
+def _skipping() -> Generator[None]:
+    try:
+        return (yield)
+    except EmulatorError as error:
+        _skip_without_extra(error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    return (yield from _skipping())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    return (yield from _skipping())
+
+
+def _refuse_skip(config: pytest.Config, report: pytest.TestReport | pytest.CollectReport) -> None:
+    accepted = config.getoption("--only-skips")
+    if accepted is None or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if re.search(accepted, reason) is None:
+        report.outcome = "failed"
+        report.longrepr = f"must not be skipped in this session. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    _refuse_skip(item.config, report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report = yield
+    _refuse_skip(collector.config, report)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from voicekit.emulator import Emulator, Scenario
 
-deepgram = pytest.importorskip("deepgram")
+deepgram = pytest.importorskip("deepgram", reason="the vendor's SDK is not installed")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

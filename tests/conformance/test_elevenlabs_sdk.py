@@ -16,7 +16,7 @@ import pytest
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.emulator.material import check_tones
 
-elevenlabs = pytest.importorskip("elevenlabs")
+elevenlabs = pytest.importorskip("elevenlabs", reason="the vendor's SDK is not installed")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

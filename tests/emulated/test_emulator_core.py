@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import random
 import socket
 import ssl
 import time
@@ -683,8 +684,13 @@ async def test_stopping_is_quick_and_leaves_nothing(tls: bool, link: Link | None
 
 async def test_a_failed_start_leaves_nothing() -> None:
     """A port that is taken fails the start and frees the ports before it."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        base = taken.getsockname()[1] - 1
+    # Below the ports that a system gives to those who ask for any: nobody takes them meanwhile.
+    for base in random.SystemRandom().sample(range(10_000, 32_000, 2), 50):
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", base)).close()
+            taken = socket.create_server(("127.0.0.1", base + 1))
+            break
+    with taken:
         before = asyncio.all_tasks()
         with pytest.raises(OSError, match="Address already in use"):
             async with Emulator(providers=("echo", "openai"), port_base=base):

@@ -236,6 +236,7 @@ def _is_zombie(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_interrupted(number: signal.Signals) -> None:
     """It prints what to export, serves, and ends in peace."""
+    pytest.importorskip("trustme")
     command = [sys.executable, "-m", "voicekit.emulator", "--provider", "openai", "--tls"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell:
         assert shell.stdout is not None

@@ -25,8 +25,10 @@ async def test_a_key_in_a_subprotocol_a_query_or_a_message_is_kept_as_a_digest()
         )
         async with http.ws_connect(listen, protocols=("token", MARK)):
             pass
-        speak = f"{world.elevenlabs.ws_url}/v1/text-to-speech/v/stream-input"
-        async with http.ws_connect(f"{speak}?single_use_token={MARK}") as ws:
+        speak = (
+            f"{world.elevenlabs.ws_url}/v1/text-to-speech/v/stream-input?output_format=pcm_16000"
+        )
+        async with http.ws_connect(f"{speak}&single_use_token={MARK}") as ws:
             await ws.send_json({"text": " ", "xi_api_key": MARK, "authorization": MARK})
             await ws.send_json({"text": ""})
             await ws.receive(timeout=2)

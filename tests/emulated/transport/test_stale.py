@@ -29,6 +29,8 @@ POOL = PoolConfig(max_connections=20, max_idle=CALLERS, idle_cutoff=60.0)
 
 @pytest.fixture(params=sorted(LOOPS))
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
     return LOOPS[request.param]
 
 

@@ -124,6 +124,10 @@ class TestLife:
             "def get_library_path(): return '/nowhere.so'\n"
             "def get_data_path(): return '/nowhere'\n"
         )
+        # Before the installed one, wherever that lies.
+        (tmp_path / "sitecustomize.py").write_text(
+            f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+        )
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         with pytest.raises(EmulatorError, match=r"OSError: .*nowhere"):
             await SpeechProcess("voice").start()
