@@ -62,11 +62,11 @@ async def test_a_clip_and_its_evidence() -> None:
 async def test_a_stream_as_it_is_made() -> None:
     """Chunks of whole samples, awaited, entered or simply iterated."""
     async with speaking(
-        Scenario(name="odd", speech_chunk_bytes=1001, speech_real_time_factor=0.02)
+        Scenario(name="odd", speech_chunk_bytes=1001, speech_real_time_factor=0.1)
     ) as (world, tts):
         async with tts.stream_speech(TEXT) as speech:
             chunks = [chunk async for chunk in speech]
-        assert len(chunks) > 5
+        assert len(chunks) > 1
         assert all(len(chunk) % 2 == 0 for chunk in chunks)
         assert chunks[0].format.name == f"pcm_{RATE}"
         assert right(b"".join(chunks), TEXT)

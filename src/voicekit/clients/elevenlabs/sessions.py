@@ -230,7 +230,7 @@ class Utterance(Session[AudioChunk]):
         if self._ended:
             return
         typed = error_of_loss(error)
-        possible = self._script.replayable and not self._spoken.heard_bytes and not self._replays
+        possible = self._script.replayable and not self._replays
         if not possible or not may_replay(typed):
             self._fail(typed)
         else:
@@ -300,7 +300,7 @@ class Utterance(Session[AudioChunk]):
             self._end()
 
     def _refused(self, error: VoicekitError) -> None:
-        if not self._spoken.heard_bytes and may_replay(error):
+        if self._script.replayable and may_replay(error):
             self._lose(error)
         else:
             self._fail(error)

@@ -128,7 +128,6 @@ class ContextSocket:
                     utterance.hear(frame)
         except VoicekitError as error:
             # What else it sends cannot be told apart any more.
-            self._spoiled = True
             self._end(error)
             self._inner.abort()
 

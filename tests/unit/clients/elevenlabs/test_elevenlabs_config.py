@@ -351,3 +351,24 @@ def test_formats_have_our_names_and_theirs() -> None:
         request = client(format=ours).request("x")
         assert query_of(request.target)["output_format"] == theirs
         assert request.format.name == theirs.replace("ulaw", "mulaw")
+
+
+@pytest.mark.anyio
+async def test_a_whole_synthesis_has_its_own_total() -> None:
+    """30 s and 15 ms per character, unless a limit was given for it."""
+    totals: list[float | None] = []
+
+    class Probe(ElevenLabsClient):
+        def _stream(self, request: Any, operation: Any, limits: Any) -> Any:
+            totals.append(limits.total)
+            raise InterruptedError
+
+    given = Limits(total=7.0)
+    for tts, options in [
+        (Probe("k", voice=VOICE), {}),
+        (Probe("k", voice=VOICE), {"limits": given}),
+        (Probe("k", voice=VOICE, limits={"synthesize": given}), {}),
+    ]:
+        with pytest.raises(InterruptedError):
+            await tts.synthesize("x" * 200, **options)  # type: ignore[arg-type]
+    assert totals == [33.0, 7.0, 7.0]
