@@ -147,7 +147,10 @@ class PooledProtocol(ResponseHandler):
         A TLS close would wait one round trip, and 30 s for a hung peer.
         """
         self.close_cause = self.close_cause or cause
-        self.abort()
+        payload = self._payload
+        self.abort()  # forgets the payload, and whoever waits for it
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(aiohttp.ServerDisconnectedError())
 
 
 class PooledRequest(aiohttp.ClientRequest):

@@ -103,13 +103,19 @@ class ServeStaleResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Stop the look-ups; a thread stuck in the system's resolver is left to finish."""
-        tasks = list(self._pending.values())
-        for task in tasks:
-            task.cancel()
+        tasks, threads = list(self._pending.values()), self._threads
+        self.abandon()
         if tasks:
             await asyncio.wait(tasks)
+        elif threads is not None:
+            threads.shutdown()  # they have nothing to do, so it takes no time
+
+    def abandon(self) -> None:
+        """As ``close``, without waiting for anything."""
+        for task in self._pending.values():
+            task.cancel()
         if self._threads is not None:
-            self._threads.shutdown(wait=not tasks, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
 
 

@@ -12,6 +12,7 @@ from voicekit.errors import (
     ConnectTimeout,
     GapTimeout,
     InvalidArgumentError,
+    LocalProtocolError,
     RemoteProtocolError,
     VoicekitError,
 )
@@ -48,6 +49,8 @@ def translate(error: Exception) -> VoicekitError:
             return RemoteProtocolError(f"not an HTTP response ({name})")
         case aiohttp.ClientConnectionError() | OSError():
             return ConnectionLostError(f"the connection was lost ({name})")
+        case ValueError():
+            return LocalProtocolError(f"the request cannot be written ({name})")
         case _:
             return RemoteProtocolError(f"the response cannot be read ({name})")
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from aiohttp.client_reqrep import ConnectionKey
     from yarl import URL
 
+    from voicekit.transport.dns import ServeStaleResolver
+
 _DIAL_LIMIT = 10.0  # Own limit of the keeper's dials, seconds; callers' have theirs.
 
 
@@ -48,7 +50,7 @@ class _Host:
 class HttpPool:
     """Connections to the hosts of one transport. Belongs to the running event loop."""
 
-    def __init__(self, config: PoolConfig, resolver: aiohttp.abc.AbstractResolver) -> None:
+    def __init__(self, config: PoolConfig, resolver: ServeStaleResolver) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._hosts: dict[ConnectionKey, _Host] = {}
@@ -226,6 +228,7 @@ class HttpPool:
         """As ``aclose``, for an owner who cannot wait for what then ends."""
         self._stop()
         self.background.abandon()
+        self._resolver.abandon()
 
     def _stop(self) -> None:
         self._closed = True

@@ -170,6 +170,8 @@ class RawServer:
         self._writers.add(writer)
         try:
             await self._handler(reader, writer)
+            writer.close()
+            await writer.wait_closed()
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         except asyncio.CancelledError:
