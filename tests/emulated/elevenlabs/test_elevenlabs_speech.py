@@ -258,9 +258,13 @@ async def test_three_tasks() -> None:
 async def test_tls() -> None:
     """The same over TLS, with an authority of the caller's."""
     async with speaking(emulator={"tls": True}) as (_, tts):
+        async with tts.open_speech() as cold:
+            assert cold.timings.connect > 0
+            assert cold.timings.tls > 0
         assert (await tts.warm(1)).failures == ()
         assert right((await tts.synthesize(TEXT)).data, TEXT)
         async with tts.open_speech() as speech:
+            assert (speech.timings.connect, speech.timings.tls) == (0.0, 0.0)
             await speech.send(TEXT)
             await speech.finish()
             assert right(await heard(speech), TEXT)

@@ -369,7 +369,8 @@ async def _dial(
     async def step(call: Call) -> ContextSocket:
         headers = {"xi-api-key": await credential.get(), **extra}
         request = Request("GET", url, headers)
-        return ContextSocket(await open_socket(transport, call, request, DIALECT))
+        socket = await open_socket(transport, call, request, DIALECT)
+        return ContextSocket(socket, tls_s=call.tls_s)
 
     try:
         socket = await call.attempt(step)

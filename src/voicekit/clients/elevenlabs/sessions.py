@@ -193,10 +193,12 @@ class Utterance(Session[AudioChunk]):
         for again in (True, False):
             call.dialing(shared=True)
             lease = await self._studio.pool().lease()
-            call.queue_s += lease.waited - lease.connect_s
-            call.connect_s += lease.connect_s
-            call.sent(lease.connection)
             socket = socket_of(lease)
+            tls_s = min(socket.tls_s, lease.connect_s)  # none of it, where it was pooled
+            call.queue_s += lease.waited - lease.connect_s
+            call.connect_s += lease.connect_s - tls_s
+            call.tls_s += tls_s
+            call.sent(lease.connection)
             self._headers = socket.headers
             call.request_id = request_id_of(socket.headers, DIALECT)
             self._lease = lease

@@ -38,6 +38,7 @@ class ContextSocket:
     Attributes:
         connection: How it was opened.
         headers: Of the handshake's response.
+        tls_s: Seconds of its dial that went to TLS.
         written_at: When the last message was sent, in ``time.monotonic()``.
     """
 
@@ -50,10 +51,11 @@ class ContextSocket:
         "_watch",
         "connection",
         "headers",
+        "tls_s",
         "written_at",
     )
 
-    def __init__(self, inner: Socket) -> None:
+    def __init__(self, inner: Socket, *, tls_s: float = 0.0) -> None:
         self._inner = inner
         self._contexts = OpenContexts()
         # Weak, so that a session which nobody closes is collected, warns and is hung up.
@@ -62,6 +64,7 @@ class ContextSocket:
         self._spoiled = False
         self.connection: ConnectionInfo = inner.connection
         self.headers: Mapping[str, str] = inner.headers
+        self.tls_s = tls_s
         self.written_at = time.monotonic()
         inner.attach(self)
 
