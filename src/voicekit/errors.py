@@ -29,6 +29,7 @@ quote either, is in ``ProviderError.detail`` and never in ``str()`` or ``repr()`
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 
 Outcome = Literal["not_applied", "unknown", "applied", "partial"]
 """What is known of a call's effect at the provider."""
+
+
+_REDACTED = "[redacted]"
+SHORTEST_SECRET = 8
+"""Characters. Keys are longer; replacing less, such as a local server's "key", garbles words."""
 
 
 class VoicekitError(Exception):
@@ -85,8 +91,37 @@ class VoicekitError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
+    def redact(self, secret: str) -> None:
+        """Take ``secret`` out of what this error and its causes say.
+
+        Servers quote what they refuse. Also where it was cut off at the end of a text. What is
+        too short to be a secret stays.
+        """
+        if len(secret) < SHORTEST_SECRET:
+            return
+        error: BaseException | None = self
+        seen: set[int] = set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            if isinstance(error, VoicekitError):
+                error.args = tuple(_without(secret, value) for value in error.args)
+                for name, value in vars(error).items():
+                    setattr(error, name, _without(secret, value))
+            error = error.__cause__ or error.__context__
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _without(secret: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    value = re.sub(re.escape(secret), _REDACTED, value, flags=re.IGNORECASE)
+    low, start = value.lower(), secret.lower()
+    for length in range(min(len(start) - 1, len(low)), SHORTEST_SECRET - 1, -1):
+        if low.endswith(start[:length]):
+            return value[:-length] + _REDACTED
+    return value
 
 
 def _rebuild(

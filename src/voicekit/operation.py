@@ -19,6 +19,7 @@ from voicekit import events
 from voicekit.alarms import Alarm, alarm_clock
 from voicekit.deadlines import ambient_deadline
 from voicekit.errors import (
+    SHORTEST_SECRET,
     ConnectTimeout,
     DeadlineError,
     FirstOutputTimeout,
@@ -110,6 +111,8 @@ class Call:
         "_ended",
         "_phase",
         "_queue_at",
+        "_request_id",
+        "_secret",
         "_total_is_next",
         "attempts",
         "connect_s",
@@ -122,7 +125,6 @@ class Call:
         "observer",
         "operation",
         "queue_s",
-        "request_id",
         "started_at",
         "tls_s",
     )
@@ -133,6 +135,7 @@ class Call:
         *,
         limits: Limits | None = None,
         observer: events.Observer | None = None,
+        secret: Callable[[], str] | None = None,
     ) -> None:
         self.operation = operation
         self.limits = limits or operation.limits
@@ -145,7 +148,8 @@ class Call:
         self.deadline_at = at if ambient is None else ambient if at is None else min(at, ambient)
         self.attempts = 0
         self.connection: ConnectionInfo | None = None
-        self.request_id: str | None = None
+        self._request_id: str | None = None
+        self._secret = secret
         self.queue_s = self.connect_s = self.tls_s = 0.0
         self.first_output_at: float | None = None
         self.ended_at: float | None = None
@@ -194,7 +198,25 @@ class Call:
         error.attempts = self.attempts
         error.connection = error.connection or self.connection
         error.timings = self.timings
+        if self._secret is not None:
+            error.redact(self._secret())
         return error
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request, for its support."""
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, value: str | None) -> None:
+        # It goes into events: one that is a sentence, or quotes the key, is no id.
+        if value is not None and (" " in value or not value.isprintable() or self._quoted(value)):
+            value = None
+        self._request_id = value
+
+    def _quoted(self, value: str) -> bool:
+        secret = self._secret() if self._secret is not None else ""
+        return len(secret) >= SHORTEST_SECRET and secret in value
 
     def end(self, error: BaseException | None = None) -> None:
         """The call is over. The first word counts; later ones are ignored.

@@ -79,7 +79,13 @@ class Credential:
         Raises:
             InvalidArgumentError: The callable returned what no header can hold.
         """
-        return self._key if self._ask is None else _checked(await self._ask())
+        if self._ask is not None:
+            self._key = _checked(await self._ask())
+        return self._key
+
+    def last(self) -> str:
+        """The key given out last, so that it can be kept out of what is said; empty before."""
+        return self._key
 
     @property
     def fingerprint(self) -> Hashable:
@@ -160,6 +166,7 @@ class Client:
             operation,
             limits=limits or self._limits.get(operation.name),
             observer=self._observer,
+            secret=self._credential.last,
         )
 
     def pipeline(self, _operation: Operation, /) -> Pipeline:

@@ -7,6 +7,7 @@ pipeline decides how many there are.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# It goes into a message, so it must look like one.
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,48}")
 _REFUSAL_BYTES = 1 << 16
 _REFUSAL_WAIT = 1.0
 """Seconds. The status is known already; what explains it may come late, or never."""
@@ -190,7 +193,8 @@ def check_type(response: Response, expected: tuple[str, ...]) -> None:
     """
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind and not any(word in kind for word in expected):
-        raise RemoteProtocolError(f"the answer is of type {kind[:64]!r}")
+        said = kind if _MEDIA_TYPE.fullmatch(kind) else "unreadable"
+        raise RemoteProtocolError(f"the answer is of type {said!r}")
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise RemoteProtocolError("the answer is compressed, unasked")

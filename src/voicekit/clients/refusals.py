@@ -21,6 +21,7 @@ from voicekit.wire.retry_after import parse_retry_after
 
 # A code goes into messages, so it must look like one: no prose, no echo of a text.
 _TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,63}")
+_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,9 @@ def build(
         code=code,
         param=param,
         detail=detail if isinstance(detail, str) else None,
-        request_id=request_id if isinstance(request_id, str) else None,
+        request_id=request_id
+        if isinstance(request_id, str) and _ID.fullmatch(request_id)
+        else None,
         retry_after=parse_retry_after(headers, now_wall=time.time()),
         **facts,
     )
