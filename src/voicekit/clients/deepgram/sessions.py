@@ -247,15 +247,12 @@ class TranscriptionSession(Session[ListenEvent]):
         socket = self._socket = await self._dial(call)
         self._headers = socket.headers
         socket.attach(_Inbox(self))
-        if self._error is not None:
-            raise self._error
         if not self._over():
             loop = asyncio.get_running_loop()
             self._time = loop.time
             self._heartbeat.start(socket, loop)
 
     def _hang_up(self, *, clean: bool) -> None:
-        self._usual = -1
         self._heartbeat.stop()
         answer, self._configuring = self._configuring, None
         if answer is not None and not answer.done():

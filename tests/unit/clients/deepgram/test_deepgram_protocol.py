@@ -179,6 +179,15 @@ def test_frames_that_are_no_messages(frame: str | bytes) -> None:
         state().read(frame)
 
 
+def test_not_a_number_is_no_time() -> None:
+    """Python would read NaN and Infinity, which are no JSON; a word at no time is no word."""
+    for wrong in ("NaN", "Infinity", "-Infinity"):
+        frame = json.dumps(results("a")).replace('"end": 1.0', f'"end": {wrong}')
+        assert wrong in frame
+        with pytest.raises(RemoteProtocolError):
+            state().read(frame)
+
+
 def test_events() -> None:
     """Speech starts and utterances end with their times; a newer message is nothing to us."""
     assert read(state(), {"type": "SpeechStarted", "channel": [0, 1], "timestamp": 0.5}) == (
@@ -307,11 +316,14 @@ def test_channels_are_covered_together() -> None:
     read(listening, results("a", channel_index=[0, 2], is_final=True))
     assert listening.owes()
     assert listening.acknowledged_s == 0.0
+    read(listening, results("b", channel_index=[1, 2], duration=0.5))
+    assert listening.owes()
+    assert (listening.heard_s, listening.acknowledged_s) == (0.5, 0.0)
     read(listening, results("b", channel_index=[1, 2]))
     assert not listening.owes()
     assert listening.acknowledged_s == 0.0
-    read(listening, results("b", channel_index=[1, 2], is_final=True))
-    assert listening.acknowledged_s == 1.0
+    read(listening, results("b", channel_index=[1, 2], duration=0.7, is_final=True))
+    assert listening.acknowledged_s == 0.7
 
 
 def test_an_offset_shifts_every_time() -> None:

@@ -272,6 +272,30 @@ async def test_no_clock_runs_while_nothing_is_owed() -> None:
             await waiting
 
 
+async def test_the_clock_starts_with_the_audio_that_is_owed() -> None:
+    """Sent while the consumer already waits, the gap counts from the send, not from later."""
+    for chunks in ([SECOND * 3], [FRAME] * 150):
+        world = World()
+        async with world.session() as session:
+            waiting = asyncio.create_task(anext(session))
+            await asyncio.sleep(1.0)
+            for chunk in chunks:
+                await session.send(chunk)
+            started = now()
+            with pytest.raises(FirstOutputTimeout):
+                await waiting
+            assert now() - started == pytest.approx(10.0)
+
+
+async def test_a_socket_that_is_lost_at_once() -> None:
+    """Closed between handshake and first use: opening raises what it was."""
+    world = World()
+    world.socket.lose(SocketClosed("x", status=1011, detail="NET-0000"))
+    with pytest.raises(UnavailableError):
+        await world.session()
+    assert world.calls[0].ended_at is not None
+
+
 async def test_a_short_rest_is_forgiven_while_the_caller_pauses() -> None:
     """The vendor may keep the last part of a second until more audio comes."""
     world = World()
