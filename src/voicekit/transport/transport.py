@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from voicekit.transport.pool import SocketPool
 
 
+_SOCKET_KINDS = 4
+"""Pools of sockets kept at a time; each holds sockets of one voice, model and format."""
+
+
 class Transport:
     """Warm connections to share between clients with equal host and TLS settings.
 
@@ -111,12 +115,26 @@ class Transport:
         return await dial_socket(pool, request, call, await self._ssl(request.url))
 
     def socket_pool(self, key: Hashable, make: Callable[[], SocketPool]) -> SocketPool:
-        """The pool of sockets that are alike in everything a handshake fixes."""
-        self._opened()
-        pool = self._sockets.get(key)
+        """The pool of sockets that are alike in everything a handshake fixes.
+
+        Few kinds are kept: an option that changes with each call must not leave a pool of
+        idle sockets behind each time. The one that was used longest ago and holds nobody's
+        socket is closed; one that was warmed stays while there is another.
+        """
+        http = self._opened()
+        pool = self._sockets.pop(key, None)
         if pool is None:
-            pool = self._sockets[key] = make()
+            if len(self._sockets) >= _SOCKET_KINDS:
+                self._close_one_kind(http)
+            pool = make()
+        self._sockets[key] = pool  # the last is the one used last
         return pool
+
+    def _close_one_kind(self, http: HttpPool) -> None:
+        idle = [key for key, pool in self._sockets.items() if _unused(pool.stats())]
+        unasked = [key for key in idle if not self._sockets[key].minimum]
+        for key in (unasked or idle)[:1]:
+            http.background.spawn(self._sockets.pop(key).aclose(), "voicekit-close-sockets")
 
     async def warm(self, url: str, n: int, *, timeout: float = 10.0) -> WarmReport:
         """Have ``n`` connections to the host of ``url`` ready. Never raises for a failed dial.
@@ -193,3 +211,7 @@ class Transport:
         if getattr(self, "_http", None) is not None and not self._closed:
             _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
             self.abandon()
+
+
+def _unused(stats: PoolStats) -> bool:
+    return not stats.leased and not stats.dialing
