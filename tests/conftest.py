@@ -71,6 +71,10 @@ def _skipping() -> Generator[None]:
     except EmulatorError as error:
         _skip_without_extra(error)
         raise
+    except ModuleNotFoundError as error:
+        if error.name == "uvloop":  # asked for by a test's `anyio_backend`
+            pytest.skip("uvloop of an extra is not installed")
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
