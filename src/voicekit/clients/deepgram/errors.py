@@ -79,6 +79,15 @@ def read_close(code: int, reason: str) -> VoicekitError:
     return kind(said, status=code, code=label, detail=reason[:_MAX_REASON] or None)
 
 
+def read_loss(error: VoicekitError) -> VoicekitError:
+    """The provider's meaning of a close frame; any other end of a socket is what it is."""
+    from voicekit.transport.ws_aiohttp import SocketClosed
+
+    if isinstance(error, SocketClosed) and error.status is not None:
+        return read_close(error.status, error.detail or "")
+    return error
+
+
 def read_error_message(fields: Mapping[str, Any]) -> ProviderError:
     """Our error for an ``Error`` or a ``ConfigureFailure`` message."""
     detail = fields.get("description") or fields.get("message")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,8 @@ class Heartbeat:
         pulse: Decides.
         silence: A frame of it; None where the stream's format has none.
         state: Told of silence that was sent, and that the caller pauses.
-        quiet: Called when the caller pauses.
+        quiet: Method of the session, called when the caller pauses. Held weakly, so that a
+            session which is forgotten can warn of it.
         background: Owns the sending.
     """
 
@@ -58,7 +60,7 @@ class Heartbeat:
         self.pulse = pulse
         self._silence = silence
         self._state = state
-        self._quiet = quiet
+        self._quiet = weakref.WeakMethod(quiet)
         self._background = background
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Socket | None = None
@@ -92,7 +94,8 @@ class Heartbeat:
                 self._state.padded(len(data))
                 pulse.had_audio = True
             self._state.quiet = True
-            self._quiet()
+            if (quiet := self._quiet()) is not None:
+                quiet()
             if not self._beating:  # else the last one still waits for a peer that reads nothing
                 self._beating = True
                 self._background().spawn(self._send(socket, data), "voicekit-deepgram-keep-alive")

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.deepgram.audio import FrameCutter
-from voicekit.clients.deepgram.errors import read_close
+from voicekit.clients.deepgram.errors import read_loss
 from voicekit.clients.deepgram.heartbeat import Farewell, Heartbeat, say_last_word
 from voicekit.clients.deepgram.options import wrong
 from voicekit.clients.deepgram.protocol import (
@@ -79,13 +79,12 @@ class TranscriptionSession(Session[ListenEvent]):
         self._state = ListenState(
             audio, interim_results=request.interim_results, silent=request.callback
         )
-        quiet = weakref.WeakMethod(self._progress)
         self._pulse = pulse or Pulse()
         self._heartbeat = Heartbeat(
             self._pulse,
             silence=audio.silence,
             state=self._state,
-            quiet=lambda: _call(quiet),
+            quiet=self._progress,
             background=background,
         )
         self._cutter = FrameCutter(audio)
@@ -322,7 +321,7 @@ class TranscriptionSession(Session[ListenEvent]):
             return self._error
         if error is None or self._closed:
             return ClosedError("the session is closed")
-        return _told(error)
+        return read_loss(error)
 
     def _may_speak(self) -> None:
         self._ready()
@@ -367,7 +366,7 @@ class TranscriptionSession(Session[ListenEvent]):
             )
 
     def _lost(self, error: VoicekitError) -> None:
-        self._fail(_told(error))
+        self._fail(read_loss(error))
 
 
 class _Inbox:
@@ -389,17 +388,3 @@ class _Inbox:
         session = self._session()
         if session is not None:
             session._lost(error)
-
-
-def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
-    if (living := method()) is not None:
-        living()
-
-
-def _told(error: VoicekitError) -> VoicekitError:
-    """The provider's meaning of a close frame; anything else is what it is."""
-    from voicekit.transport.ws_aiohttp import SocketClosed
-
-    if isinstance(error, SocketClosed) and error.status is not None:
-        return read_close(error.status, error.detail or "")
-    return error
