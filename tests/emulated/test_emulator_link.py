@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import random
 import socket
 import struct
@@ -195,7 +196,7 @@ async def test_a_clients_reset_reaches_the_server() -> None:
 async def test_a_reset_reaches_a_side_that_takes_no_more_bytes() -> None:
     """Back-pressure does not hold a reset up."""
     stuck = asyncio.Event()
-    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    gone: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -204,8 +205,9 @@ async def test_a_reset_reaches_a_side_that_takes_no_more_bytes() -> None:
         try:
             while await reader.read(1 << 20):
                 pass
+            gone.set_result(False)
         except ConnectionResetError:
-            gone.set_result(None)
+            gone.set_result(True)
 
     async with across(Link(rtt=0.004), deaf) as connect:
         _, writer = await connect()
@@ -215,7 +217,13 @@ async def test_a_reset_reaches_a_side_that_takes_no_more_bytes() -> None:
         await asyncio.sleep(0.05)
         stuck.set()
         async with asyncio.timeout(5):
-            await gone
+            # To uvloop before 0.23 a reset that lies behind unread bytes is an ordinary end.
+            assert await gone or old_uvloop()
+
+
+def old_uvloop() -> bool:
+    running = type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+    return running and importlib.metadata.version("uvloop") < "0.23"
 
 
 async def fill(writer: asyncio.StreamWriter) -> int:

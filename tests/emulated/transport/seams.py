@@ -154,6 +154,10 @@ class RawServer:
 
     async def __aexit__(self, *exc: object) -> None:
         self._server.close()
+        # asyncio serves what it has accepted in a task of its own; cancelled before that has
+        # begun, nobody would close the socket.
+        for _ in range(3):
+            await asyncio.sleep(0)
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
