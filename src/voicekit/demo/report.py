@@ -10,7 +10,7 @@ from voicekit.demo.emulated import Handshakes
 from voicekit.demo.question import Question
 from voicekit.demo.turn import Stage, Turn
 
-_WIDTH = 48
+_WIDTH = 40
 _BEFORE_MS = 500.0
 """Milliseconds of speech in the picture: what matters comes after its end."""
 

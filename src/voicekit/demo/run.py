@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from io import TextIOWrapper
 from pathlib import Path
 
 from voicekit import AudioClip, DeepgramClient, ElevenLabsClient, OpenAIClient, VoicekitError
@@ -40,6 +41,9 @@ def run(options: Namespace) -> int:
     """
     from voicekit.emulator.errors import EmulatorError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without “ and █ is no reason to fail
     try:
         return _run(options)
     except KeyboardInterrupt:

@@ -51,7 +51,7 @@ def test_pictures_share_one_scale_and_mark_the_end_of_the_speech(document) -> No
     assert cold[0].endswith("heard +350 ms, new")
     assert warm[1].endswith("first word +700 ms, reused")
     assert warm[2].endswith("first audio +900 ms, reused")
-    assert {len(line[:59]) for line in (*cold, *warm)} == {59}
+    assert {len(line[:51]) for line in (*cold, *warm)} == {51}
 
 
 def test_a_stage_without_output_is_drawn(document) -> None:
