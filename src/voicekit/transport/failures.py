@@ -72,6 +72,7 @@ def _forget_content(error: Exception) -> None:
     elif isinstance(error, aiohttp.ServerDisconnectedError):
         error.message = error.__class__.__name__
         error.args = ()
+        _cut_off(error)
 
 
 def _cut_off(error: Exception) -> None:
