@@ -216,7 +216,7 @@ class Client:
             )
         if strict and report.failures:
             raise ConnectError(
-                f"{len(report.failures)} of {n} connections failed: "
+                f"{len(report.failures)} connections failed: "
                 + ", ".join(sorted(set(report.failures))),
                 provider=self.provider,
                 operation="warm",

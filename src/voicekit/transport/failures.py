@@ -30,11 +30,13 @@ def translate(error: Exception) -> VoicekitError:
         case VoicekitError():
             return error
         case ClientConnectorCertificateError() | ClientConnectorSSLError():
-            return ConnectError(f"TLS failed ({name})", retryable=False)
+            where = f"{error.host}:{error.port}"
+            return ConnectError(f"TLS with {where} failed ({name})", retryable=False)
         case aiohttp.ClientConnectorDNSError():
-            return ConnectError("the host name cannot be resolved")
+            return ConnectError(f"the name {error.host} cannot be resolved")
         case aiohttp.ClientConnectorError():
-            return ConnectError(f"cannot connect ({name}, errno {error.os_error.errno})")
+            why = error.os_error.strerror or type(error.os_error).__name__
+            return ConnectError(f"cannot connect to {error.host}:{error.port} ({why})")
         case aiohttp.ConnectionTimeoutError():
             return ConnectTimeout("no connection in time")
         case aiohttp.SocketTimeoutError():
