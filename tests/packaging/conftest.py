@@ -46,7 +46,8 @@ def python(tmp_path: Path) -> Run:
             site = tmp_path / "site"
             site.mkdir(exist_ok=True)
             (site / "sitecustomize.py").write_text(_SITE)
-            environment["PYTHONPATH"] = str(site)
+            found = [str(site), *filter(None, [environment.get("PYTHONPATH")])]
+            environment["PYTHONPATH"] = os.pathsep.join(found)
             environment["VOICEKIT_TEST_MISSING"] = ",".join(without)
         return subprocess.run(
             [sys.executable, "-W", "error", *arguments],
