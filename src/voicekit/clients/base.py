@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 from voicekit import events
+from voicekit.clients.checks import is_header_text
 from voicekit.errors import (
     ClosedError,
     ConnectError,
@@ -99,7 +100,7 @@ class Credential:
 
 
 def _checked(key: object) -> str:
-    if isinstance(key, str) and key and key.isascii() and key.isprintable():
+    if is_header_text(key) and key:
         return key
     raise InvalidArgumentError(
         f"a {type(key).__name__} that no HTTP header can hold",

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.execute import check_type, fetch_json, open_stream
 from voicekit.clients.openai.config import (
+    BASE_URL,
     CHAT_PATH,
+    REGIONS,
     ChatDefaults,
     ChatOptions,
     ChatRequest,
     ChatSettings,
     Messages,
     account_headers,
-    base_url_of,
 )
 from voicekit.clients.openai.errors import DIALECT, PROVIDER
 from voicekit.clients.openai.protocol import Answer, chat_request, read_answer
 from voicekit.clients.openai.stream import ChatDecoder, NotStreamed
+from voicekit.clients.settings import base_url_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import ChatResult
@@ -103,7 +105,9 @@ class OpenAIClient(Client):
     ) -> None:
         super().__init__(
             credential=Credential(api_key, env="OPENAI_API_KEY", provider=PROVIDER),
-            base_url=base_url_of(base_url, region),
+            base_url=base_url_of(
+                base_url, region, env="OPENAI_BASE_URL", default=BASE_URL, regions=REGIONS
+            ),
             transport=transport,
             pool=pool,
             ca=ca,

@@ -7,11 +7,12 @@ that are newer than this file go through ``extra_body``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from voicekit.clients import checks
 from voicekit.clients.base import Extras
-from voicekit.errors import InvalidArgumentError
+from voicekit.clients.checks import Check, wrong
 from voicekit.operation import Limits
 
 DEFAULT_STREAM_OPTIONS: Mapping[str, Any] = {
@@ -117,154 +118,75 @@ class ChatOptions(ChatDefaults, total=False):
     limits: Limits
 
 
-Check = Callable[[str, Any], None]
-"""Takes the option's name and value; raises InvalidArgumentError."""
-
-
-def wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
-    """The error for a value. Shows numbers as they are; of all else only what it is."""
-    if value is None or isinstance(value, bool | int | float):
-        given = repr(value)[:40]
-    elif isinstance(value, str | Sequence | Mapping):
-        given = f"a {type(value).__name__} of length {len(value)}"
-    else:
-        given = f"a {type(value).__name__}"
-    return InvalidArgumentError(f"got {given}", argument=name, allowed=allowed)
-
-
-def _number(low: float, high: float) -> Check:
-    def check(name: str, value: Any) -> None:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:
-            raise wrong(name, value, f"a number from {low:g} to {high:g}")
-
-    return check
-
-
-def _integer(low: int, high: int | None = None) -> Check:
-    allowed = f"an int from {low} to {high}" if high is not None else f"an int ≥ {low}"
-
-    def check(name: str, value: Any) -> None:
-        integer = isinstance(value, int) and not isinstance(value, bool)
-        if not integer or value < low or (high is not None and value > high):
-            raise wrong(name, value, allowed)
-
-    return check
-
-
-def _word(*words: str) -> Check:
-    def check(name: str, value: Any) -> None:
-        if value not in words:
-            raise wrong(name, value, ", ".join(words))
-
-    return check
-
-
-def _text(most: int | None = None) -> Check:
-    allowed = "a str that is not empty" + (f", at most {most} characters" if most else "")
-
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, str) or not value or (most and len(value) > most):
-            raise wrong(name, value, allowed)
-
-    return check
-
-
-def _flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise wrong(name, value, "a bool")
-
-
-def _mapping(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise wrong(name, value, "a mapping")
-
-
-def _sequence_of(kind: type, what: str, most: int | None = None) -> Check:
-    allowed = f"a sequence of {what}" + (f", at most {most}" if most else "")
-
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-            raise wrong(name, value, allowed)
-        if (most and len(value) > most) or not all(isinstance(each, kind) for each in value):
-            raise wrong(name, value, allowed)
-
-    return check
-
-
-def _either(plain: Check, other: Check) -> Check:
-    def check(name: str, value: Any) -> None:
-        (plain if isinstance(value, str) else other)(name, value)
-
-    return check
-
-
-def _response_format(name: str, value: Any) -> None:
-    _mapping(name, value)
+def _response_format(name: str, value: Any) -> Mapping[str, Any]:
+    wanted = checks.mapping(name, value)
     kinds = ("text", "json_object", "json_schema")
-    if value.get("type") not in kinds:
-        raise wrong(f"{name}.type", value.get("type"), ", ".join(kinds))
-    if value["type"] == "json_schema":
-        schema = value.get("json_schema")
+    if wanted.get("type") not in kinds:
+        raise wrong(f"{name}.type", wanted.get("type"), ", ".join(kinds))
+    if wanted["type"] == "json_schema":
+        schema = wanted.get("json_schema")
         if not isinstance(schema, Mapping) or not schema.get("name"):
             raise wrong(f"{name}.json_schema", schema, "a mapping with name and schema")
+    return wanted
 
 
-def _metadata(name: str, value: Any) -> None:
-    _mapping(name, value)
+def _metadata(name: str, value: Any) -> Mapping[str, str]:
+    pairs = checks.mapping(name, value)
     allowed = "16 pairs, keys of at most 64 and values (str) of at most 512 characters"
-    if len(value) > 16:
-        raise wrong(name, value, allowed)
-    for key, text in value.items():
+    if len(pairs) > 16:
+        raise wrong(name, pairs, allowed)
+    for key, text in pairs.items():
         if not isinstance(key, str) or len(key) > 64:
             raise wrong(f"{name} key", key, allowed)
         if not isinstance(text, str) or len(text) > 512:
             raise wrong(f"{name} value", text, allowed)
+    return pairs
 
 
-def _logit_bias(name: str, value: Any) -> None:
-    _mapping(name, value)
-    check = _number(-100, 100)
-    for bias in value.values():
+def _logit_bias(name: str, value: Any) -> Mapping[Any, float]:
+    biases = checks.mapping(name, value)
+    check = checks.number(-100, 100)
+    for bias in biases.values():
         check(f"{name} value", bias)
+    return biases
 
 
 CHECKS: Mapping[str, Check] = {
-    "model": _text(),
-    "stream_options": _mapping,
-    "max_completion_tokens": _integer(1),
-    "max_tokens": _integer(1),
-    "temperature": _number(0, 2),
-    "top_p": _number(0, 1),
-    "n": _integer(1, 128),
-    "stop": _either(_text(), _sequence_of(str, "str", 4)),
-    "presence_penalty": _number(-2, 2),
-    "frequency_penalty": _number(-2, 2),
-    "logprobs": _flag,
-    "top_logprobs": _integer(0, 20),
+    "model": checks.text,
+    "stream_options": checks.mapping,
+    "max_completion_tokens": checks.integer(1),
+    "max_tokens": checks.integer(1),
+    "temperature": checks.number(0, 2),
+    "top_p": checks.number(0, 1),
+    "n": checks.integer(1, 128),
+    "stop": checks.str_or(checks.text, checks.sequence_of(str, "str", 4)),
+    "presence_penalty": checks.number(-2, 2),
+    "frequency_penalty": checks.number(-2, 2),
+    "logprobs": checks.flag,
+    "top_logprobs": checks.integer(0, 20),
     "logit_bias": _logit_bias,
-    "seed": _integer(-(2**63), 2**63 - 1),
+    "seed": checks.integer(-(2**63), 2**63 - 1),
     "response_format": _response_format,
-    "tools": _sequence_of(Mapping, "mappings", 128),
-    "tool_choice": _either(_word("none", "auto", "required"), _mapping),
-    "parallel_tool_calls": _flag,
-    "reasoning_effort": _word("none", "minimal", "low", "medium", "high", "xhigh", "max"),
-    "verbosity": _word("low", "medium", "high"),
-    "service_tier": _word("auto", "default", "flex", "scale", "priority", "fast"),
-    "prediction": _mapping,
-    "prompt_cache_key": _text(),
-    "prompt_cache_options": _mapping,
-    "prompt_cache_retention": _word("in_memory", "24h"),
-    "modalities": _sequence_of(str, "str"),
-    "audio": _mapping,
-    "store": _flag,
+    "tools": checks.sequence_of(Mapping, "mappings", 128),
+    "tool_choice": checks.str_or(checks.word("none", "auto", "required"), checks.mapping),
+    "parallel_tool_calls": checks.flag,
+    "reasoning_effort": checks.word("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+    "verbosity": checks.word("low", "medium", "high"),
+    "service_tier": checks.word("auto", "default", "flex", "scale", "priority", "fast"),
+    "prediction": checks.mapping,
+    "prompt_cache_key": checks.text,
+    "prompt_cache_options": checks.mapping,
+    "prompt_cache_retention": checks.word("in_memory", "24h"),
+    "modalities": checks.sequence_of(str, "str"),
+    "audio": checks.mapping,
+    "store": checks.flag,
     "metadata": _metadata,
     # OpenAPI says 64, the SDK's text 128: the wider bound refuses nothing that may pass.
-    "safety_identifier": _text(128),
-    "user": _text(),
-    "moderation": _mapping,
-    "web_search_options": _mapping,
-    "functions": _sequence_of(Mapping, "mappings", 128),
-    "function_call": _either(_text(), _mapping),
+    "safety_identifier": checks.text_up_to(128),
+    "user": checks.text,
+    "moderation": checks.mapping,
+    "web_search_options": checks.mapping,
+    "functions": checks.sequence_of(Mapping, "mappings", 128),
+    "function_call": checks.str_or(checks.text, checks.mapping),
 }
 """The check of each option that goes into the body; its order there, too."""
