@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 MIN_PAIRS = 15
-MAX_PAIRS = 75
+MAX_PAIRS = 150
 WIDTH = 0.10
 """An interval wider than this share of the limit decides nothing."""
 
@@ -53,21 +53,21 @@ class Goal:
     ok: bool
 
 
-def goal(
-    name: str, samples: Sequence[float], limit: float, *, width_of: float | None = None
-) -> Goal:
-    """Lower is better: fails when the interval lies beyond the limit, or is too wide to tell.
+def narrow(seen: Estimate, limit: float) -> bool:
+    """Whether the interval is narrow enough to decide anything about ``limit``."""
+    return seen.high - seen.low <= WIDTH * limit
+
+
+def goal(name: str, samples: Sequence[float], limit: float) -> Goal:
+    """Lower is better: missed when the interval lies beyond the limit, or is too wide to tell.
 
     Args:
         name: What is promised.
         samples: One number per pair.
         limit: What must not be exceeded.
-        width_of: What the interval's width is compared with; the limit itself by default.
     """
     seen = estimate(samples)
-    decided = seen.high - seen.low <= WIDTH * (width_of or limit)
-    # However wide the interval is, one that lies below the limit as a whole is no doubt.
-    ok = seen.low <= limit and (decided or seen.high <= limit)
+    ok = seen.low <= limit and narrow(seen, limit)
     return Goal(name, _short(seen.value), (_short(seen.low), _short(seen.high)), limit, "lower", ok)
 
 
@@ -177,8 +177,7 @@ class Bench:
 
 
 def _decided(pairs: list[tuple[float, float]], limit: float) -> bool:
-    seen = estimate([mine / theirs for mine, theirs in pairs])
-    return seen.high - seen.low <= WIDTH * limit or seen.high <= limit
+    return narrow(estimate([mine / theirs for mine, theirs in pairs]), limit)
 
 
 def _progress(turn: int | None) -> None:
