@@ -682,6 +682,29 @@ async def test_stopping_is_quick_and_leaves_nothing(tls: bool, link: Link | None
         assert request.finished_at is not None
 
 
+@pytest.mark.parametrize("link", [None, Link(rtt=0.01)], ids=["plain", "link"])
+@pytest.mark.parametrize("turns", range(8))
+async def test_connections_that_arrive_while_it_stops_are_closed(
+    turns: int, link: Link | None
+) -> None:
+    """However far they have come: accepted, handed on or served, nobody forgets their sockets."""
+    unheard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    with contextlib.ExitStack() as clients:
+        async with Emulator(providers=("echo",), link=link) as world:
+            for _ in range(4):
+                client = clients.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", world.endpoint("echo").port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            gc.collect()
+    assert unheard == []
+    assert [str(warning.message) for warning in seen] == []
+
+
 async def test_a_failed_start_leaves_nothing() -> None:
     """A port that is taken fails the start and frees the ports before it."""
     # Below the ports that a system gives to those who ask for any: nobody takes them meanwhile.

@@ -17,7 +17,7 @@ from voicekit.emulator.relay import Relay
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from voicekit.emulator.providers.base import Provider
 
@@ -89,10 +89,11 @@ class Port:
         number: int = listening.getsockname()[1]
         return number
 
-    def _own(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+    def _own(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine, name=f"emulator {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _accept(
         self,
@@ -101,15 +102,23 @@ class Port:
     ) -> None:
         # By hand, not loop.create_server: a handshake or relay under way when the emulator stops
         # is then a task of ours to cancel, on every Python and on uvloop.
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError:  # out of descriptors, or a client gone before we looked
-                await asyncio.sleep(0.05)
-                continue
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._own(serve(accepted), f"connection {self.provider.name}")
+        def close_unserved(task: asyncio.Task[None], accepted: socket.socket) -> None:
+            if task.cancelled():  # perhaps before it began
+                accepted.close()
+
+        async with _arrivals(listening) as arrival:
+            while True:
+                try:
+                    accepted = await arrival()
+                except BlockingIOError:
+                    continue
+                except OSError:  # out of descriptors, or a client gone before we looked
+                    await asyncio.sleep(0.05)
+                    continue
+                accepted.setblocking(False)
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                serving = self._own(serve(accepted), f"connection {self.provider.name}")
+                serving.add_done_callback(functools.partial(close_unserved, accepted=accepted))
 
     async def _serve(self, accepted: socket.socket) -> None:
         options: dict[str, Any] = {}
@@ -179,3 +188,33 @@ class Port:
             await asyncio.sleep(0.001)
         await runner.cleanup()
         await self.provider.stop()
+
+
+@contextlib.asynccontextmanager
+async def _arrivals(
+    listening: socket.socket,
+) -> AsyncIterator[Callable[[], Awaitable[socket.socket]]]:
+    """Yield what waits for the next connection and, cancelled, loses none.
+
+    `loop.sock_accept`, cancelled, leaves one that has just come unclosed.
+    """
+    loop = asyncio.get_running_loop()
+    arrived = asyncio.Event()
+
+    async def accept() -> socket.socket:
+        await arrived.wait()
+        arrived.clear()
+        return listening.accept()[0]
+
+    async def accept_elsewhere() -> socket.socket:
+        return (await loop.sock_accept(listening))[0]
+
+    try:
+        loop.add_reader(listening, arrived.set)
+    except NotImplementedError:  # the event loop of Windows
+        yield accept_elsewhere
+        return
+    try:
+        yield accept
+    finally:
+        loop.remove_reader(listening)

@@ -51,7 +51,6 @@ REPLACING = frozenset(
 )  # fmt: skip
 
 
-
 class Provider:
     """Base of the emulated providers, one per port.
 
