@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Unpack, cast, overload
 
 from voicekit.clients.base import ApiKey, Client, Credential
+from voicekit.clients.checks import wrong
 from voicekit.clients.elevenlabs.config import (
     BASE_URL,
     REGIONS,
@@ -19,7 +19,7 @@ from voicekit.clients.elevenlabs.config import (
 )
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.fed import FedUtterance
-from voicekit.clients.elevenlabs.options import SpeechDefaults, SpeechOptions, wrong
+from voicekit.clients.elevenlabs.options import SpeechDefaults, SpeechOptions
 from voicekit.clients.elevenlabs.protocol import (
     AudioDecoder,
     http_headers,
@@ -32,6 +32,7 @@ from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
 from voicekit.clients.elevenlabs.studio import Studio
 from voicekit.clients.execute import open_socket, open_stream
+from voicekit.clients.settings import base_url_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.events import Observer
 from voicekit.operation import Call, Limits, Operation, OperationClass
@@ -133,7 +134,9 @@ class ElevenLabsClient(Client):
     ) -> None:
         super().__init__(
             credential=Credential(api_key, env="ELEVENLABS_API_KEY", provider=PROVIDER),
-            base_url=_base_url(base_url, region),
+            base_url=base_url_of(
+                base_url, region, env="ELEVENLABS_BASE_URL", default=BASE_URL, regions=REGIONS
+            ),
             transport=transport,
             pool=pool,
             ca=ca,
@@ -344,16 +347,6 @@ class ElevenLabsClient(Client):
             return bool(self._settings.session)
         except InvalidArgumentError:
             return False
-
-
-def _base_url(base_url: str | None, region: str | None) -> str:
-    if region is None:
-        return base_url or os.environ.get("ELEVENLABS_BASE_URL") or BASE_URL
-    if base_url is not None:
-        raise InvalidArgumentError("says where the service is already", argument="base_url, region")
-    if region not in REGIONS:
-        raise InvalidArgumentError(f"got {region!r}", argument="region", allowed=", ".join(REGIONS))
-    return REGIONS[region]
 
 
 async def _dial(

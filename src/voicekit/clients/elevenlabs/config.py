@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import quote, urlencode
 
+from voicekit.clients.checks import Check, without, wrong
 from voicekit.clients.elevenlabs import formats
-from voicekit.clients.elevenlabs.options import (
-    CHECKS,
-    EXTRAS,
-    SESSION_ONLY,
-    WHOLE_TEXT_ONLY,
-    wrong,
-)
+from voicekit.clients.elevenlabs.options import CHECKS, SESSION_ONLY, WHOLE_TEXT_ONLY
+from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.speech import AudioFormat
@@ -71,8 +67,6 @@ NO_SOCKET: Final = frozenset(
 _NO_STITCHING: Final = frozenset({"eleven_v3"})
 _STITCHING: Final = ("previous_text", "next_text", "previous_request_ids", "next_request_ids")
 
-_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechRequest:
@@ -102,16 +96,8 @@ class SpeechRequest:
 
         Streamed or whole is no part of it: the audio is the same.
         """
-        return json.dumps(
-            {
-                "provider": "elevenlabs",
-                "target": self.target,
-                "headers": {name.lower(): value for name, value in self.headers.items()},
-                "body": json.loads(self.body),
-            },
-            sort_keys=True,
-            separators=(",", ":"),
-        )
+        body = json.loads(self.body)
+        return identity_of("elevenlabs", self.headers, target=self.target, body=body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,27 +125,19 @@ class SessionSettings:
     limits: Limits | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpeechSettings:
-    """Checked options: the constructor's, or those with one call's on top.
+class SpeechSettings(Settings):
+    """Checked options of speech. ``extra_body`` is of a session's first message, too."""
 
-    Attributes:
-        options: The provider's own, by name.
-        extra_query: Added to the URL.
-        extra_headers: Added to the headers, over ours.
-        extra_body: Added to the body, or to a session's first message, over ours.
-        limits: Replaces the limits of the operation.
-    """
-
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    extra_query: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    limits: Limits | None = None
+    purpose = "speech"
+    option_checks = CHECKS
+    extra_checks: ClassVar[Mapping[str, Check]] = {
+        **EXTRAS,
+        "extra_body": without(dict.fromkeys(("text", "context_id"), "other fields")),
+    }
 
     def updated(
         self, given: Mapping[str, Any], *, where: Literal["text", "session"] | None = None
-    ) -> SpeechSettings:
+    ) -> Self:
         """These settings with ``given`` on top; the extras are merged name by name.
 
         Args:
@@ -173,27 +151,9 @@ class SpeechSettings:
         """
         if not given:
             return self
-        options = dict(self.options)
-        extras: dict[str, Any] = {}
-        for name, value in given.items():
-            if check := CHECKS.get(name):
-                _in_place(name, where)
-                options[name] = None if value is None else check(name, value)
-            elif extra := EXTRAS.get(name):
-                if value is not None:
-                    extra(name, value)
-                    extras[name] = {**getattr(self, name), **value}
-            elif name == "limits":
-                if value is not None and not isinstance(value, Limits):
-                    raise wrong(name, value, "Limits(…)")
-                extras[name] = value
-            else:
-                raise InvalidArgumentError(
-                    "is no option of speech",
-                    argument=name[:64],
-                    allowed=", ".join([*CHECKS, *EXTRAS, "limits"]),
-                )
-        return replace(self, options=options, **extras)
+        for name in given:
+            _in_place(name, where)
+        return super().updated(given)
 
     # -- what is asked for ------------------------------------------------------------
 
@@ -220,7 +180,7 @@ class SpeechSettings:
         if most is not None and len(text) > most:
             raise wrong("text", text, f"at most {most} characters for {self.model}")
         try:
-            body = f'{{"text":{_dumps(text)}{self._body_tail}'.encode()
+            body = f'{{"text":{dumps(text)}{self._body_tail}'.encode()
         except UnicodeEncodeError:
             # Without the cause: it quotes the content.
             raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
@@ -253,7 +213,7 @@ class SpeechSettings:
         if settings := options.get("voice_settings"):
             fields["voice_settings"] = settings.wire()
         fields.update(self.extra_body)
-        return "," + _json_of(fields)[1:]
+        return "," + json_of(fields, "options")[1:]
 
     @cached_property
     def session(self) -> SessionSettings:
@@ -296,7 +256,7 @@ class SpeechSettings:
         return SessionSettings(
             format=self.format,
             target=f"{self._path}/multi-stream-input?{_query({**query, **self.extra_query})}",
-            first=_json_of(first)[1:-1],
+            first=json_of(first, "options")[1:-1],
             schedule=schedule,
             inactivity_timeout=patience,
             max_buffered_s=options.get("max_buffered_s") or MAX_BUFFERED_S,
@@ -365,17 +325,3 @@ def _query(parameters: Mapping[str, Any]) -> str:
         for name, value in parameters.items()
     }
     return urlencode(plain, doseq=True)
-
-
-def _json_of(value: Mapping[str, Any]) -> str:
-    try:
-        text = _dumps(value)
-        text.encode()  # a lone surrogate is no text, and only this finds it
-    except (TypeError, ValueError, RecursionError):
-        # Without the cause: it may quote the content.
-        raise InvalidArgumentError(
-            "hold something that is not JSON",
-            argument="options",
-            allowed="str, int, float, bool, None, sequences and mappings",
-        ) from None
-    return text

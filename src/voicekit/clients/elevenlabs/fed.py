@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any, Self
 
-from voicekit.clients.elevenlabs.options import wrong
+from voicekit.clients.checks import wrong
 from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.studio import Studio
 from voicekit.errors import ClosedError, LocalProtocolError, VoicekitError

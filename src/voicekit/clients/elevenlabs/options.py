@@ -7,24 +7,22 @@ fields that are newer than this file go through ``extra_query`` and ``extra_body
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from voicekit.clients import checks
 from voicekit.clients.base import CallOptions, Extras
+from voicekit.clients.checks import Check, is_number, is_sequence, wrong
 from voicekit.clients.elevenlabs.formats import vendor_name
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
-from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
 
 __all__ = [
     "CHECKS",
-    "EXTRAS",
     "SESSION_ONLY",
     "WHOLE_TEXT_ONLY",
     "SpeechDefaults",
     "SpeechOptions",
-    "wrong",
 ]
 
 
@@ -97,66 +95,22 @@ class SpeechOptions(SpeechDefaults, CallOptions, total=False):
     """The same for one call, and its limits."""
 
 
-Check = Callable[[str, Any], Any]
-"""Takes the option's name and value, returns its normal form; raises InvalidArgumentError."""
-
 MAX_SEED = 4_294_967_295
 MAX_LISTED = 3
 MAX_INACTIVITY = 180
 """Seconds. Source: AsyncAPI, ``inactivity_timeout``."""
 
 
-def wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
-    """The error for a value. Shows numbers as they are; of all else only what it is."""
-    if value is None or isinstance(value, bool | int | float):
-        given = repr(value)[:40]
-    elif isinstance(value, str | Sequence | Mapping):
-        given = f"a {type(value).__name__} of length {len(value)}"
-    else:
-        given = f"a {type(value).__name__}"
-    return InvalidArgumentError(f"got {given}", argument=name, allowed=allowed)
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise wrong(name, value, "a str that is not empty")
-    return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise wrong(name, value, "a bool")
-    return value
-
-
-def _integer(low: int, high: int) -> Check:
-    def check(name: str, value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise wrong(name, value, f"an int from {low} to {high}")
-        return value
-
-    return check
-
-
-def _word(*words: str) -> Check:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in words:
-            raise wrong(name, value, ", ".join(words))
-        return value
-
-    return check
-
-
 def _ids(name: str, value: Any) -> tuple[str, ...]:
-    plain = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    if not plain or len(value) > MAX_LISTED or not all(isinstance(e, str) and e for e in value):
+    few = is_sequence(value) and len(value) <= MAX_LISTED
+    if not few or not all(isinstance(each, str) and each for each in value):
         raise wrong(name, value, f"at most {MAX_LISTED} request ids")
     return tuple(value)
 
 
 def _locators(name: str, value: Any) -> tuple[dict[str, str], ...]:
     allowed = f"at most {MAX_LISTED} mappings of pronunciation_dictionary_id and version_id"
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+    if not is_sequence(value):
         raise wrong(name, value, allowed)
     known = {"pronunciation_dictionary_id", "version_id"}
     for each in value:
@@ -171,15 +125,14 @@ def _locators(name: str, value: Any) -> tuple[dict[str, str], ...]:
 
 def _schedule(name: str, value: Any) -> tuple[int, ...]:
     low, high = 50, 500  # Source: AsyncAPI, generation_config.
-    plain = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    if not plain or not value:
+    if not is_sequence(value) or not value:
         raise wrong(name, value, f"at least one int from {low} to {high}")
-    check = _integer(low, high)
+    check = checks.integer(low, high)
     return tuple(check(name, each) for each in value)
 
 
 def _seconds(name: str, value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+    if not is_number(value) or not value > 0:
         raise wrong(name, value, "seconds > 0")
     return float(value)
 
@@ -190,35 +143,29 @@ def _format(name: str, value: Any) -> AudioFormat:  # noqa: ARG001 - the seam of
     return parsed
 
 
-def _mapping(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise wrong(name, value, "a mapping with str keys")
-    return dict(value)
-
-
 CHECKS: Mapping[str, Check] = {
-    "voice": _text,
-    "model": _text,
+    "voice": checks.text,
+    "model": checks.text,
     "format": _format,
     "voice_settings": lambda _name, value: VoiceSettings.parse(value),
-    "language_code": _text,
+    "language_code": checks.text,
     "pronunciation_dictionary_locators": _locators,
-    "seed": _integer(0, MAX_SEED),
-    "apply_text_normalization": _word("auto", "on", "off"),
-    "apply_language_text_normalization": _flag,
-    "enable_logging": _flag,
-    "optimize_streaming_latency": _integer(0, 4),
-    "previous_text": _text,
-    "next_text": _text,
+    "seed": checks.integer(0, MAX_SEED),
+    "apply_text_normalization": checks.word("auto", "on", "off"),
+    "apply_language_text_normalization": checks.flag,
+    "enable_logging": checks.flag,
+    "optimize_streaming_latency": checks.integer(0, 4),
+    "previous_text": checks.text,
+    "next_text": checks.text,
     "previous_request_ids": _ids,
     "next_request_ids": _ids,
-    "use_pvc_as_ivc": _flag,
-    "audio_effects": _mapping,
-    "auto_mode": _flag,
+    "use_pvc_as_ivc": checks.flag,
+    "audio_effects": lambda name, value: dict(checks.fields(name, value)),
+    "auto_mode": checks.flag,
     "chunk_length_schedule": _schedule,
-    "sync_alignment": _flag,
-    "enable_ssml_parsing": _flag,
-    "inactivity_timeout": _integer(1, MAX_INACTIVITY),
+    "sync_alignment": checks.flag,
+    "enable_ssml_parsing": checks.flag,
+    "inactivity_timeout": checks.integer(1, MAX_INACTIVITY),
     "max_buffered_s": _seconds,
 }
 
@@ -245,40 +192,3 @@ SESSION_ONLY = frozenset(
     }
 )
 """Parameters of the sockets that HTTP has not."""
-
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
-def _extra_query(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping):
-        raise wrong(name, value, "a mapping")
-
-
-def _extra_headers(name: str, value: Any) -> None:
-    allowed = "a mapping of header names to printable ASCII"
-    if not isinstance(value, Mapping):
-        raise wrong(name, value, allowed)
-    for header, text in value.items():
-        if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
-            raise wrong(f"{name} key", header, allowed)
-        if not isinstance(text, str) or not (text.isascii() and text.isprintable()):
-            raise wrong(f"{name} value", text, allowed)
-
-
-def _extra_body(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise wrong(name, value, "a mapping with str keys")
-    for reserved in ("text", "context_id"):
-        if reserved in value:
-            raise InvalidArgumentError(
-                "is not for extra_body", argument=f"{name}.{reserved}", allowed="other fields"
-            )
-
-
-EXTRAS: Mapping[str, Callable[[str, Any], None]] = {
-    "extra_query": _extra_query,
-    "extra_headers": _extra_headers,
-    "extra_body": _extra_body,
-}
-"""The check of each escape hatch."""

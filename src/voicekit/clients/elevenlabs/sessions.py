@@ -10,10 +10,10 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.clients.checks import wrong
 from voicekit.clients.elevenlabs.alignment import Debt, alignment_of
 from voicekit.clients.elevenlabs.contexts import Script, audio_of, is_error, is_final
 from voicekit.clients.elevenlabs.errors import DIALECT, error_of_frame, error_of_loss, may_replay
-from voicekit.clients.elevenlabs.options import wrong
 from voicekit.clients.elevenlabs.protocol import most_bytes
 from voicekit.clients.elevenlabs.spoken import SpokenAudio
 from voicekit.clients.elevenlabs.studio import Studio, return_lease, socket_of

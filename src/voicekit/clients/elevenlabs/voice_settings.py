@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from voicekit.clients.checks import is_number
 from voicekit.errors import InvalidArgumentError
 
 __all__ = ["VoiceSettings"]
@@ -42,9 +43,9 @@ class VoiceSettings:
     def __post_init__(self) -> None:
         for name in _RATIOS:
             value = getattr(self, name)
-            if value is not None and not (_is_number(value) and 0 <= value <= 1):
+            if value is not None and not (is_number(value) and 0 <= value <= 1):
                 raise _wrong(name, value, "a number from 0 to 1")
-        if self.speed is not None and not (_is_number(self.speed) and self.speed > 0):
+        if self.speed is not None and not (is_number(self.speed) and self.speed > 0):
             raise _wrong("speed", self.speed, "a number > 0")
         if self.use_speaker_boost is not None and not isinstance(self.use_speaker_boost, bool):
             raise _wrong("use_speaker_boost", self.use_speaker_boost, "a bool")
@@ -81,10 +82,6 @@ class VoiceSettings:
         """What is set, by the vendor's names, which are ours."""
         values = ((item.name, getattr(self, item.name)) for item in fields(self))
         return {name: value for name, value in values if value is not None}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
