@@ -361,7 +361,8 @@ class Call:
         if self.observer is not None:
             self.emit(events.AttemptStarted, attempt=self.attempts)
         attempt = self._attempt = _AttemptLimit()
-        attempt.limit(left)
+        if left is not None:
+            attempt.limit(left)
         try:
             return await step(self)
         except asyncio.CancelledError:

@@ -162,6 +162,7 @@ class PooledRequest(aiohttp.ClientRequest):
     """The caller waited for a dial, so the connection was not warm."""
     one_use = False
     """The connection will not come back: a WebSocket takes it over."""
+    _connection_key: ConnectionKey | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -169,6 +170,14 @@ class PooledRequest(aiohttp.ClientRequest):
         if handshake is not None:
             self.one_use = True
             self.call = handshake
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """As aiohttp's, made once: neither address nor TLS settings change."""
+        key = self._connection_key
+        if key is None:
+            key = self._connection_key = super().connection_key
+        return key
 
 
 def _again(template: PooledRequest, body: bytes | None) -> PooledRequest:
@@ -315,6 +324,7 @@ class WarmConnector(aiohttp.TCPConnector):
             ssl=ssl,
         )
         template.headers.popall(hdrs.CONTENT_LENGTH, None)
+        _ = template.connection_key  # kept, so that its copies have it
         if len(self._templates) >= _TEMPLATES:
             self._templates.clear()
         self._templates[url] = (dict(headers), (method, ssl), template)
@@ -326,7 +336,8 @@ class WarmConnector(aiohttp.TCPConnector):
         """Lease the newest live idle connection, join a dial in progress, or dial."""
         key = req.connection_key
         call = req.call if isinstance(req, PooledRequest) else None
-        if not self._conns.get(key):
+        connection = await self._get(key, traces)
+        if connection is None:
             if key in self._dials:
                 await self._join_dial(key, req)
             if (
@@ -335,7 +346,7 @@ class WarmConnector(aiohttp.TCPConnector):
                 and not self._conns.get(key)
             ):
                 call.queued()
-        connection = await super().connect(req, traces, timeout)
+            connection = await super().connect(req, traces, timeout)
         protocol = cast("PooledProtocol", connection.protocol)
         now = time.monotonic()
         warm = not (isinstance(req, PooledRequest) and req.waited)
