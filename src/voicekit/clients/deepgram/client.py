@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.deepgram.config import (
+    BASE_URL,
     LISTEN_PATH,
+    REGIONAL,
     ListenDefaults,
     ListenOptions,
     ListenRequest,
     ListenSettings,
-    base_url_of,
 )
 from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
 from voicekit.clients.deepgram.protocol import listen_request
 from voicekit.clients.deepgram.sessions import TranscriptionSession
 from voicekit.clients.execute import open_socket
+from voicekit.clients.settings import base_url_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 
@@ -107,7 +109,9 @@ class DeepgramClient(Client):
                 env="DEEPGRAM_API_KEY",
                 provider=PROVIDER,
             ),
-            base_url=base_url_of(base_url, region),
+            base_url=base_url_of(
+                base_url, region, env="DEEPGRAM_BASE_URL", default=BASE_URL, regions=REGIONAL
+            ),
             transport=transport,
             pool=pool,
             ca=ca,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from voicekit.clients.checks import Check, without, wrong
 from voicekit.clients.deepgram.audio import WireAudio
 from voicekit.clients.deepgram.options import (
     CHECKS,
@@ -19,28 +17,30 @@ from voicekit.clients.deepgram.options import (
     ListenDefaults,
     ListenOptions,
     strings_of,
-    wrong,
 )
+from voicekit.clients.settings import EXTRAS, Settings, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.speech import AudioFormat
 
 __all__ = [
+    "BASE_URL",
     "LISTEN_PATH",
+    "REGIONAL",
     "REGIONS",
     "ListenDefaults",
     "ListenOptions",
     "ListenRequest",
     "ListenSettings",
-    "base_url_of",
 ]
 
 BASE_URL = "https://api.deepgram.com"
 REGIONS = ("eu", "au", "in")
 """Keys of ``https://api.<key>.deepgram.com``; North America has none. Source: sheet §1."""
+REGIONAL = {key: f"https://api.{key}.deepgram.com" for key in REGIONS}
+"""The API's address by region."""
 LISTEN_PATH = "/v1/listen"
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What a stream's bytes are and where its results go decides what this side counts and waits for.
 _NOT_FOR_EXTRA = ("encoding", "sample_rate", "channels", "interim_results", "callback")
 _AUDIO = ("encoding", "sample_rate", "channels")
@@ -76,75 +76,38 @@ class ListenRequest:
     @property
     def identity(self) -> str:
         """Canonical text of all that can change the results. May hold content: never log it."""
-        return json.dumps(
-            {
-                "provider": "deepgram",
-                "path": LISTEN_PATH,
-                "query": self.query,
-                "headers": {name.lower(): value for name, value in self.headers.items()},
-                "format": self.format.name if self.format is not None else None,
-            },
-            sort_keys=True,
-            separators=(",", ":"),
+        format = self.format.name if self.format is not None else None  # noqa: A001
+        return identity_of(
+            "deepgram", self.headers, path=LISTEN_PATH, query=self.query, format=format
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenSettings:
-    """Checked options: the constructor's, or those with one call's on top.
+def _no_body(name: str, value: Any) -> Mapping[str, Any]:
+    if value:
+        raise wrong(name, value, "nothing: a live transcription has no body")
+    return {}
 
-    Attributes:
-        options: The provider's own, by name.
-        extra_query: Added to the URL, over ours.
-        extra_headers: Added to the headers, over ours.
-        limits: Replaces the limits of the operation.
-    """
 
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    extra_query: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    limits: Limits | None = None
+class ListenSettings(Settings):
+    """Checked options of a live transcription."""
 
-    def updated(self, given: Mapping[str, Any]) -> ListenSettings:
-        """These settings with ``given`` on top; the extras are merged name by name.
+    purpose = "a live transcription"
+    option_checks = CHECKS
+    extra_checks: ClassVar[Mapping[str, Check]] = {
+        **EXTRAS,
+        "extra_query": without({name: f"the option {name}" for name in _NOT_FOR_EXTRA}),
+        "extra_body": _no_body,
+    }
 
-        Raises:
-            InvalidArgumentError: An option is unknown, or its value is not allowed.
-        """
-        if not given:
-            return self
-        options = dict(self.options)
+    def _displaced(self, given: Mapping[str, Any]) -> Collection[str]:
+        # The last word on the audio is a whole one.
+        if given.get("encoding") is None:
+            return _AUDIO if given.get("format") is not None else ()
         if given.get("format") is not None:
-            # The last word on the audio is a whole one.
-            for name in _AUDIO:
-                options.pop(name, None)
-        extras: dict[str, Any] = {}
-        for name, value in given.items():
-            if check := CHECKS.get(name):
-                if value is not None:
-                    check(name, value)
-                options[name] = value
-            elif extra := _EXTRAS.get(name):
-                if value:
-                    extra(name, value)
-                    extras[name] = {**getattr(self, name), **value}
-            elif name == "limits":
-                if value is not None and not isinstance(value, Limits):
-                    raise wrong(name, value, "Limits(…)")
-                extras[name] = value
-            else:
-                raise InvalidArgumentError(
-                    "is no option of a live transcription",
-                    argument=name[:64],
-                    allowed=", ".join([*CHECKS, *_EXTRAS, "limits"]),
-                )
-        if given.get("encoding") is not None:
-            if given.get("format") is not None:
-                raise InvalidArgumentError(
-                    "stands in place of format", argument="encoding", allowed="one of both"
-                )
-            options["format"] = None
-        return replace(self, options=options, **extras)
+            raise InvalidArgumentError(
+                "stands in place of format", argument="encoding", allowed="one of both"
+            )
+        return ("format",)
 
     def request(self) -> ListenRequest:
         """Freeze these settings.
@@ -191,21 +154,6 @@ class ListenSettings:
         )
 
 
-def base_url_of(base_url: str | None, region: str | None) -> str:
-    """Where the API is.
-
-    Raises:
-        InvalidArgumentError: The region is unknown, or both are given.
-    """
-    if region is None:
-        return base_url or os.environ.get("DEEPGRAM_BASE_URL") or BASE_URL
-    if base_url is not None:
-        raise InvalidArgumentError("has its own base_url", argument="region", allowed="one of both")
-    if region not in REGIONS:
-        raise wrong("region", region, ", ".join(REGIONS))
-    return BASE_URL.replace("api.", f"api.{region}.", 1)
-
-
 def _check_together(options: Mapping[str, Any], model: str) -> None:
     if "utterance_end_ms" in options and not options.get("interim_results"):
         raise InvalidArgumentError(
@@ -241,35 +189,3 @@ def _texts(value: Any) -> Sequence[str]:
     if isinstance(value, Sequence):
         return [text for item in value for text in _texts(item)]
     return (str(value),)
-
-
-def _extra_query(name: str, value: Any) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise wrong(name, value, "a mapping with str keys")
-    for key in _NOT_FOR_EXTRA:
-        if key in value:
-            raise InvalidArgumentError(
-                "is not for extra_query", argument=f"{name}.{key}", allowed=f"the option {key}"
-            )
-
-
-def _extra_headers(name: str, value: Any) -> None:
-    allowed = "a mapping of header names to printable ASCII"
-    if not isinstance(value, Mapping):
-        raise wrong(name, value, allowed)
-    for header, text in value.items():
-        if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
-            raise wrong(f"{name} key", header, allowed)
-        if not isinstance(text, str) or not (text.isascii() and text.isprintable()):
-            raise wrong(f"{name} value", text, allowed)
-
-
-def _extra_body(name: str, value: Any) -> None:
-    raise wrong(name, value, "nothing: a live transcription has no body")
-
-
-_EXTRAS = {
-    "extra_query": _extra_query,
-    "extra_headers": _extra_headers,
-    "extra_body": _extra_body,
-}

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from voicekit.clients import checks
 from voicekit.clients.base import Extras
+from voicekit.clients.checks import Check, is_integer, is_sequence, wrong
 from voicekit.clients.deepgram.audio import ENCODINGS
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -118,151 +120,108 @@ class ListenOptions(ListenDefaults, total=False):
     limits: Limits
 
 
-Check = Callable[[str, Any], None]
-"""Takes the option's name and value; raises InvalidArgumentError."""
-
-
-def wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
-    """The error for a value. Shows numbers as they are; of all else only what it is."""
-    if value is None or isinstance(value, bool | int | float):
-        given = repr(value)[:40]
-    elif isinstance(value, str | Sequence | Mapping):
-        given = f"a {type(value).__name__} of length {len(value)}"
-    else:
-        given = f"a {type(value).__name__}"
-    return InvalidArgumentError(f"got {given}", argument=name, allowed=allowed)
-
-
 def strings_of(value: str | Sequence[str]) -> Sequence[str]:
     """The values of an option that may be given several times."""
     return (value,) if isinstance(value, str) else value
 
 
-def _text(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value:
-        raise wrong(name, value, "a str that is not empty")
-
-
-def _word(*words: str) -> Check:
-    def check(name: str, value: Any) -> None:
-        if value not in words:
-            raise wrong(name, value, ", ".join(words))
-
-    return check
-
-
-def _integer(low: int, high: int | None = None) -> Check:
-    allowed = f"an int from {low} to {high}" if high is not None else f"an int ≥ {low}"
-
-    def check(name: str, value: Any) -> None:
-        integer = isinstance(value, int) and not isinstance(value, bool)
-        if not integer or value < low or (high is not None and value > high):
-            raise wrong(name, value, allowed)
-
-    return check
-
-
-def _flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise wrong(name, value, "a bool")
-
-
 def _texts(allowed: str, fits: Callable[[str], bool] = bool) -> Check:
-    def check(name: str, value: Any) -> None:
+    def check(name: str, value: Any) -> Any:
         items = (value,) if isinstance(value, str) else value
-        if not isinstance(items, Sequence) or isinstance(items, bytes | bytearray) or not items:
+        if not is_sequence(items) or not items:
             raise wrong(name, value, allowed)
         for item in items:
             if not isinstance(item, str) or not item or not fits(item):
                 raise wrong(name, item, allowed)
+        return value
 
     return check
 
 
-def _model(name: str, value: Any) -> None:
-    _text(name, value)
-    if value.startswith("flux"):
+_SOME = _texts("str, or a sequence of them")
+
+
+def _model(name: str, value: Any) -> str:
+    model = checks.text(name, value)
+    if model.startswith("flux"):
         raise InvalidArgumentError(
             "a flux model takes turns on another endpoint: use open_turns(), "
             "which a later version of voicekit brings",
             argument=name,
             allowed="nova-3, nova-2, … or a custom model's id",
         )
-    if value.startswith("whisper"):
+    if model.startswith("whisper"):
         raise InvalidArgumentError(
             "whisper models do not listen live",
             argument=name,
             allowed="nova-3, nova-2, … or a custom model's id",
         )
+    return model
 
 
-def _format(_name: str, value: Any) -> None:
-    AudioFormat.parse(value)
-
-
-def _endpointing(name: str, value: Any) -> None:
-    if value is False:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+def _endpointing(name: str, value: Any) -> int:
+    if value is not False and (not is_integer(value) or value < 0):
         raise wrong(name, value, "milliseconds ≥ 0 as an int, or False")
+    return value
 
 
 _REDACTIONS = ("true", "false", "pci", "numbers", "aggressive_numbers", "ssn")
+_redactions = _texts(", ".join(_REDACTIONS), _REDACTIONS.__contains__)
 
 
-def _redact(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        _texts(", ".join(_REDACTIONS), _REDACTIONS.__contains__)(name, value)
+def _redact(name: str, value: Any) -> Any:
+    return value if isinstance(value, bool) else _redactions(name, value)
 
 
 _MAX_KEYTERM_TOKENS = 500
 
 
-def _keyterm(name: str, value: Any) -> None:
-    _texts("str, or a sequence of them")(name, value)
+def _keyterm(name: str, value: Any) -> str | Sequence[str]:
+    terms: str | Sequence[str] = _SOME(name, value)
     # The vendor counts tokens of its own; there are at least as many as words.
-    words = sum(len(term.split()) for term in strings_of(value))
+    words = sum(len(term.split()) for term in strings_of(terms))
     if words > _MAX_KEYTERM_TOKENS:
         raise InvalidArgumentError(
             f"got {words} words", argument=name, allowed=f"{_MAX_KEYTERM_TOKENS} tokens in all"
         )
+    return terms
 
 
 _PAIR = _texts('"name:value", or a sequence of them', lambda item: ":" in item[1:])
 
 CHECKS: Final[Mapping[str, Check]] = {
     "model": _model,
-    "format": _format,
-    "encoding": _word(*ENCODINGS),
-    "sample_rate": _integer(1000, 384_000),
-    "channels": _integer(1, 8),
-    "language": _text,
-    "language_hint": _texts("str, or a sequence of them"),
-    "version": _text,
-    "interim_results": _flag,
+    "format": lambda _name, value: AudioFormat.parse(value),
+    "encoding": checks.word(*ENCODINGS),
+    "sample_rate": checks.integer(1000, 384_000),
+    "channels": checks.integer(1, 8),
+    "language": checks.text,
+    "language_hint": _SOME,
+    "version": checks.text,
+    "interim_results": checks.flag,
     "endpointing": _endpointing,
-    "utterance_end_ms": _integer(1),
-    "vad_events": _flag,
-    "punctuate": _flag,
-    "smart_format": _flag,
-    "no_delay": _flag,
-    "numerals": _flag,
-    "profanity_filter": _flag,
-    "dictation": _flag,
-    "multichannel": _flag,
-    "detect_entities": _flag,
-    "diarize": _flag,
-    "diarize_model": _word("latest", "v1"),
+    "utterance_end_ms": checks.integer(1),
+    "vad_events": checks.flag,
+    "punctuate": checks.flag,
+    "smart_format": checks.flag,
+    "no_delay": checks.flag,
+    "numerals": checks.flag,
+    "profanity_filter": checks.flag,
+    "dictation": checks.flag,
+    "multichannel": checks.flag,
+    "detect_entities": checks.flag,
+    "diarize": checks.flag,
+    "diarize_model": checks.word("latest", "v1"),
     "redact": _redact,
     "keyterm": _keyterm,
-    "keywords": _texts("str, or a sequence of them"),
-    "search": _texts("str, or a sequence of them"),
+    "keywords": _SOME,
+    "search": _SOME,
     "replace": _PAIR,
-    "callback": _text,
-    "callback_method": _word("POST", "PUT"),
+    "callback": checks.text,
+    "callback_method": checks.word("POST", "PUT"),
     "extra": _PAIR,
     # Source: livekit/agents; the vendor names no bound.
     "tag": _texts("str of at most 128 characters, or a sequence", lambda item: len(item) <= 128),
-    "mip_opt_out": _flag,
+    "mip_opt_out": checks.flag,
 }
 """The check of each option; their order is the order in the URL."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit import __version__
+from voicekit.clients import checks
+from voicekit.clients.checks import wrong
 from voicekit.clients.deepgram.errors import read_error_message
-from voicekit.clients.deepgram.options import wrong
 from voicekit.clients.deepgram.results import (
     read_message,
     read_results,
@@ -82,9 +83,7 @@ def configure_message(keyterms: Sequence[str] | None, numerals: bool | None) -> 
     elif keyterms:
         fields["keyterms"] = list(keyterms)
     if numerals is not None:
-        if not isinstance(numerals, bool):
-            raise wrong("numerals", numerals, "a bool")
-        fields["features"] = {"numerals": numerals}
+        fields["features"] = {"numerals": checks.flag("numerals", numerals)}
     if len(fields) == 1:
         raise wrong("keyterms", keyterms, "something to change: keyterms=…, numerals=…")
     return json.dumps(fields, separators=(",", ":"))

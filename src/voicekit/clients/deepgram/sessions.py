@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.clients.checks import wrong
 from voicekit.clients.deepgram.audio import FrameCutter
 from voicekit.clients.deepgram.errors import read_loss
 from voicekit.clients.deepgram.heartbeat import Farewell, Heartbeat, say_last_word
-from voicekit.clients.deepgram.options import wrong
 from voicekit.clients.deepgram.protocol import (
     CLOSE_STREAM,
     Configured,
