@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
+from urllib.parse import urlsplit
 
 from voicekit import events
 from voicekit.clients.checks import is_header_text
@@ -109,6 +110,23 @@ def _checked(key: object) -> str:
     )
 
 
+def _check_base_url(base_url: object) -> None:
+    allowed = "http(s)://host[:port][/path]"
+    try:
+        parts = urlsplit(base_url) if isinstance(base_url, str) else None
+        fine = parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname)
+        _ = parts.port if parts is not None else None
+    except ValueError:
+        parts, fine = None, False
+    if parts is not None and "@" in parts.netloc:
+        # Not shown: it is a secret, and every repr of the client would be one.
+        raise InvalidArgumentError(
+            "holds a user name or password", argument="base_url", allowed=allowed
+        )
+    if parts is None or not fine or parts.query or parts.fragment:
+        raise InvalidArgumentError(f"got {base_url!r}", argument="base_url", allowed=allowed)
+
+
 class Client:
     """Base of the clients. Constructing does no I/O and needs no event loop.
 
@@ -135,10 +153,7 @@ class Client:
         limits: Mapping[str, Limits] | None,
         observers: Sequence[events.Observer],
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise InvalidArgumentError(
-                f"got {base_url!r}", argument="base_url", allowed="http://… or https://…"
-            )
+        _check_base_url(base_url)
         if transport is not None and (pool is not None or ca is not None):
             raise InvalidArgumentError(
                 "is the transport's own affair when one is shared", argument="pool, ca"
@@ -194,12 +209,7 @@ class Client:
             ConnectError: ``strict``, and a dial failed.
             ClosedError: The client is closed.
         """
-        if self._closed:
-            raise ClosedError("the client is closed", provider=self.provider)
-        if n is None:
-            n = max(1, self.transport.config.min_ready)
-        if not isinstance(n, int) or n < 1:
-            raise InvalidArgumentError(f"got {n!r}", argument="n", allowed="an int ≥ 1")
+        n = self._count(n)
         self._used = True
         started = time.monotonic()
         report = await self._warm(n)
@@ -224,8 +234,24 @@ class Client:
             )
         return report
 
+    def _count(self, n: int | None) -> int:
+        if self._closed:
+            raise ClosedError("the client is closed", provider=self.provider)
+        if n is None:
+            return max(1, self.transport.config.min_ready)
+        if type(n) is not int or n < 1:
+            raise InvalidArgumentError(f"got {n!r}", argument="n", allowed="an int ≥ 1")
+        return n
+
     def start_warming(self, n: int | None = None, /) -> None:
-        """``warm()`` in the background; returns at once. Needs a running event loop."""
+        """``warm()`` in the background; returns at once. Needs a running event loop.
+
+        Raises:
+            InvalidArgumentError: ``n`` is below 1.
+            ClosedError: The client is closed.
+        """
+        n = self._count(n)
+        self._used = True
         self.transport.background.spawn(self._quietly(n), f"voicekit-warm-{self.provider}")
 
     async def _quietly(self, n: int | None) -> None:
