@@ -21,6 +21,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat, ChatResult, ToolCall, Usage
+from voicekit.speech.clip import clip_of
 from voicekit.timing import ConnectionInfo, Timings
 from voicekit.watchdog import Watchdog
 
@@ -381,18 +382,7 @@ class SpeechStream(Stream[AudioChunk]):
 
     async def clip(self) -> AudioClip:
         """Everything that is still to come, as one clip; closes the stream."""
-        async with self:
-            parts = [chunk async for chunk in self]
-            return AudioClip(
-                data=b"".join(parts),
-                format=self.format,
-                words=tuple(word for part in parts for word in part.words),
-                timings=self.timings,
-                connection=self.connection,
-                usage=self.usage,
-                request_id=self.request_id,
-                headers=self.headers,
-            )
+        return await clip_of(self)
 
 
 class TextDecoder(Decoder[Any], Protocol):

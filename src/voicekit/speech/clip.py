@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech.audio_format import AudioFormat
@@ -13,8 +13,9 @@ from voicekit.speech.wav import WavError, parse_wav, wav_header
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
+    from voicekit.speech.chunk import AudioChunk
     from voicekit.speech.transcript import Word
     from voicekit.speech.usage import Usage
     from voicekit.timing import ConnectionInfo, Timings
@@ -31,6 +32,42 @@ _SUFFIXES: Final[dict[str, str]] = {
 _HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
 # Source: ours. Beyond it a data: URL makes the notebook file heavy and browsers slow.
 _MAX_INLINE_BYTES: Final = 16 << 20
+
+
+class _Speech(Protocol):
+    """A stream or a session of audio, with its evidence."""
+
+    format: AudioFormat
+
+    @property
+    def timings(self) -> Timings: ...
+    @property
+    def connection(self) -> ConnectionInfo | None: ...
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def request_id(self) -> str | None: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    async def __aenter__(self) -> object: ...
+    async def __aexit__(self, *exc: object) -> None: ...
+    def __aiter__(self) -> AsyncIterator[AudioChunk]: ...
+
+
+async def clip_of(speech: _Speech) -> AudioClip:
+    """Everything that is still to come, as one clip; closes it, cancelled or failed as well."""
+    async with speech:
+        parts = [chunk async for chunk in speech]
+        return AudioClip(
+            data=b"".join(parts),
+            format=speech.format,
+            words=tuple(word for part in parts for word in part.words),
+            timings=speech.timings,
+            connection=speech.connection,
+            usage=speech.usage,
+            request_id=speech.request_id,
+            headers=speech.headers,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -27,6 +27,7 @@ from voicekit.errors import (
 )
 from voicekit.sessions import Session
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat
+from voicekit.speech.clip import clip_of
 from voicekit.wire.words import WholeWords
 
 if TYPE_CHECKING:
@@ -424,17 +425,7 @@ class Utterance(Session[AudioChunk]):
 
     async def clip(self) -> AudioClip:
         """Everything that is still to come, as one clip; closes the session."""
-        async with self:
-            parts = [chunk async for chunk in self]
-            return AudioClip(
-                data=b"".join(parts),
-                format=self.format,
-                words=tuple(word for part in parts for word in part.words),
-                timings=self.timings,
-                connection=self.connection,
-                request_id=self.request_id,
-                headers=self.headers,
-            )
+        return await clip_of(self)
 
 
 _TICK: Final = 0.01
