@@ -118,7 +118,7 @@ def test_fields_that_have_their_own_way_say_which() -> None:
         (None, "got None"),
         (True, "got True"),
         (2.5, "got 2.5"),
-        (10**100, f"got {10**39}"),
+        (10**100, f"got {10**39};"),
         ("marked", "got a str of length 6"),
         (["marked"], "got a list of length 1"),
         ({"marked": "marked"}, "got a dict of length 1"),

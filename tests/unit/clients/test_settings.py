@@ -174,8 +174,12 @@ def test_what_is_not_json_is_refused_without_its_content(value: Any) -> None:
 
 
 def test_endless_nesting_is_refused() -> None:
-    """A body that holds itself is no JSON either."""
+    """A body that holds itself, or is too deep to be written, is no JSON either."""
     endless: dict[str, Any] = {}
     endless["self"] = endless
-    with pytest.raises(InvalidArgumentError, match="not JSON"):
-        json_of(endless, "options")
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for body in (endless, {"deep": deep}):
+        with pytest.raises(InvalidArgumentError, match="not JSON"):
+            json_of(body, "options")
