@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 
-from voicekit.emulator import Link
+from voicekit.emulator import Emulator, Journal, Link
 from voicekit.emulator.relay import MAX_IN_FLIGHT, Relay
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -58,7 +59,7 @@ async def across(link: Link, serve: Serve) -> AsyncIterator[Callable[[], Awaitab
     async def accept() -> None:
         while True:
             accepted, _ = await loop.sock_accept(listening)
-            relay = Relay(link, random.Random(1), inner)
+            relay = Relay(link, random.Random(1), inner, lambda *_: None)
             relays.append(loop.create_task(relay.run(accepted)))
 
     async def connect() -> Streams:
@@ -303,3 +304,19 @@ async def test_a_cancelled_relay_ends_both_sides_at_once() -> None:
         await entered.wait()
         start = time.monotonic()
     assert time.monotonic() - start < 0.5
+
+
+async def test_the_journal_says_when_each_piece_crossed() -> None:
+    """What the link itself took is known, so that a benchmark need not blame the client for it."""
+    async with (
+        Emulator(providers=("openai",), scenario="instant", link=Link(rtt=0.02)) as world,
+        aiohttp.ClientSession() as http,
+        http.get(f"{world.openai.url}/models", headers={"Authorization": "Bearer k"}) as answer,
+    ):
+        await answer.read()
+        (record,) = world.journal.requests
+        pieces = Journal.from_json(world.journal.to_json()).crossings
+        assert {piece.direction for piece in pieces} == {"up", "down"}
+        assert all(piece.went_at - piece.came_at >= 0.0099 for piece in pieces)
+        assert any(p.direction == "up" and p.went_at <= record.received_at for p in pieces)
+        assert any(p.direction == "down" and p.came_at >= record.first_byte_at for p in pieces)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 from voicekit.emulator.records import (
     ConnectionRecord,
+    CrossingRecord,
     FrameRecord,
     Outcome,
     RequestRecord,
@@ -25,7 +26,14 @@ from voicekit.emulator.records import (
     public_headers,
 )
 
-__all__ = ["ConnectionRecord", "FrameRecord", "Journal", "RequestRecord", "digest"]
+__all__ = [
+    "ConnectionRecord",
+    "CrossingRecord",
+    "FrameRecord",
+    "Journal",
+    "RequestRecord",
+    "digest",
+]
 
 MAX_BODY_BYTES = 1 << 20
 """Bytes of one request body kept; the rest is cut and noted."""
@@ -50,6 +58,7 @@ class Journal:
         self.connections: list[ConnectionRecord] = []
         self.requests: list[RequestRecord] = []
         self.frames: list[FrameRecord] = []
+        self.crossings: list[CrossingRecord] = []
         self.marks: dict[str, float] = {}
         self.dropped = 0
         self._next_connection = 1
@@ -259,6 +268,17 @@ class Journal:
             ),
         )
 
+    def crossed(
+        self, provider: str, direction: Literal["up", "down"], came_at: float, went_at: float
+    ) -> None:
+        """Add one piece that crossed a link."""
+        self._append(
+            self.crossings,
+            CrossingRecord(
+                provider=provider, direction=direction, came_at=came_at, went_at=went_at
+            ),
+        )
+
     def _append(self, records: list[Any], record: Any) -> None:
         if len(records) >= MAX_RECORDS:
             cut = MAX_RECORDS // 2
@@ -286,6 +306,7 @@ class Journal:
             "connections": [asdict(record) for record in list(self.connections)],
             "requests": requests,
             "frames": [asdict(record) for record in list(self.frames)],
+            "crossings": [asdict(record) for record in list(self.crossings)],
             "marks": dict(self.marks),
             "dropped": self.dropped,
         }
@@ -307,6 +328,9 @@ class Journal:
                 journal._audio[record.id] = [data]
                 journal._audio_bytes += len(data)
         journal.frames = [FrameRecord(**_known(FrameRecord, each)) for each in plain["frames"]]
+        journal.crossings = [
+            CrossingRecord(**_known(CrossingRecord, each)) for each in plain.get("crossings", ())
+        ]
         journal.marks = dict(plain.get("marks", {}))
         journal.dropped = int(plain.get("dropped", 0))
         journal._next_connection = max((r.id for r in journal.connections), default=0) + 1

@@ -142,7 +142,8 @@ class Port:
         self._relays += 1
         ctx = self.provider.ctx
         rng = random.Random(f"{ctx.seed}/{ctx.provider}/link/{self._relays}")
-        await Relay(link, rng, inner).run(accepted)
+        crossed = functools.partial(ctx.journal.crossed, ctx.provider)
+        await Relay(link, rng, inner, crossed).run(accepted)
 
     async def drop_idle(self, how: Literal["fin", "rst"]) -> int:
         """Close the connections without a request under way and return how many there were."""

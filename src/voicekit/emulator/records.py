@@ -65,6 +65,22 @@ class ConnectionRecord:
 
 
 @dataclass(slots=True, kw_only=True)
+class CrossingRecord:
+    """One piece of data that crossed a `Link`.
+
+    Attributes:
+        direction: "up" is from the client.
+        came_at: When it reached the link.
+        went_at: When it was handed on: half a round trip later, and the link's own lateness.
+    """
+
+    provider: str
+    direction: Literal["up", "down"]
+    came_at: float
+    went_at: float
+
+
+@dataclass(slots=True, kw_only=True)
 class RequestRecord:
     """One request (or WebSocket handshake) and what became of it.
 

@@ -6,9 +6,11 @@ import asyncio
 import random
 import socket
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
-from typing import cast
+from functools import partial
+from typing import Literal, cast
 
 from voicekit.emulator.connection import hang_up
 from voicekit.emulator.link import Link, Timing
@@ -17,6 +19,9 @@ __all__ = ["MAX_IN_FLIGHT", "Relay"]
 
 MAX_IN_FLIGHT = 1 << 20
 """Bytes held per direction before the sender is made to wait, as a full TCP window would."""
+
+
+Crossed = Callable[[Literal["up", "down"], float, float], None]
 
 
 class _End(Enum):
@@ -31,9 +36,16 @@ class Relay:
         link: What to imitate.
         rng: Draws the jitter.
         inner: Where the server listens.
+        crossed: Told of each piece: its direction, when it came and when it went.
     """
 
-    def __init__(self, link: Link, rng: random.Random, inner: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        rng: random.Random,
+        inner: tuple[str, int],
+        crossed: Crossed,
+    ) -> None:
         self.link = link
         self._inner = inner
         loop = asyncio.get_running_loop()
@@ -42,8 +54,10 @@ class Relay:
         self._server = _Side(self, loop)
         # The client's SYN reached the "far" end half a trip after it was sent, which the kernel
         # did for us in no time; nothing of the client's may travel before its round trip is over.
-        self._up = _Direction(self, self._server, rng, not_before=accepted_at + link.rtt)
-        self._down = _Direction(self, self._client, rng, not_before=0.0)
+        self._up = _Direction(
+            self, self._server, rng, partial(crossed, "up"), not_before=accepted_at + link.rtt
+        )
+        self._down = _Direction(self, self._client, rng, partial(crossed, "down"), not_before=0.0)
         self._client.outgoing, self._server.outgoing = self._up, self._down
         self._client.incoming, self._server.incoming = self._down, self._up
         self._loop = loop
@@ -110,13 +124,20 @@ class _Direction:
     """Bytes on their way from one side to the other, in order, each with its due time."""
 
     def __init__(
-        self, relay: Relay, target: _Side, rng: random.Random, *, not_before: float
+        self,
+        relay: Relay,
+        target: _Side,
+        rng: random.Random,
+        crossed: Callable[[float, float], None],
+        *,
+        not_before: float,
     ) -> None:
         self._relay = relay
+        self._crossed = crossed
         self._loop = asyncio.get_running_loop()
         self._target = target
         self._timing = Timing(relay.link, rng, not_before=not_before)
-        self._queue: deque[tuple[float, bytes | _End]] = deque()
+        self._queue: deque[tuple[float, float, bytes | _End]] = deque()  # due, came, what
         self._queued_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._reset_timer: asyncio.TimerHandle | None = None
@@ -130,12 +151,13 @@ class _Direction:
         if self._ended:
             return
         size = len(item) if isinstance(item, bytes) else 0
-        due = self._timing.due(self._loop.time(), size)
+        came = self._loop.time()
+        due = self._timing.due(came, size)
         if item is _End.RST:
             # By its own timer: a reset reaches even a target that takes no more bytes.
             self._reset_timer = self._loop.call_at(due, self._reset)
             return
-        self._queue.append((due, item))
+        self._queue.append((due, came, item))
         self._queued_bytes += size
         if self._queued_bytes > MAX_IN_FLIGHT and self.source is not None:
             self.source.pause()
@@ -177,16 +199,17 @@ class _Direction:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = self._loop.time() + 1e-4
+        now = self._loop.time()
         pieces: list[bytes] = []
         ended = False
-        while self._queue and not self._blocked and self._queue[0][0] <= now:
-            item = self._queue.popleft()[1]
+        while self._queue and not self._blocked and self._queue[0][0] <= now + 1e-4:
+            _, came, item = self._queue.popleft()
             if isinstance(item, _End):
                 ended = True
                 break
             self._queued_bytes -= len(item)
             pieces.append(item)
+            self._crossed(came, now)
         if pieces:
             self._target.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self.source is not None and self._queued_bytes <= MAX_IN_FLIGHT // 2:
