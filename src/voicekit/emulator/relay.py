@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -151,8 +152,8 @@ class _Direction:
         if self._ended:
             return
         size = len(item) if isinstance(item, bytes) else 0
-        came = self._loop.time()
-        due = self._timing.due(came, size)
+        came = time.monotonic()  # uvloop's own time stands still for up to a millisecond
+        due = self._timing.due(self._loop.time(), size)
         if item is _End.RST:
             # By its own timer: a reset reaches even a target that takes no more bytes.
             self._reset_timer = self._loop.call_at(due, self._reset)
@@ -209,7 +210,7 @@ class _Direction:
                 break
             self._queued_bytes -= len(item)
             pieces.append(item)
-            self._crossed(came, now)
+            self._crossed(came, time.monotonic())
         if pieces:
             self._target.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self.source is not None and self._queued_bytes <= MAX_IN_FLIGHT // 2:
