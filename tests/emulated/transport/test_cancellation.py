@@ -374,6 +374,26 @@ async def test_cancelled_and_closed_at_once() -> None:
         assert task.cancelled()
 
 
+async def test_closing_is_cancellable_while_sockets_say_goodbye() -> None:
+    """The HTTP connections end all the same."""
+
+    class Slow:
+        async def aclose(self, drain: float) -> None:
+            await asyncio.sleep(3600)
+
+    async with RawServer(answers(then="hang")) as server:
+        transport = Transport()
+        transport.socket_pool("key", Slow)  # type: ignore[arg-type]
+        await transport.warm(server.url, 2)
+        task = asyncio.create_task(transport.aclose())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert transport.stats().open == 0
+        await until(lambda: not server._writers)
+
+
 async def test_closing_is_cancellable() -> None:
     """A cancelled aclose still frees everything."""
     async with RawServer(speaks(then="hang")) as server:

@@ -308,6 +308,43 @@ def _nowhere(host: str, port: int, family: Any) -> Any:
     raise OSError(-2, "Name or service not known")
 
 
+async def test_every_address_is_tried_once() -> None:
+    """All of a name's addresses refuse: no second round with one fewer."""
+    async with RawServer(answers()) as server:
+        port = int(server.url.rpartition(":")[2])
+    async with transports() as transport:
+        pool = transport._opened()
+        made: list[Any] = []
+        real = pool.connector._socket_factory
+        assert real is not None
+
+        def counted(address: Any) -> Any:
+            made.append(address[4])
+            return real(address)
+
+        pool.connector._socket_factory = counted
+        pool._resolver._lookup = lambda host, port, family: [
+            {"hostname": host, "host": f"127.0.0.{n}", "port": port} for n in (1, 2, 3)
+        ]
+        with pytest.raises(ConnectError):
+            await chat(transport, f"http://name.test:{port}", "x")
+        assert sorted(made) == [(f"127.0.0.{n}", port) for n in (1, 2, 3)]
+
+
+async def test_a_request_that_cannot_be_written() -> None:
+    """A header with a line break is our fault, injects nothing, and costs its connection."""
+    from voicekit.errors import LocalProtocolError
+    from voicekit.transport.messages import Request
+
+    async with RawServer(answers(response(), then="")) as server, transports() as transport:
+        bad = Request("POST", server.url, {"X-Thing": f"a\r\nX-Evil: {SPEECH}"}, b"{}")
+        with pytest.raises(LocalProtocolError) as caught:
+            await transport.send(bad, make_call())
+        assert shows_secrets(caught.value) == []
+        await until(lambda: transport.stats().closed == {"failed": 1})
+        assert transport.stats().leased == 0
+
+
 @pytest.mark.parametrize("url", ["http://", "ftp://host/", "host", "http://[::1", "http://127.1/"])
 async def test_a_url_that_is_none(url: str) -> None:
     """A wrong argument, before any I/O."""

@@ -105,6 +105,27 @@ async def test_a_cold_pool_keeps_one_ready_after_an_abort() -> None:
             await anext(speech)
 
 
+async def test_a_cold_pool_keeps_one_ready_after_a_cancelled_call() -> None:
+    """Given up before its headers came, a connection is replaced as well."""
+    async with RawServer(answers(then="hang")) as server, transports() as transport:
+        task = asyncio.create_task(ask(transport, server.url))
+        await until(lambda: transport.stats().leased == 1)
+        task.cancel()
+        await asyncio.wait([task])
+        await until(lambda: transport.stats().ready == 1)
+        assert transport.stats().closed == {"failed": 1}
+
+
+async def test_a_half_read_response_that_is_released() -> None:
+    """Its connection is no connection any more, and nobody is offered it."""
+    async with RawServer(ENDLESS) as server, transports() as transport:
+        response = await transport.send(post(server.url), make_call())
+        response._response.release()  # type: ignore[attr-defined]
+        connector = transport._opened().connector
+        assert not connector._conns
+        assert transport.stats().leased == 0
+
+
 async def test_warm_dials_only_what_is_missing() -> None:
     """warm(n) has n connections ready; a second one dials nothing, a larger one the difference."""
     async with RawServer(QUICK) as server, transports() as transport:
@@ -153,6 +174,38 @@ async def test_warm_and_calls_share_their_dials() -> None:
         assert transport.stats().opened == 3
         assert len({answer.connection.id for answer in answers[:3]}) == 3
         assert not any(answer.connection.reused for answer in answers[:3])
+
+
+async def test_each_caller_waits_for_a_dial_of_its_own() -> None:
+    """When the first of two dials ends, one caller takes it and the other waits for the second."""
+    async with RawServer(QUICK) as server, transports() as transport:
+        connector = transport._opened().connector
+        real, doors = connector._wrap_create_connection, asyncio.Semaphore(0)
+
+        async def waits(*args: Any, **kwargs: Any) -> Any:
+            await doors.acquire()
+            return await real(*args, **kwargs)
+
+        connector._wrap_create_connection = waits  # type: ignore[method-assign]
+        warming = asyncio.create_task(transport.warm(server.url, 2))
+        await until(lambda: len(connector._dials.get(next(iter(connector._dials), None), ())) == 2)
+        streams = [
+            asyncio.create_task(stream(transport, post(server.url)).__aenter__()) for _ in range(2)
+        ]
+        await asyncio.sleep(0.01)
+        doors.release()
+        done, waiting = await asyncio.wait(streams, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0.02)
+        assert len(done) == len(waiting) == 1
+        assert connector.dialing(next(iter(connector._dials))) == 1
+        doors.release()
+        opened = [await each for each in streams]
+        await warming
+        assert transport.stats().opened == 2
+        for each in opened:
+            await each.aclose()
+        doors.release()
+        doors.release()
 
 
 async def test_a_joined_dial_that_fails_is_made_again() -> None:

@@ -80,6 +80,17 @@ async def test_stale_pool(world: Any, how: str, full: bool) -> None:
     assert len(world.journal.requests_for("openai", "chat")) == repeats * CALLERS
 
 
+async def test_warming_a_stale_pool(world: Any) -> None:
+    """What died while the loop was busy does not count as ready."""
+    async with transports(pool=POOL, ca=world.ca_file) as transport:
+        await warm(transport, world)
+        drop_while_blocked(world, "fin")
+        report = await transport.warm(world.openai.url, CALLERS)
+        assert report.failures == ()
+        assert transport.stats().ready == CALLERS
+        assert transport.stats().opened == 2 * CALLERS
+
+
 @pytest.mark.parametrize("anyio_backend", [LOOPS["asyncio"]])
 @pytest.mark.parametrize("how", ["fin", "rst"])
 async def test_without_the_check_they_fail(

@@ -116,10 +116,15 @@ class Server:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self.requests: list[bytes] = []
+        self.handshakes = 0
+        context.sni_callback = self._greeted
 
     async def __aenter__(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        self._server = await asyncio.start_server(self._serve, "0.0.0.0", 0, ssl=self._context)
         return f"https://localhost:{self._server.sockets[0].getsockname()[1]}/"
+
+    def _greeted(self, *_: object) -> None:
+        self.handshakes += 1
 
     async def __aexit__(self, *exc: object) -> None:
         self._server.close()
@@ -161,10 +166,14 @@ async def test_a_wrong_certificate(wrong: str, authority: trustme.CA, ca: str) -
     server = Server(context_of(signer, name))
     transport = Transport(ca=ca)
     async with server as url:
+        transport._opened()._resolver._lookup = lambda host, port, family: [
+            {"hostname": host, "host": f"127.0.0.{n}", "port": port} for n in (1, 2)
+        ]
         request = Request("GET", url, {"Authorization": f"Bearer {KEY}"})
         with pytest.raises(ConnectError) as caught:
             await transport.send(request, make_call())
         error = caught.value
+        assert server.handshakes == 1  # another address of the name would not cure it
         assert not error.retryable
         assert error.outcome == "not_applied"
         link: BaseException | None = error
