@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import trustme
 from seams import (
     CHUNKED,
     DIALECT,
@@ -45,7 +44,7 @@ LOOPS = {
     "asyncio": ("asyncio", {"use_uvloop": False}),
     "uvloop": ("asyncio", {"use_uvloop": True}),
 }
-PROMPT = 0.2
+PROMPT = 0.5
 """Seconds; a cancellation takes a turn or two of the loop, and the machine may be busy."""
 
 
@@ -54,16 +53,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return LOOPS[request.param]
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture(params=["tcp", "tls"])
-def tls(request: pytest.FixtureRequest, authority: trustme.CA, tmp_path: Any) -> Any:
+def tls(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
     """Server context and CA file, or two Nones."""
     if request.param == "tcp":
         return None, None
+    trustme = pytest.importorskip("trustme", reason="trustme of an extra is not installed")
+    authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     path = tmp_path / "ca.pem"
