@@ -136,8 +136,14 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 class RawServer:
     """Speaks whatever a test wants. ``served`` counts the connections."""
 
-    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        tls: ssl.SSLContext | None = None,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         self._handler = handler
+        self._address = address
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -145,7 +151,7 @@ class RawServer:
         self.requests: list[bytes] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, *self._address, ssl=self._tls)
         host, port = self._server.sockets[0].getsockname()[:2]
         scheme = "http" if self._tls is None else "https"
         self.url = f"{scheme}://{'localhost' if self._tls else host}:{port}"

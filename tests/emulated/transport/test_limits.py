@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -106,6 +107,51 @@ async def test_connect_counts_once_over_a_joined_dial() -> None:
                 with pytest.raises(ConnectTimeout):
                     await asking
             await warming
+
+
+async def test_a_dead_first_address() -> None:
+    """The second is tried after a tenth of a second, not after the connect limit."""
+    with full_listener() as port:
+        handler = answers(response(b"{}"), then="")
+        async with RawServer(handler, address=("127.0.0.2", port)), transports() as transport:
+            transport._opened()._resolver._lookup = lambda host, port, family: [
+                {"hostname": host, "host": f"127.0.0.{n}", "port": port} for n in (1, 2)
+            ]
+            async with takes(0.1):
+                speech = await stream(transport, post(f"http://name.test:{port}"))
+            assert speech.timings.connect >= 0.09
+            await speech.aclose()
+
+
+async def test_a_slow_name_server() -> None:
+    """Cold calls end at their connect limit; warm ones never ask."""
+    asked = threading.Event()
+    answer = threading.Event()
+
+    def slow(host: str, port: int, family: Any) -> Any:
+        asked.set()
+        answer.wait(10)
+        return [{"hostname": host, "host": "127.0.0.1", "port": port}]
+
+    async with RawServer(answers(response(b"{}"), then="")) as server, transports() as transport:
+        url = server.url.replace("127.0.0.1", "name.test")
+        resolver = transport._opened()._resolver
+        resolver._lookup = slow
+        try:
+            async with takes(LIMIT):
+                with pytest.raises(ConnectTimeout):
+                    await stream(transport, post(url), Limits(connect=LIMIT, first_output=5))
+            answer.set()
+            await transport.warm(url, 1)
+            answer.clear()
+            asked.clear()
+            resolver._answers.clear()
+            async with takes(0.0):
+                speech = await stream(transport, post(url), Limits(connect=LIMIT, first_output=5))
+            assert not asked.is_set()
+            await speech.aclose()
+        finally:
+            answer.set()
 
 
 # -- the first output ---------------------------------------------------------------------------
