@@ -28,6 +28,7 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection, _TransportPlaceholder
+from aiohttp.http import StreamWriter
 from yarl import URL
 
 from voicekit.errors import ClosedError, PoolTimeout
@@ -162,6 +163,8 @@ class PooledRequest(aiohttp.ClientRequest):
     """The caller waited for a dial, so the connection was not warm."""
     one_use = False
     """The connection will not come back: a WebSocket takes it over."""
+    whole: bytes | None = None
+    """A body that goes out in one write with the headers."""
     _connection_key: ConnectionKey | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -179,6 +182,31 @@ class PooledRequest(aiohttp.ClientRequest):
             key = self._connection_key = super().connection_key
         return key
 
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """As aiohttp's, but a small body needs no task that writes it.
+
+        Measured: the task costs a turn of the event loop, a tenth of a warm call's CPU.
+        """
+        protocol, body = conn.protocol, self.whole
+        if body is None or protocol is None:
+            return await super().send(conn)
+        writer = StreamWriter(protocol, self.loop)
+        await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        await writer.write_eof(body)
+        protocol.start_timeout()
+        return aiohttp.ClientResponse(
+            self.method,
+            self.original_url,
+            writer=None,
+            continue100=None,
+            timer=self._timer,
+            request_info=self.request_info,
+            traces=[],
+            loop=self.loop,
+            session=self._session,
+            stream_writer=writer,
+        )
+
 
 def _again(template: PooledRequest, body: bytes | None) -> PooledRequest:
     """A request like ``template``, which was never sent, with another body.
@@ -189,11 +217,14 @@ def _again(template: PooledRequest, body: bytes | None) -> PooledRequest:
     request = PooledRequest.__new__(PooledRequest)
     request.__dict__.update(template.__dict__)
     request.headers = template.headers.copy()
-    if body is not None and len(body) > _LARGE_BODY:
+    if body is None:
+        request.update_body_from_data(None)
+    elif len(body) > _LARGE_BODY:
         # In pieces, as the peer takes them; in one write it would hold the loop.
         request.update_body_from_data(io.BytesIO(body))
     else:
-        request.update_body_from_data(body)
+        request.whole = body
+        request.headers[hdrs.CONTENT_LENGTH] = str(len(body))
     return request
 
 
