@@ -18,7 +18,7 @@ import pytest
 from aiohttp import connector as theirs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ClientResponse, ConnectionKey
-from aiohttp.http import WebSocketWriter
+from aiohttp.http import StreamWriter, WebSocketWriter
 from aiohttp.streams import StreamReader
 from yarl import URL
 
@@ -57,6 +57,7 @@ KNOWN = {
         "_wrap_create_connection",
         "_wrap_existing_connection",
     },
+    "ClientRequest": {"_session", "_timer"},
     "ClientSession": {"_retry_connection"},
     "Connection": {"_key"},
     "ClientWebSocketResponse": {"_response", "_writer"},
@@ -143,6 +144,25 @@ def parameters(function: Any) -> list[str]:
         (ResponseHandler.connection_lost, ["exc"]),
         (ResponseHandler.abort, []),
         (ClientRequest.send, ["conn"]),
+        (StreamWriter.__init__, ["protocol", "loop", "on_chunk_sent", "on_headers_sent"]),
+        (StreamWriter.write_headers, ["status_line", "headers"]),
+        (StreamWriter.write_eof, ["chunk"]),
+        (ResponseHandler.start_timeout, []),
+        (
+            ClientResponse.__init__,
+            [
+                "method",
+                "url",
+                "writer",
+                "continue100",
+                "timer",
+                "request_info",
+                "traces",
+                "loop",
+                "session",
+                "stream_writer",
+            ],
+        ),
         (ClientRequest.update_body_from_data, ["body", "_stacklevel"]),
         (ClientResponse.start, ["connection"]),
         (ClientResponse.close, []),
@@ -253,6 +273,8 @@ async def test_the_state_of_a_connection() -> None:
         assert lease.protocol is protocol
         lease._protocol = None
         assert "headers" in request.__dict__
+        for name in KNOWN["ClientRequest"]:
+            assert hasattr(request, name), name
     finally:
         await session.close()
 
