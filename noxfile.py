@@ -20,6 +20,8 @@ PYTHONS = [
 ]
 # With every extra installed nothing is skipped but what has a session of its own or takes minutes.
 ONLY_SKIPS = "--only-skips=livekit|--full{}"
+# Two at a time. A worker that dies is a failure: xdist would wait for ever with another one.
+WORKERS = ["-n", "2", "--dist", "loadgroup", "--max-worker-restart", "0"]
 MATRIX = [(python, extras) for python in PYTHONS for extras in ("none", "all", "lowest")]
 
 
@@ -40,7 +42,7 @@ def lowest() -> list[str]:
 def tests(session: nox.Session) -> None:
     """Everything, on this interpreter, against the built package. ``-- --full``: long repeats."""
     session.install(".[demo,speed]", *group("tests"), *group("sdks"))
-    workers = [] if "--full" in session.posargs else ["-n", "2", "--dist", "loadgroup"]
+    workers = [] if "--full" in session.posargs else WORKERS
     session.run("pytest", *workers, ONLY_SKIPS.format(""), *session.posargs)
 
 
@@ -55,7 +57,7 @@ def tests_all(session: nox.Session, extras: str) -> None:
     else:
         session.install(".[demo,speed]" if extras == "all" else ".", *group("tests"))
     only = [] if extras == "none" else [ONLY_SKIPS.format("|SDK")]
-    session.run("pytest", "-n", "2", "--dist", "loadgroup", *only, *session.posargs)
+    session.run("pytest", *WORKERS, *only, *session.posargs)
 
 
 @nox.session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import random
 import socket
 import struct
@@ -218,13 +217,7 @@ async def test_a_reset_reaches_a_side_that_takes_no_more_bytes() -> None:
         await asyncio.sleep(0.05)
         stuck.set()
         async with asyncio.timeout(5):
-            # To uvloop before 0.23 a reset that lies behind unread bytes is an ordinary end.
-            assert await gone or old_uvloop()
-
-
-def old_uvloop() -> bool:
-    running = type(asyncio.get_running_loop()).__module__.startswith("uvloop")
-    return running and importlib.metadata.version("uvloop") < "0.23"
+            assert await gone, "an ordinary end"
 
 
 async def fill(writer: asyncio.StreamWriter) -> int:
