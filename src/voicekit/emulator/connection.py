@@ -113,7 +113,10 @@ class RecordingHandler(web.RequestHandler):
     @property
     def idle(self) -> bool:
         """Whether no request is under way: between two, or before the first."""
-        return self.transport is not None and self._current_request is None and not self._messages
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        return self._current_request is None and not self._messages
 
     def _blame(self, side: Literal["client", "server", "reset"]) -> None:
         if self.record is not None and self.record.closed_by is None:
