@@ -240,7 +240,7 @@ async def test_a_hung_peer_does_not_hold_close() -> None:
                 await session.send(tone(30.0))
         started = time.monotonic()
         await session.aclose()
-        assert time.monotonic() - started < 0.1
+        assert time.monotonic() - started < 0.5
         assert await eventually(lambda: stt.stats().leased == 0)
     assert await eventually(lambda: ours() == [])
 

@@ -300,7 +300,7 @@ class Canary:
 
     @property
     def tolerance(self) -> float:
-        return max(0.05, 3 * self.lag)
+        return 0.1 + 3 * self.lag
 
 
 def open_sockets() -> int:

@@ -64,7 +64,7 @@ async def test_built_off_the_loop(monkeypatch: pytest.MonkeyPatch, ca: str) -> N
 
     def slow(**options: Any) -> ssl.SSLContext:
         threads.append(threading.current_thread())
-        time.sleep(0.2)
+        time.sleep(0.5)
         return real(**options)
 
     monkeypatch.setattr(tls.ssl, "create_default_context", slow)
@@ -74,7 +74,7 @@ async def test_built_off_the_loop(monkeypatch: pytest.MonkeyPatch, ca: str) -> N
         await asyncio.sleep(0.005)
         gaps.append(time.monotonic() - last)
         last = time.monotonic()
-    assert max(gaps) < 0.15
+    assert max(gaps) < 0.4
     assert threads[0] is not threading.main_thread()
     assert threads[0].name.startswith("voicekit-tls")
 
