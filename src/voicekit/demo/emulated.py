@@ -43,7 +43,13 @@ def missing() -> list[str]:
 
 
 def make_world(seed: int) -> EmulatorProcess:
-    """The three providers, in a process of their own; enter it before use."""
+    """The three providers, in a process of their own; enter it before use.
+
+    Imports what the turns will need: that is no part of a turn, and a Ctrl-C that strikes
+    inside the import of an extension module can be lost in it.
+    """
+    for module in _HEAVY:
+        import_module(module)
     from voicekit.emulator import EmulatorProcess, Link
 
     return EmulatorProcess(
@@ -67,8 +73,6 @@ def take_turns(
         VoicekitError: A stage failed; perhaps inside an ``ExceptionGroup``.
         EmulatorError: The emulator failed.
     """
-    for module in _HEAVY:  # importing is no part of either turn
-        import_module(module)
     turns = []
     for label in ("cold", "warm"):
         world.set_scenario(SCENARIO)  # begins the seeded draws again

@@ -73,8 +73,9 @@ def _run(options: Namespace) -> int:
         if lacking := missing():
             _progress(f"the demo needs {', '.join(lacking)}: pip install 'voicekit[demo]'")
             return 2
+        emulator = make_world(options.seed)
         _progress("starting the emulator: TLS, 40 ms round trip, a real voice and real ears")
-        with make_world(options.seed) as world:
+        with emulator as world:
             turns = take_turns(world, question, _progress, voice=options.voice, model=options.model)
     turn = turns[-1][0]
     if turn.format is None or not turn.audio:
