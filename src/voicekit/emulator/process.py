@@ -87,6 +87,9 @@ class EmulatorProcess(Addresses):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
+            # Ctrl-C at a terminal goes to a whole group of processes. This one ends with its
+            # parent, and must not die of it, loudly, before it could say that it ignores it.
+            process_group=0,
         )
         try:
             self._stdin.write(greeting)

@@ -76,14 +76,19 @@ def run_demo(*arguments: str, timeout: float = 60.0) -> Ran:
 def interrupt_demo(after_line: str) -> Ran:
     """Press Ctrl-C once ``after_line`` is in the progress; the terminal tells the whole group."""
     with tempfile.TemporaryDirectory() as directory:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "voicekit", "demo"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=directory,
-            start_new_session=True,
-        )
+        # Tests in a shell's background ignore the interrupt, and their children would, too.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "voicekit", "demo"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=directory,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
         seen = []
         assert process.stderr is not None
         for line in process.stderr:
