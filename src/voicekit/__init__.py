@@ -60,12 +60,14 @@ if TYPE_CHECKING:
         SpeechSessions as SpeechSessions,
         Synthesizer as Synthesizer,
         Transcriber as Transcriber,
+        TranscriptionSessions as TranscriptionSessions,
     )
     from voicekit.operation import Limits as Limits
     from voicekit.speech import (
         AudioChunk as AudioChunk,
         AudioClip as AudioClip,
         AudioFormat as AudioFormat,
+        AudioURL as AudioURL,
         ChatResult as ChatResult,
         ToolCall as ToolCall,
         Transcript as Transcript,
@@ -101,11 +103,13 @@ _NAMES = {
         "UnavailableError", "VoicekitError", "WrongLoopError",
     ),
     "voicekit.events": ("Event", "Observer"),
-    "voicekit.interfaces": ("ChatModel", "SpeechSessions", "Synthesizer", "Transcriber"),
+    "voicekit.interfaces": (
+        "ChatModel", "SpeechSessions", "Synthesizer", "Transcriber", "TranscriptionSessions",
+    ),
     "voicekit.operation": ("Limits",),
     "voicekit.speech": (
-        "AudioChunk", "AudioClip", "AudioFormat", "ChatResult", "ToolCall", "Transcript",
-        "TranscriptionResult", "Usage", "Word",
+        "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "ToolCall",
+        "Transcript", "TranscriptionResult", "Usage", "Word",
     ),
     "voicekit.timing": ("ConnectionInfo", "Timings"),
     "voicekit.transport.config": ("PoolConfig", "PoolStats", "WarmReport"),

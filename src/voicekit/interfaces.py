@@ -20,8 +20,10 @@ if TYPE_CHECKING:
         AudioChunk,
         AudioClip,
         AudioFormat,
+        AudioSource,
         ChatResult,
         SpeechStarted,
+        Transcript,
         TranscriptionResult,
         UtteranceEnd,
     )
@@ -49,6 +51,15 @@ class SpeechRequest(Identified, Protocol):
     @property
     def format(self) -> AudioFormat:
         """What the audio will be."""
+        ...
+
+
+class TranscriptionRequest(Identified, Protocol):
+    """What is to be transcribed, how. ``identity`` is for audio that is held in memory."""
+
+    @property
+    def audio(self) -> AudioSource:
+        """The recording."""
         ...
 
 
@@ -135,7 +146,26 @@ class SpeechSessions(Protocol):
 
 @runtime_checkable
 class Transcriber(_Closable, Protocol):
-    """Speech to text, live."""
+    """Speech to text."""
+
+    def request(self, audio: AudioSource, /, *args: Any, **options: Any) -> TranscriptionRequest:
+        """Merge, validate, freeze; no I/O.
+
+        Raises:
+            InvalidArgumentError: Naming the argument, what was given and what is allowed.
+        """
+        ...
+
+    async def transcribe(
+        self, audio: AudioSource | TranscriptionRequest, /, *args: Any, **options: Any
+    ) -> Transcript:
+        """All that is said in a recording."""
+        ...
+
+
+@runtime_checkable
+class TranscriptionSessions(Protocol):
+    """Optional beside ``Transcriber``: live transcription."""
 
     def open_transcription(
         self, *args: Any, **options: Any

@@ -23,7 +23,7 @@ from voicekit import (
     SpeechSessions,
     StreamInterruptedError,
     Synthesizer,
-    Transcriber,
+    TranscriptionSessions,
     VoicekitError,
     WarmReport,
     deadline,
@@ -33,7 +33,7 @@ from voicekit.streams import SpeechStream
 
 tts: Synthesizer = ElevenLabsClient(voice="v")
 sessions: SpeechSessions = ElevenLabsClient(voice="v")
-stt: Transcriber = DeepgramClient()
+stt: TranscriptionSessions = DeepgramClient()
 llm: ChatModel = OpenAIClient(model="m")
 
 not_one: ChatModel = DeepgramClient()  # type: ignore[assignment]

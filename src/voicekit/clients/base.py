@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import os
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Hashable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 from voicekit import events
-from voicekit.clients.checks import is_header_text
+from voicekit.clients.checks import fields, is_header_text
 from voicekit.errors import (
     ClosedError,
     ConnectError,
@@ -27,6 +28,10 @@ from voicekit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from voicekit.clients.settings import Settings
+
+S = TypeVar("S", bound="Settings")
 
 ApiKey = str | Callable[[], Awaitable[str]]
 """A key, or an async callable that returns the key to use for the next request."""
@@ -57,11 +62,17 @@ class CallOptions(Extras, total=False):
 
 
 class Credential:
-    """Where the key comes from. Never shows it."""
+    """Where the key comes from. Never shows it.
 
-    __slots__ = ("_ask", "_key")
+    Attributes:
+        on_change: Called when another key than the last one is in force from now on: what
+            was opened with the old one must not be used again.
+    """
+
+    __slots__ = ("_ask", "_key", "on_change")
 
     def __init__(self, api_key: ApiKey | None, *, env: str, provider: str) -> None:
+        self.on_change: Callable[[], None] = _nothing
         if api_key is None:
             api_key = os.environ.get(env)
         if callable(api_key):
@@ -82,8 +93,24 @@ class Credential:
             InvalidArgumentError: The callable returned what no header can hold.
         """
         if self._ask is not None:
-            self._key = _checked(await self._ask())
+            key, known = _checked(await self._ask()), self._key
+            if key != known:
+                self._key = key
+                if known:
+                    self.on_change()
         return self._key
+
+    def replace(self, api_key: ApiKey) -> None:
+        """Take this key, or what this callable returns, from the next request on.
+
+        Raises:
+            InvalidArgumentError: No header can hold it.
+        """
+        if callable(api_key):
+            self._ask = api_key
+        else:
+            self._key, self._ask = _checked(api_key), None
+        self.on_change()
 
     def last(self) -> str:
         """The key given out last, so that it can be kept out of what is said; empty before."""
@@ -98,6 +125,10 @@ class Credential:
 
     def __repr__(self) -> str:
         return "<Credential>"
+
+
+def _nothing() -> None:
+    pass
 
 
 def _checked(key: object) -> str:
@@ -136,11 +167,19 @@ class Client:
         transport: A transport to share; the client makes (and closes) its own otherwise.
         pool: Sizes and ages of its own transport's connections.
         ca: PEM file of certificate authorities for its own transport.
+        proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of single operations, by name.
         observers: See every event of this client.
+        options: What the caller gave: see ``families``.
+
+    Attributes:
+        families: The kinds of settings that this client has, by name. The options of the
+            first are given as they are; those of the others as a mapping under the
+            family's name. ``extra_headers`` and ``extra_query`` go with all of them.
     """
 
     provider: ClassVar[str]
+    families: ClassVar[Mapping[str, type[Settings]]]
 
     def __init__(
         self,
@@ -150,22 +189,27 @@ class Client:
         transport: Transport | None,
         pool: PoolConfig | None,
         ca: str | None,
+        proxy: str | None,
         limits: Mapping[str, Limits] | None,
         observers: Sequence[events.Observer],
+        options: Mapping[str, Any],
     ) -> None:
         _check_base_url(base_url)
-        if transport is not None and (pool is not None or ca is not None):
+        if transport is not None and (pool, ca, proxy) != (None, None, None):
             raise InvalidArgumentError(
-                "is the transport's own affair when one is shared", argument="pool, ca"
+                "is the transport's own affair when one is shared", argument="pool, ca, proxy"
             )
+        self._settings = self._merged({kind: kind() for kind in self.families.values()}, options)
         self.base_url = base_url.rstrip("/")
         self._credential = credential
         self._own_transport = transport is None
-        self.transport = transport or Transport(pool=pool, ca=ca)
+        self.transport = transport or Transport(pool=pool, ca=ca, proxy=proxy)
+        credential.on_change = self.transport.retire
         self._limits = dict(limits or {})
         self._observer = events.Observers(*observers) if observers else None
         self._closed = False
         self._used = False
+        self._source: Client | None = None
 
     # -- for subclasses ---------------------------------------------------------------
 
@@ -193,7 +237,54 @@ class Client:
         """Open what this provider's calls will need; see the sheet for what is free."""
         return await self.transport.warm(self.base_url, n)
 
+    def _family(self, kind: type[S]) -> S:
+        """The client's settings of that kind."""
+        return cast("S", self._settings[kind])
+
+    def _merged(
+        self, settings: Mapping[type[Settings], Settings], given: Mapping[str, Any]
+    ) -> dict[type[Settings], Settings]:
+        """``settings`` with what a caller gave on top."""
+        own, *others = self.families.items()
+        flat, merged = dict(given), {}
+        common = {name: flat[name] for name in _EVERYWHERE if name in flat}
+        for name, kind in others:
+            given_here = flat.pop(name, None)
+            options = {} if given_here is None else fields(name, given_here)
+            merged[kind] = settings[kind].updated(common).updated(options)
+        return {own[1]: settings[own[1]].updated(flat), **merged}
+
+    def _view(
+        self,
+        options: Mapping[str, Any],
+        limits: Mapping[str, Limits] | None,
+        observers: Sequence[events.Observer] | None,
+    ) -> Self:
+        """This client with other defaults; what ``with_options`` of each client returns."""
+        view = copy.copy(self)
+        view._own_transport = False
+        view._source = self  # whose end would close what both use
+        self._used = True
+        view._settings = self._merged(self._settings, options)
+        if limits:
+            view._limits = {**self._limits, **limits}
+        if observers is not None:
+            view._observer = events.Observers(*observers) if observers else None
+        return view
+
     # -- for users ----------------------------------------------------------------------
+
+    def rotate_key(self, api_key: ApiKey) -> None:
+        """Use this key from the next request on.
+
+        Requests and sessions in progress end as they began. Connections that were opened
+        with the old key go when they come back. A key that changes by itself is better
+        given as an async callable, which is asked before each request.
+
+        Raises:
+            InvalidArgumentError: No header can hold it.
+        """
+        self._credential.replace(api_key)
 
     async def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
         """Open connections before the first call needs them, and keep them open.
@@ -295,4 +386,5 @@ class Client:
         return f"<{type(self).__name__} {self.base_url}{state}>"
 
 
+_EVERYWHERE = ("extra_headers", "extra_query")
 _NO_POLICIES = Pipeline()

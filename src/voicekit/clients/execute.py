@@ -36,8 +36,8 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,48}")
 _REFUSAL_BYTES = 1 << 16
 _REFUSAL_WAIT = 1.0
 """Seconds. The status is known already; what explains it may come late, or never."""
-MAX_JSON_BYTES = 16 << 20
-"""A whole JSON answer beyond this is taken for a fault of the server."""
+MAX_BODY_BYTES = 16 << 20
+"""A whole answer beyond this is taken for a fault of the server."""
 
 
 async def open_stream(
@@ -84,15 +84,18 @@ async def open_stream(
     return await pipeline.open(call, step)
 
 
-async def fetch_json(
+async def fetch(
     transport: Transport,
     pipeline: Pipeline,
     call: Call,
     prepare: Callable[[], Awaitable[Request]],
     dialect: Dialect,
-    read: Callable[[dict[str, Any], Response], T],
+    read: Callable[[bytes, Response], T],
+    *,
+    kinds: tuple[str, ...] = (),
+    most: int = MAX_BODY_BYTES,
 ) -> T:
-    """One request, one JSON object, read by ``read``.
+    """One request, one whole answer, read by ``read``.
 
     Args:
         transport: Where to send.
@@ -100,8 +103,10 @@ async def fetch_json(
         call: This doing of it.
         prepare: Makes the request; asked anew for each attempt.
         dialect: Reads refusals.
-        read: Makes the value of the object. It is part of the attempt, so that an error
+        read: Makes the value of the body. It is part of the attempt, so that an error
             which came with status 200 is an error of the call.
+        kinds: What the content type must hold one of, where it is given at all.
+        most: Bytes beyond which an answer is taken for a fault of the server.
 
     Raises:
         VoicekitError: With the evidence of ``call``. The call has ended either way.
@@ -110,11 +115,9 @@ async def fetch_json(
     async def step(call: Call) -> T:
         response = await _send(transport, call, await prepare(), dialect)
         try:
-            check_type(response, ("json",))
-            value = body_of(await read_body(response, MAX_JSON_BYTES))
-            if not isinstance(value, dict):
-                raise RemoteProtocolError("the answer is no JSON object")
-            result = read(value, response)
+            if kinds:
+                check_type(response, kinds)
+            result = read(await read_body(response, most), response)
         except BaseException as error:
             response.abort()
             if isinstance(error, Exception) and not isinstance(error, VoicekitError):
@@ -126,6 +129,29 @@ async def fetch_json(
     result = await pipeline.open(call, step)
     call.end()
     return result
+
+
+async def fetch_json(
+    transport: Transport,
+    pipeline: Pipeline,
+    call: Call,
+    prepare: Callable[[], Awaitable[Request]],
+    dialect: Dialect,
+    read: Callable[[dict[str, Any], Response], T],
+) -> T:
+    """``fetch`` of one JSON object.
+
+    Raises:
+        VoicekitError: With the evidence of ``call``. The call has ended either way.
+    """
+
+    def parse(body: bytes, response: Response) -> T:
+        value = body_of(body)
+        if not isinstance(value, dict):
+            raise RemoteProtocolError("the answer is no JSON object")
+        return read(value, response)
+
+    return await fetch(transport, pipeline, call, prepare, dialect, parse, kinds=("json",))
 
 
 def _unreadable(error: Exception) -> RemoteProtocolError:

@@ -7,6 +7,7 @@ up in logs, and ``.text`` is there for whoever wants to see it.
 """
 
 from voicekit.speech.audio_format import AudioFormat, Encoding
+from voicekit.speech.audio_source import AudioSource, AudioURL
 from voicekit.speech.chat import ChatResult, ToolCall
 from voicekit.speech.chunk import AudioChunk
 from voicekit.speech.clip import AudioClip
@@ -23,6 +24,8 @@ __all__ = [
     "AudioChunk",
     "AudioClip",
     "AudioFormat",
+    "AudioSource",
+    "AudioURL",
     "ChatResult",
     "Encoding",
     "SpeechStarted",

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+
+class Upload(Protocol):
+    """A body that is not held in memory; opened anew for each attempt."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None when it cannot be known, and the body goes out in HTTP chunks."""
+        ...
+
+    @property
+    def replayable(self) -> bool:
+        """Whether it can be opened again with the same content."""
+        ...
+
+    def open(self) -> AsyncIterator[bytes]:
+        """The content from its start, in pieces.
+
+        Raises:
+            LocalProtocolError: It was opened before, and is not replayable.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +39,10 @@ class Request:
         method: ``"GET"``, ``"POST"``, …; ``"GET"`` for a socket.
         url: Absolute, query included: ``https://…`` or ``wss://…``.
         headers: Credentials included, so never shown.
-        body: Complete; replayed as it is by a repeat.
+        body: Complete, or an upload; replayed as it is by a repeat.
     """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | Upload | None = field(default=None, repr=False)

@@ -37,6 +37,8 @@ class Transport:
     Args:
         pool: Sizes and ages.
         ca: PEM file of certificate authorities to trust instead of the system's.
+        proxy: ``http://[user:password@]host:port``: HTTP goes through it, and TLS and
+            sockets by way of CONNECT.
 
     Example:
         >>> async with Transport(pool=PoolConfig(max_connections=50)) as transport:
@@ -44,9 +46,14 @@ class Transport:
     """
 
     def __init__(
-        self, *, pool: PoolConfig | None = None, ca: str | os.PathLike[str] | None = None
+        self,
+        *,
+        pool: PoolConfig | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        proxy: str | None = None,
     ) -> None:
         self.config = pool or PoolConfig()
+        self._proxy = proxy
         self._ca = None if ca is None else os.fspath(ca)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._http: HttpPool | None = None

@@ -36,7 +36,7 @@ from seams import (
     until,
 )
 
-from voicekit.clients.execute import MAX_JSON_BYTES
+from voicekit.clients.execute import MAX_BODY_BYTES
 from voicekit.errors import (
     AuthenticationError,
     ClosedError,
@@ -175,7 +175,7 @@ async def test_a_hundred_megabytes() -> None:
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert peak < 2.5 * MAX_JSON_BYTES
+        assert peak < 2.5 * MAX_BODY_BYTES
 
 
 async def test_a_stream_nobody_reads_is_not_held() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from voicekit import events
+from voicekit.clients import checks
 from voicekit.clients.base import Client, Credential
+from voicekit.clients.settings import Settings
 from voicekit.errors import (
     ClosedError,
     ConnectError,
@@ -30,8 +32,19 @@ SPEAK = Operation(
 )
 
 
+class Speaking(Settings):
+    purpose = "speaking"
+    option_checks: ClassVar = {"voice": checks.text}
+
+
+class Listening(Settings):
+    purpose = "listening"
+    option_checks: ClassVar = {"language": checks.text}
+
+
 class TestingClient(Client):
     provider = "testing"
+    families: ClassVar = {"speech": Speaking, "transcription": Listening}
     __test__ = False
 
     def __init__(self, **options: Any) -> None:
@@ -41,8 +54,10 @@ class TestingClient(Client):
             "transport": None,
             "pool": None,
             "ca": None,
+            "proxy": None,
             "limits": None,
             "observers": (),
+            "options": {},
         }
         super().__init__(
             credential=Credential(api_key, env="TESTING_API_KEY", provider="testing"),
@@ -259,3 +274,68 @@ async def test_a_forgotten_client() -> None:
         await asyncio.sleep(0.01)
     assert [str(each.message) for each in caught] == ["TestingClient was never closed"]
     assert pool.connector.closed
+
+
+def test_flat_options_are_the_first_familys_and_common_extras_everybodys() -> None:
+    """The other families' options stand under their names; headers go with every request."""
+    client = TestingClient(
+        options={
+            "voice": "v",
+            "extra_headers": {"X-Team": "a"},
+            "extra_body": {"own": 1},
+            "transcription": {"language": "en", "extra_headers": {"X-More": "b"}},
+        }
+    )
+    speech, listening = client._family(Speaking), client._family(Listening)
+    assert dict(speech.options) == {"voice": "v"}
+    assert dict(listening.options) == {"language": "en"}
+    assert dict(speech.extra_headers) == {"X-Team": "a"}
+    assert dict(listening.extra_headers) == {"X-Team": "a", "X-More": "b"}
+    assert (dict(speech.extra_body), dict(listening.extra_body)) == ({"own": 1}, {})
+
+
+@pytest.mark.parametrize("options", [{"language": "en"}, {"transcription": {"voice": "v"}}])
+def test_a_familys_option_is_refused_elsewhere(options: dict[str, Any]) -> None:
+    """An option has one place."""
+    with pytest.raises(InvalidArgumentError):
+        TestingClient(options=options)
+
+
+async def test_a_view_has_other_defaults_and_shares_the_rest() -> None:
+    """``with_options`` costs no connection, and closing the view closes nothing."""
+    async with TestingClient(options={"voice": "v"}) as client:
+        view = client._view({"voice": "w"}, {"speak": Limits(total=1.0)}, None)
+        assert view.transport is client.transport
+        assert view._family(Speaking).options["voice"] == "w"
+        assert client._family(Speaking).options["voice"] == "v"
+        assert view._call(SPEAK).limits.total == 1.0
+        assert client._call(SPEAK).limits.total == 9.0
+        await view.aclose()
+        client.transport._opened()
+
+
+async def test_another_key_retires_what_the_old_one_opened() -> None:
+    """A key that changes, by itself or by hand, starts a new generation of connections."""
+    keys = ["key-number-one", "key-number-one", "key-number-two"]
+
+    async def next_key() -> str:
+        return keys.pop(0)
+
+    async with TestingClient(api_key=next_key) as client:
+        retired = 0
+
+        def retire() -> None:
+            nonlocal retired
+            retired += 1
+
+        client._credential.on_change = retire
+        assert await client._credential.get() == "key-number-one"
+        await client._credential.get()
+        assert retired == 0
+        assert await client._credential.get() == "key-number-two"
+        assert retired == 1
+        client.rotate_key("key-number-three")
+        assert await client._credential.get() == "key-number-three"
+        assert retired == 2
+        with pytest.raises(InvalidArgumentError):
+            client.rotate_key("no\nheader")

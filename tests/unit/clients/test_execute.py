@@ -15,7 +15,7 @@ from virtual_loop import VIRTUAL
 
 from voicekit import events
 from voicekit.clients.execute import (
-    MAX_JSON_BYTES,
+    MAX_BODY_BYTES,
     check_type,
     fetch_json,
     open_socket,
@@ -187,7 +187,7 @@ async def test_a_value_without_end() -> None:
     answer = FakeResponse(*[b"x" * 65536] * 10_000)
     with pytest.raises(RemoteProtocolError, match="longer"):
         await Rig(answer).fetch()
-    assert answer.given <= MAX_JSON_BYTES + 65536
+    assert answer.given <= MAX_BODY_BYTES + 65536
 
 
 async def test_a_reader_that_chokes() -> None:

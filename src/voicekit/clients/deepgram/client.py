@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.deepgram.config import (
@@ -20,7 +20,7 @@ from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
 from voicekit.clients.deepgram.protocol import listen_request
 from voicekit.clients.deepgram.sessions import TranscriptionSession
 from voicekit.clients.execute import open_socket
-from voicekit.clients.settings import base_url_of
+from voicekit.clients.settings import Settings, base_url_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 
@@ -65,6 +65,7 @@ class DeepgramClient(Client):
         transport: A transport to share; the client makes (and closes) its own otherwise.
         pool: Sizes and ages of its own transport's connections.
         ca: PEM file of certificate authorities for its own transport.
+        proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of an operation: ``"open_transcription"``.
         observers: See every event of this client.
         **options: Defaults for every call.
@@ -84,6 +85,7 @@ class DeepgramClient(Client):
     """
 
     provider: ClassVar[str] = PROVIDER
+    families: ClassVar[Mapping[str, type[Settings]]] = {"transcription": ListenSettings}
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class DeepgramClient(Client):
         transport: Transport | None = None,
         pool: PoolConfig | None = None,
         ca: str | None = None,
+        proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ListenDefaults],
@@ -115,14 +118,33 @@ class DeepgramClient(Client):
             transport=transport,
             pool=pool,
             ca=ca,
+            proxy=proxy,
             limits=limits,
             observers=observers,
+            options=options,
         )
         # Source: sheet §1.
         self._scheme = "Token" if access_token is None else "Bearer"
-        self._settings = ListenSettings().updated(options)
         self._requests: dict[tuple[Any, ...], ListenRequest] = {}
         self._listen_url = f"ws{self.base_url.removeprefix('http')}{LISTEN_PATH}"
+
+    def with_options(
+        self,
+        *,
+        limits: Mapping[str, Limits] | None = None,
+        observers: Sequence[Observer] | None = None,
+        **options: Unpack[ListenDefaults],
+    ) -> Self:
+        """This client with other defaults; shares everything else, connections above all.
+
+        Closing it closes nothing; closing the client that it came from does.
+
+        Raises:
+            InvalidArgumentError: An option is not allowed.
+        """
+        view = self._view(options, limits, observers)
+        view._requests = {}
+        return view
 
     def request(self, **options: Unpack[ListenOptions]) -> ListenRequest:
         """Merge, validate and freeze; no I/O.
@@ -138,9 +160,9 @@ class DeepgramClient(Client):
         try:
             known = self._requests.get(key)
         except TypeError:  # a list or a mapping, which has no hash
-            return self._settings.updated(options).request()
+            return self._family(ListenSettings).updated(options).request()
         if known is None:
-            known = self._settings.updated(options).request()
+            known = self._family(ListenSettings).updated(options).request()
             if len(self._requests) < _MAX_REQUESTS:
                 self._requests[key] = known
         return known
@@ -219,4 +241,4 @@ class DeepgramClient(Client):
 
 
 if TYPE_CHECKING:
-    _conforms: type[interfaces.Transcriber] = DeepgramClient
+    _conforms: type[interfaces.TranscriptionSessions] = DeepgramClient

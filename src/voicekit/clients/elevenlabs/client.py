@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack, cast, overload
 
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.checks import wrong
@@ -32,7 +32,7 @@ from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
 from voicekit.clients.elevenlabs.studio import Studio
 from voicekit.clients.execute import open_socket, open_stream
-from voicekit.clients.settings import base_url_of
+from voicekit.clients.settings import Settings, base_url_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.events import Observer
 from voicekit.operation import Call, Limits, Operation, OperationClass
@@ -102,6 +102,7 @@ class ElevenLabsClient(Client):
         transport: Connections to share with other clients.
         pool: Sizes and ages of its own connections.
         ca: PEM file of certificate authorities.
+        proxy: ``http://[user:password@]host:port`` to go through.
         limits: Replaces the limits of operations by name: ``"stream_speech"``,
             ``"synthesize"``, ``"open_speech"``.
         observers: See every event.
@@ -118,6 +119,7 @@ class ElevenLabsClient(Client):
     """
 
     provider: ClassVar[str] = PROVIDER
+    families: ClassVar[Mapping[str, type[Settings]]] = {"speech": SpeechSettings}
 
     def __init__(
         self,
@@ -128,6 +130,7 @@ class ElevenLabsClient(Client):
         transport: Transport | None = None,
         pool: PoolConfig | None = None,
         ca: str | None = None,
+        proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[SpeechDefaults],
@@ -140,14 +143,31 @@ class ElevenLabsClient(Client):
             transport=transport,
             pool=pool,
             ca=ca,
+            proxy=proxy,
             limits=limits,
             observers=observers,
+            options=options,
         )
-        self._settings = SpeechSettings().updated(options)
         self._places = None if pool is not None or transport is not None else SOCKETS
         self._pools: list[SocketPool] = []  # that grow with it
         self._maximum: str | None = None
         self._headers: tuple[str, Mapping[str, str], Mapping[str, str]] = ("", {}, {})
+
+    def with_options(
+        self,
+        *,
+        limits: Mapping[str, Limits] | None = None,
+        observers: Sequence[Observer] | None = None,
+        **options: Unpack[SpeechDefaults],
+    ) -> Self:
+        """This client with other defaults; shares everything else, connections above all.
+
+        Closing it closes nothing; closing the client that it came from does.
+
+        Raises:
+            InvalidArgumentError: An option makes no sense.
+        """
+        return self._view(options, limits, observers)
 
     # -- whole texts ----------------------------------------------------------------------
 
@@ -157,7 +177,7 @@ class ElevenLabsClient(Client):
         Raises:
             InvalidArgumentError: Naming the argument, what was given and what is allowed.
         """
-        return self._settings.updated(options, where="text").request(text)
+        return self._family(SpeechSettings).updated(options, where="text").request(text)
 
     async def synthesize(
         self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
@@ -217,7 +237,7 @@ class ElevenLabsClient(Client):
             return self._stream(request, STREAM_SPEECH, request.limits)
         if not isinstance(text, AsyncIterable):
             raise wrong("text", text, "a str, an async iterable of str, or a request")
-        settings = self._settings.updated(options, where="session").session
+        settings = self._family(SpeechSettings).updated(options, where="session").session
         return FedUtterance(self._studio(settings, STREAM_SPEECH), settings, text)
 
     def _request_of(
@@ -232,7 +252,9 @@ class ElevenLabsClient(Client):
                 )
             return text
         # Another provider's request is no text, and is refused as such.
-        return self._settings.updated(options, where="text").request(cast("str", text))
+        return (
+            self._family(SpeechSettings).updated(options, where="text").request(cast("str", text))
+        )
 
     def _stream(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
@@ -292,7 +314,7 @@ class ElevenLabsClient(Client):
             InvalidArgumentError: An option makes no sense, or the model or the format is
                 not for sockets.
         """
-        settings = self._settings.updated(options, where="session").session
+        settings = self._family(SpeechSettings).updated(options, where="session").session
         return Utterance(self._studio(settings, OPEN_SPEECH), settings)
 
     def _studio(self, settings: SessionSettings, operation: Operation) -> Studio:
@@ -331,7 +353,11 @@ class ElevenLabsClient(Client):
         Neither is billed: no request is sent, and an idle socket counts against no limit,
         since only generation does. Source: models page, concurrency, August 2025.
         """
-        pool = self._socket_pool(self._settings.session) if self._speaks_on_sockets else None
+        pool = (
+            self._socket_pool(self._family(SpeechSettings).session)
+            if self._speaks_on_sockets
+            else None
+        )
         if pool is None:
             return await super()._warm(n)
         # Sockets first to ask, so that they do not take over what was dialled for HTTP.
@@ -344,7 +370,7 @@ class ElevenLabsClient(Client):
     def _speaks_on_sockets(self) -> bool:
         """Whether the constructor's settings make a socket: a voice, and a model that has one."""
         try:
-            return bool(self._settings.session)
+            return bool(self._family(SpeechSettings).session)
         except InvalidArgumentError:
             return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, cast
 
 from voicekit.clients.base import ApiKey, Client, Credential
 from voicekit.clients.execute import check_type, fetch_json, open_stream
@@ -21,7 +21,7 @@ from voicekit.clients.openai.config import (
 from voicekit.clients.openai.errors import DIALECT, PROVIDER
 from voicekit.clients.openai.protocol import Answer, chat_request, read_answer
 from voicekit.clients.openai.stream import ChatDecoder, NotStreamed
-from voicekit.clients.settings import base_url_of
+from voicekit.clients.settings import Settings, base_url_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import ChatResult
@@ -70,6 +70,7 @@ class OpenAIClient(Client):
         transport: A transport to share; the client makes (and closes) its own otherwise.
         pool: Sizes and ages of its own transport's connections.
         ca: PEM file of certificate authorities for its own transport.
+        proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of an operation: ``"stream_chat"``, ``"chat"``.
         observers: See every event of this client.
         **options: Defaults for every call; ``model``, unless each call names one.
@@ -87,6 +88,7 @@ class OpenAIClient(Client):
     """
 
     provider: ClassVar[str] = PROVIDER
+    families: ClassVar[Mapping[str, type[Settings]]] = {"chat": ChatSettings}
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class OpenAIClient(Client):
         transport: Transport | None = None,
         pool: PoolConfig | None = None,
         ca: str | None = None,
+        proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ChatDefaults],
@@ -111,12 +114,29 @@ class OpenAIClient(Client):
             transport=transport,
             pool=pool,
             ca=ca,
+            proxy=proxy,
             limits=limits,
             observers=observers,
+            options=options,
         )
-        self._settings = ChatSettings().updated(options)
         self._url = self.base_url + CHAT_PATH
         self._account = account_headers(organization, project)
+
+    def with_options(
+        self,
+        *,
+        limits: Mapping[str, Limits] | None = None,
+        observers: Sequence[Observer] | None = None,
+        **options: Unpack[ChatDefaults],
+    ) -> Self:
+        """This client with other defaults; shares everything else, connections above all.
+
+        Closing it closes nothing; closing the client that it came from does.
+
+        Raises:
+            InvalidArgumentError: An option is not allowed.
+        """
+        return self._view(options, limits, observers)
 
     def request(self, messages: Messages, /, **options: Unpack[ChatOptions]) -> ChatRequest:
         """Merge, validate and freeze; no I/O.
@@ -128,7 +148,7 @@ class OpenAIClient(Client):
         Raises:
             InvalidArgumentError: Naming the argument, what it was and what is allowed.
         """
-        return self._settings.updated(options).request(messages)
+        return self._family(ChatSettings).updated(options).request(messages)
 
     def stream_chat(
         self, messages: Messages | interfaces.ChatRequest, /, **options: Unpack[ChatOptions]
@@ -202,7 +222,7 @@ class OpenAIClient(Client):
     ) -> ChatRequest:
         if not isinstance(messages, ChatRequest):
             # Another provider's request is no conversation, and is refused as such.
-            return self._settings.updated(options).request(cast("Messages", messages))
+            return self._family(ChatSettings).updated(options).request(cast("Messages", messages))
         if options:
             raise InvalidArgumentError(
                 "a finished request takes no further options",

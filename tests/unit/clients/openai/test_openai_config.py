@@ -268,7 +268,7 @@ def test_nothing_shows_content_or_secrets() -> None:
     """No repr of client, settings or request, and no error, quotes text, key or headers."""
     llm = OpenAIClient("SECRETKEY", model="m", extra_headers={"x-secret": "SECRETHEADER"})
     request = llm.request("SECRETTEXT", metadata={"a": "SECRETTEXT"}, extra_body={"b": "SECRETB"})
-    shown = repr(llm) + repr(request) + repr(llm._settings) + repr(llm._credential)
+    shown = repr(llm) + repr(request) + repr(llm._settings.values()) + repr(llm._credential)
     shown += repr(llm.stream_chat(request))
     for bad in (
         lambda: llm.request("x", stop=["SECRETTEXT"] * 5),
