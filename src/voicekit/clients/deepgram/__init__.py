@@ -1,6 +1,7 @@
 """Deepgram: live transcription.
 
-``client.py`` is what users hold, ``config.py`` the options and the request they merge
+``client.py`` is what users hold, ``live.py`` its part for live transcription,
+``config.py`` the options and the request they merge
 into, ``sessions.py`` the live handle, ``protocol.py`` and ``results.py`` the wire grammar,
 ``pulse.py`` the signs of life, ``errors.py`` the table of refusals and close codes.
 """

@@ -239,7 +239,7 @@ def test_equal_options_are_validated_once() -> None:
     assert made.request(keyterm=["a"]) == made.request(keyterm=["a"])
     for number in range(200):
         made.request(endpointing=number)
-    assert len(made._requests) <= 64
+    assert len(made._live_requests) <= 64
 
 
 def test_requests_are_frozen_and_discreet() -> None:
