@@ -1,9 +1,11 @@
 """OpenAI: chat completions, streamed and whole.
 
-``client.py`` is what users hold. ``options.py`` lists every option with its check and
-``config.py`` merges them into a request; ``protocol.py`` and ``stream.py`` are the wire
-grammar, ``likeness.py`` what makes a stream cheap to read, ``deltas.py`` what it yields
-besides text, ``errors.py`` the table of refusals.
+``client.py`` is what users hold, composed of a part per family of operations
+(``chat.py``); ``account.py`` is where they are and as whom they are asked.
+``options.py`` lists every option with its check and ``config.py`` merges them into a
+request; ``protocol.py`` and ``stream.py`` are the wire grammar, ``likeness.py`` what makes
+a stream cheap to read, ``deltas.py`` what it yields besides text, ``errors.py`` the table
+of refusals.
 """
 
 from voicekit.clients.openai.client import OpenAIClient

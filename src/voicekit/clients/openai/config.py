@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from voicekit.clients.checks import Check, is_header_text, without, wrong
 from voicekit.clients.openai.options import (
+    CHAT_PATH,
     CHECKS,
     DEFAULT_STREAM_OPTIONS,
     ChatDefaults,
@@ -44,8 +45,6 @@ REGIONS: Final[Mapping[str, str]] = {
 Source: SDK openai 3.52.0, _data_residency.py. That the project must have been made for
 the region is unverified.
 """
-CHAT_PATH = "/chat/completions"
-
 _ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 _DELIVERY = dict.fromkeys(
     ("stream", "stream_options"), "chat() or stream_chat(), and the option stream_options"

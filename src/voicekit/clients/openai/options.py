@@ -8,12 +8,14 @@ that are newer than this file go through ``extra_body``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from voicekit.clients import checks
 from voicekit.clients.base import Extras
 from voicekit.clients.checks import Check, wrong
 from voicekit.operation import Limits
+
+CHAT_PATH: Final = "/chat/completions"
 
 DEFAULT_STREAM_OPTIONS: Mapping[str, Any] = {
     "include_usage": True,  # One more chunk at the end; the cost of a call is evidence.

@@ -10,45 +10,38 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from voicekit import __version__
+from voicekit.clients.openai.account import EVENTS, JSON
 from voicekit.clients.openai.errors import error_of
+from voicekit.clients.openai.options import CHAT_PATH
 from voicekit.errors import RemoteProtocolError
 from voicekit.speech import ToolCall, Usage
-from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voicekit.clients.openai.account import Account
     from voicekit.clients.openai.config import ChatRequest
+    from voicekit.transport.messages import Request
 
 
-def chat_request(
-    url: str, key: str, account: Mapping[str, str], request: ChatRequest, *, stream: bool
-) -> Request:
+def chat_request(account: Account, key: str, request: ChatRequest, *, stream: bool) -> Request:
     """One HTTP request, asking for one document or for a stream.
 
     Args:
-        url: Of the operation, without a query.
+        account: Where to ask, and as whom.
         key: The credential.
-        account: The headers that choose an account.
         request: What is asked.
         stream: Whether the answer should come as it is written.
     """
-    headers = {
-        "Authorization": f"Bearer {key}",
-        "Content-Type": "application/json",
-        "Accept": "text/event-stream" if stream else "application/json",
-        "Accept-Encoding": "identity",  # A compressed stream comes late and costs CPU.
-        "User-Agent": f"voicekit/{__version__}",
-        **account,
-    }
-    if request.headers:
-        theirs = {name.lower() for name in request.headers}
-        headers = {name: text for name, text in headers.items() if name.lower() not in theirs}
-        headers.update(request.headers)
-    if request.query:
-        url = f"{url}?{request.query}"
-    return Request("POST", url, headers, _body(request, stream=stream))
+    return account.request(
+        key,
+        CHAT_PATH,
+        model=request.model,
+        accept=EVENTS if stream else JSON,
+        body=_body(request, stream=stream),
+        query=request.query,
+        headers=request.headers,
+    )
 
 
 def _body(request: ChatRequest, *, stream: bool) -> bytes:

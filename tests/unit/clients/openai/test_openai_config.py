@@ -9,6 +9,7 @@ from typing import get_type_hints
 import pytest
 
 from voicekit.clients.openai import ChatDefaults, OpenAIClient
+from voicekit.clients.openai.account import Account
 from voicekit.clients.openai.options import CHECKS
 from voicekit.clients.openai.protocol import chat_request
 from voicekit.errors import (
@@ -30,7 +31,7 @@ def client(**options) -> OpenAIClient:
 
 
 def sent(request, *, stream=True) -> dict:
-    return json.loads(chat_request("http://x", "k", {}, request, stream=stream).body)
+    return json.loads(chat_request(Account("http://x", {}), "k", request, stream=stream).body)
 
 
 GOOD = {
@@ -290,8 +291,9 @@ def test_extras_go_over_ours() -> None:
     """Headers replace ours whatever their case; query and body are added."""
     llm = client(extra_query={"a": 1}, extra_headers={"AUTHORIZATION": "Bearer other"})
     request = llm.request("hi", extra_query={"b": ["x y", 2]}, extra_headers={"X-Mine": "1"})
-    wire = chat_request("http://x/chat", "k", {"OpenAI-Project": "p"}, request, stream=True)
-    assert wire.url == "http://x/chat?a=1&b=x+y&b=2"
+    account = Account("http://x", {"OpenAI-Project": "p"})
+    wire = chat_request(account, "k", request, stream=True)
+    assert wire.url == "http://x/chat/completions?a=1&b=x+y&b=2"
     lowered = [name.lower() for name in wire.headers]
     assert lowered.count("authorization") == 1
     assert wire.headers["AUTHORIZATION"] == "Bearer other"
@@ -350,7 +352,7 @@ def test_key_and_address_come_from_the_vendors_variables(monkeypatch) -> None:
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj")
     llm = OpenAIClient(project="mine")
     assert llm.base_url == "http://env:1/v1"
-    assert llm._account == {"OpenAI-Organization": "org", "OpenAI-Project": "mine"}
+    assert llm._account.chosen == {"OpenAI-Organization": "org", "OpenAI-Project": "mine"}
     assert OpenAIClient(base_url="http://arg/v1").base_url == "http://arg/v1"
     assert OpenAIClient(region="eu").base_url == "https://eu.api.openai.com/v1"
     monkeypatch.delenv("OPENAI_BASE_URL")

@@ -1,0 +1,85 @@
+"""Where an operation is, and as whom it is asked: what every request shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from voicekit import __version__
+from voicekit.transport.messages import Request
+
+if TYPE_CHECKING:
+    from voicekit.transport.messages import Upload
+
+JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
+
+
+class Account:
+    """Addresses and credentials, in the vendor's own manner; a variant has another.
+
+    Args:
+        base_url: Where the API is, without a trailing slash.
+        headers: The headers that choose an account (``chosen``).
+    """
+
+    __slots__ = ("base_url", "chosen")
+
+    agent: ClassVar[str] = f"voicekit/{__version__}"
+
+    def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
+        self.base_url = base_url
+        self.chosen = headers
+
+    def url(self, path: str, model: str, query: str) -> str:  # noqa: ARG002 - a variant's path holds it
+        """The address of an operation.
+
+        Args:
+            path: Behind the base URL, with its leading slash.
+            model: Which model is asked; empty where none is.
+            query: Encoded, without the question mark.
+        """
+        return f"{self.base_url}{path}?{query}" if query else self.base_url + path
+
+    def credential(self, key: str) -> dict[str, str]:
+        """The headers that say who asks, in a new dict."""
+        return {"Authorization": f"Bearer {key}"}
+
+    def request(
+        self,
+        key: str,
+        path: str,
+        *,
+        model: str = "",
+        method: str = "POST",
+        accept: str = JSON,
+        content_type: str | None = JSON,
+        body: bytes | Upload | None = None,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Request:
+        """One HTTP request.
+
+        Args:
+            key: The credential.
+            path: Of the operation.
+            model: Which model is asked; empty where none is.
+            method: Of HTTP.
+            accept: What should come back.
+            content_type: Of the body; None where there is none.
+            body: Of the request.
+            query: Encoded, without the question mark.
+            headers: The caller's own, over ours in any case of their letters.
+        """
+        ours = self.credential(key)
+        if content_type is not None:
+            ours["Content-Type"] = content_type
+        ours["Accept"] = accept
+        ours["Accept-Encoding"] = "identity"  # A compressed stream comes late and costs CPU.
+        ours["User-Agent"] = self.agent
+        ours.update(self.chosen)
+        if headers:
+            theirs = {name.lower() for name in headers}
+            ours = {name: text for name, text in ours.items() if name.lower() not in theirs}
+            ours.update(headers)
+        return Request(method, self.url(path, model, query), ours, body)
