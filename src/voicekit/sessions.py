@@ -251,6 +251,24 @@ class Session(Generic[T]):
         self._delivered += 1
         return item
 
+    async def take(self) -> list[T]:
+        """Everything that has arrived, waiting for at least one item; empty at the end.
+
+        For those who pay for each call, such as a blocking facade. Cancelled while it
+        waits, it loses nothing.
+
+        Raises:
+            VoicekitError: As iterating does, once what arrived before was handed out.
+        """
+        items: list[T] = []
+        try:
+            items.append(await self.__anext__())
+            while self._items:  # without waiting
+                items.append(await self.__anext__())
+        except StopAsyncIteration:
+            pass
+        return items
+
     def _tripped(self, total: bool) -> None:
         call = self._call
         if call is None:
@@ -303,6 +321,11 @@ class Session(Generic[T]):
     def cancelled(self) -> bool:
         """Whether ``cancel()`` ended it."""
         return self._cancelled
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was handed out, so that iterating would only stop."""
+        return self._ended and not self._items and self._error is None
 
     @property
     def timings(self) -> Timings:

@@ -174,6 +174,30 @@ class Stream(Generic[T]):
         self._count(item)
         return item
 
+    async def take(self) -> list[T]:
+        """Everything that has arrived, waiting for at least one item; empty at the end.
+
+        For those who pay for each call, such as a blocking facade. Cancelled while it
+        waits, it loses nothing.
+
+        Raises:
+            VoicekitError: As iterating does, once what arrived before was handed out.
+        """
+        return await self._take(self.__anext__)
+
+    async def _take(self, following: Callable[[], Awaitable[Any]]) -> list[Any]:
+        items: list[Any] = []
+        try:
+            items.append(await following())
+            while self._items:  # without waiting
+                items.append(await Stream.__anext__(self))
+        except StopAsyncIteration:
+            return items
+        opened = self._opened
+        if opened is not None and opened.decoder.done and not self._items:
+            self._finish(opened)  # now, and not when someone asks in vain
+        return items
+
     def _count(self, item: T) -> None:
         """Remember what was handed out, for an exact account."""
 
@@ -306,6 +330,11 @@ class Stream(Generic[T]):
         return self._cancelled
 
     @property
+    def ended(self) -> bool:
+        """Whether everything was handed out, so that iterating would only stop."""
+        return self._ended and not self._items and self._error is None
+
+    @property
     def timings(self) -> Timings:
         """Where the time has gone so far."""
         return self._opened.call.timings if self._opened is not None else Timings()
@@ -425,6 +454,14 @@ class TextStream(Stream[Any]):
                 yield await super().__anext__()
             except StopAsyncIteration:
                 return
+
+    async def take(self) -> list[str]:
+        """All the text that has arrived, waiting for some; empty at the end."""
+        return [item for item in await super().take() if type(item) is str]
+
+    async def take_events(self) -> list[Any]:
+        """As ``take``, with every other event as its own value."""
+        return await self._take(super().__anext__)
 
     def _count(self, item: Any) -> None:
         if type(item) is str:

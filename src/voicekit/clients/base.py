@@ -376,10 +376,21 @@ class Client:
                 self._closed = False  # to be closed where it was opened
                 raise
 
-    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if getattr(self, "_used", False) and not self._closed and self._own_transport:
-            _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+    @property
+    def in_use(self) -> bool:
+        """Whether it holds anything that only ``aclose`` frees."""
+        return self._used and not self._closed and self._own_transport
+
+    def abandon(self) -> None:
+        """As ``aclose``, for an owner who cannot wait; in its event loop, if that still runs."""
+        self._closed = True
+        if self._own_transport:
             self.transport.abandon()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if hasattr(self, "_used") and self.in_use:
+            _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+            self.abandon()
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""

@@ -1,0 +1,140 @@
+"""What every blocking client does: stand for an asynchronous one, on the portal's loop."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, Generic, Self, TypeVar
+
+from voicekit.clients import base
+from voicekit.errors import ClosedError
+from voicekit.sync.delegation import Evidence, Facade, blocking, directly, on_loop
+from voicekit.sync.portal import Portal, inherit, portal
+from voicekit.transport import transport
+from voicekit.transport.config import PoolConfig
+
+A = TypeVar("A", bound="base.Client | transport.Transport")
+
+
+class Owner(Facade, Generic[A]):
+    """Stands for something that lives on the loop, and is made again in a forked child.
+
+    Args:
+        make: Makes it; no I/O, no loop.
+        uses: Whose connections it uses, if not its own: kept, and open for as long.
+    """
+
+    _closed = False
+    _home: Portal | None = None
+
+    def __init__(self, make: Callable[[], A], uses: Owner[Any] | None = None) -> None:
+        self._make = make
+        self._uses = uses
+        self._there = make()
+        self._process = os.getpid()
+
+    @property
+    def _inner(self) -> A:
+        if self._process != os.getpid():
+            # What the parent opened is the parent's: here it is made anew.
+            inherit(self._there)
+            self._there, self._home, self._process = self._make(), None, os.getpid()
+        return self._there
+
+    @property
+    def _portal(self) -> Portal:
+        inner = self._inner
+        if self._closed:
+            raise ClosedError("the client is closed", provider=getattr(inner, "provider", None))
+        home = self._home
+        if home is None:
+            if self._uses is not None:
+                _ = self._uses._portal
+            home = self._home = portal()
+            home.open()
+        return home
+
+    def __enter__(self) -> Self:
+        if self._closed:
+            raise ClosedError("the client is closed")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self, drain: float = 0.0) -> None:
+        """Free everything that this one made; may be called twice.
+
+        Args:
+            drain: Seconds that sessions in progress may take to end first.
+        """
+        inner = self._inner
+        if self._closed:
+            return
+        self._closed = True
+        home, self._home = self._home, None
+        if home is not None:
+            try:
+                home.run(inner.aclose, drain)
+            finally:
+                home.close()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        home = self._home
+        if home is None or self._closed or self._process != os.getpid():
+            return
+        self._closed = True
+        there = self._there
+        if there.in_use:
+            _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
+            # The collector runs on any thread; the loop ends what is its own.
+            home.post(there.abandon)
+        home.close()
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._there!r}>"
+
+
+class Transport(Owner["transport.Transport"]):
+    """Warm connections to share between blocking clients; see ``voicekit.Transport``."""
+
+    def __init__(
+        self,
+        *,
+        pool: PoolConfig | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        super().__init__(lambda: transport.Transport(pool=pool, ca=ca, proxy=proxy))
+
+    config = Evidence[PoolConfig]()
+    stats = on_loop(transport.Transport.stats)
+
+
+def inner_of(shared: Transport | None) -> transport.Transport | None:
+    """The asynchronous transport behind a blocking one."""
+    return None if shared is None else shared._inner
+
+
+C = TypeVar("C", bound=base.Client)
+
+
+class Client(Owner[C]):
+    """Base of the blocking clients."""
+
+    base_url = Evidence[str]()
+    warm = blocking(base.Client.warm)
+    start_warming = on_loop(base.Client.start_warming)
+    rotate_key = on_loop(base.Client.rotate_key)
+    stats = on_loop(base.Client.stats)
+    pipeline = directly(base.Client.pipeline)
+
+    def _view(self, make: Callable[[], C]) -> Self:
+        """A facade of one of this client's views."""
+        view = copy.copy(self)
+        view._make, view._there = make, make()
+        view._home = None
+        view._uses = self
+        return view

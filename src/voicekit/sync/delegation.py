@@ -1,0 +1,83 @@
+"""How a blocking class says what it takes over from its asynchronous one: a line each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+
+if TYPE_CHECKING:
+    from voicekit.sync.portal import Portal
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Facade:
+    """Something that stands for an asynchronous object on the portal's loop."""
+
+    _inner: Any
+
+    @property
+    def _portal(self) -> Portal:
+        raise NotImplementedError
+
+
+def blocking(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Any, P], T]:
+    """The same method, awaited on the portal's loop: one crossing.
+
+    Name, parameters, defaults, annotations and docs are the asynchronous method's.
+    """
+    name = method.__name__
+
+    @functools.wraps(method)
+    def call(self: Facade, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = self._portal.run(getattr(self._inner, name), *args, **kwargs)
+        return result
+
+    return call
+
+
+def on_loop(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """The same method, which awaits nothing but belongs on the loop: one crossing."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def call(self: Facade, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = self._portal.call(getattr(self._inner, name), *args, **kwargs)
+        return result
+
+    return call
+
+
+def directly(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """The same method, which does no I/O and may be called from any thread: no crossing."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def call(self: Facade, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = getattr(self._inner, name)(*args, **kwargs)
+        return result
+
+    return call
+
+
+class Evidence(Generic[T]):
+    """An attribute of the asynchronous object, read as it is now: no crossing."""
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, facade: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, facade: Facade, owner: type) -> T: ...
+
+    def __get__(self, facade: Facade | None, owner: type) -> T | Self:
+        if facade is None:
+            return self
+        value: T = getattr(facade._inner, self._name)
+        return value
