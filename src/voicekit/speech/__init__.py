@@ -12,9 +12,13 @@ from voicekit.speech.chat import ChatResult, ToolCall
 from voicekit.speech.chunk import AudioChunk
 from voicekit.speech.clip import AudioClip
 from voicekit.speech.transcript import (
+    Channel,
+    Paragraph,
+    PendingTranscript,
     SpeechStarted,
     Transcript,
     TranscriptionResult,
+    Utterance,
     UtteranceEnd,
     Word,
 )
@@ -26,13 +30,17 @@ __all__ = [
     "AudioFormat",
     "AudioSource",
     "AudioURL",
+    "Channel",
     "ChatResult",
     "Encoding",
+    "Paragraph",
+    "PendingTranscript",
     "SpeechStarted",
     "ToolCall",
     "Transcript",
     "TranscriptionResult",
     "Usage",
+    "Utterance",
     "UtteranceEnd",
     "Word",
 ]

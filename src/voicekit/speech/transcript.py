@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from voicekit.speech.subtitles import srt
+from voicekit.speech.subtitles import Cue, cues_of, spread, srt, vtt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from voicekit.speech.usage import Usage
     from voicekit.timing import ConnectionInfo, Timings
+
+Speaker = int | str
+"""Whoever speaks, as the provider tells them apart: a number from 0, or a label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +34,69 @@ class Word:
     start: float
     end: float
     confidence: float | None = None
-    speaker: int | str | None = None
+    speaker: Speaker | None = None
     punctuated: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """What one speaker says without a longer pause; some providers say segment.
+
+    Attributes:
+        text: As running text.
+        start: Seconds from the start of the audio.
+        end: Seconds from the start of the audio.
+        speaker: Who says it, when asked for.
+        channel: Index of the audio channel, where channels are told apart.
+        confidence: 0 to 1.
+        words: Each with its time, when the provider gave them.
+    """
+
+    text: str = field(repr=False)
+    start: float
+    end: float
+    speaker: Speaker | None = None
+    channel: int | None = None
+    confidence: float | None = None
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paragraph:
+    """Sentences that belong together.
+
+    Attributes:
+        text: As running text.
+        start: Seconds from the start of the audio.
+        end: Seconds from the start of the audio.
+        speaker: Who says it, when asked for.
+        channel: Index of the audio channel, where channels are told apart.
+    """
+
+    text: str = field(repr=False)
+    start: float
+    end: float
+    speaker: Speaker | None = None
+    channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """What was heard in one channel of a recording.
+
+    Attributes:
+        index: From 0, in the order of the audio.
+        text: The words as running text.
+        words: Each with its time, when the provider gave them.
+        confidence: 0 to 1.
+        language: As the provider names it.
+    """
+
+    index: int
+    text: str = field(repr=False)
+    words: tuple[Word, ...] = ()
+    confidence: float | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,38 +104,109 @@ class Transcript:
     """All that was heard in one recording.
 
     Attributes:
-        text: The words as running text.
+        text: The words as running text; of several channels one after the other.
         words: Each with its time, when the provider gave them.
+        utterances: Who said what when, in the order of time, when asked for.
+        paragraphs: The text in paragraphs, when asked for.
+        channels: Each on its own, where they are told apart; else empty.
         confidence: 0 to 1.
         duration: Seconds of audio.
         language: As the provider names it.
         request_id: For the provider's support.
         timings: Where the time went.
         connection: Which connection carried it.
+        usage: What it cost.
         headers: Response headers.
         raw: The provider's own object.
     """
 
     text: str = field(repr=False)
     words: tuple[Word, ...] = ()
+    utterances: tuple[Utterance, ...] = ()
+    paragraphs: tuple[Paragraph, ...] = ()
+    channels: tuple[Channel, ...] = ()
     confidence: float | None = None
     duration: float | None = None
     language: str | None = None
     request_id: str | None = None
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
+    usage: Usage | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     raw: Any = field(default=None, repr=False, compare=False)
 
-    def to_srt(self) -> str:
-        """The text as SubRip subtitles, timed by its words.
+    def to_srt(self, *, speakers: bool | Mapping[Speaker, str] = False) -> str:
+        """The text as SubRip subtitles, timed by its utterances or words.
 
-        Without words it is one cue over the whole duration; without text, nothing.
+        A cue holds one speaker. Inside an utterance without words, times are estimated by
+        the length of its words. Without utterances and words the text is one cue over the
+        whole duration; without text there is none.
+
+        Args:
+            speakers: Whether each cue names its speaker, ``Speaker 0: Hello``, or else its
+                channel; or the names to use by speaker, ``{0: "Ann"}``.
         """
-        words = self.words
-        if not words and self.text.strip():
-            words = (Word(text=self.text.strip(), start=0.0, end=self.duration or 0.0),)
-        return srt((w.punctuated or w.text, w.start, w.end) for w in words)
+        return srt(self._cues(speakers))
+
+    def to_vtt(self, *, speakers: bool | Mapping[Speaker, str] = False) -> str:
+        """The text as WebVTT subtitles, like ``to_srt``; speakers as voices, ``<v Ann>``.
+
+        Args:
+            speakers: Whether each cue names its speaker; or the names to use by speaker.
+        """
+        return vtt(self._cues(speakers))
+
+    def _cues(self, speakers: bool | Mapping[Speaker, str]) -> Iterator[Cue]:
+        for passage in self.utterances or _passages(self.words):
+            words = [(w.punctuated or w.text, w.start, w.end) for w in passage.words]
+            if not words:
+                words = list(spread(passage.text, passage.start, passage.end))
+            yield from cues_of(words, _name(passage, speakers))
+        if not self.utterances and not self.words and self.text.strip():
+            yield Cue(0.0, self.duration or 0.0, " ".join(self.text.split()))
+
+
+def _passages(words: tuple[Word, ...]) -> Iterator[Utterance]:
+    """The words of one speaker after the other."""
+    first = 0
+    for last, word in enumerate(words, 1):
+        if last == len(words) or words[last].speaker != word.speaker:
+            said = words[first:last]
+            yield Utterance(
+                text="", start=said[0].start, end=word.end, speaker=word.speaker, words=said
+            )
+            first = last
+
+
+def _name(passage: Utterance, speakers: bool | Mapping[Speaker, str]) -> str | None:
+    speaker = passage.speaker
+    if speakers is False or (speaker is None and passage.channel is None):
+        return None
+    if speaker is None:
+        return f"Channel {passage.channel}"
+    name = f"Speaker {speaker}" if isinstance(speaker, int) else speaker
+    if speakers is not True:
+        name = speakers.get(speaker, name)
+    return " ".join(name.split()) or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingTranscript:
+    """A transcript that the provider will send elsewhere: to a callback or a webhook.
+
+    Attributes:
+        request_id: What the delivery will carry.
+        timings: Where the time went.
+        connection: Which connection carried it.
+        headers: Response headers.
+        raw: The provider's own object.
+    """
+
+    request_id: str | None
+    timings: Timings | None = field(default=None, compare=False)
+    connection: ConnectionInfo | None = field(default=None, compare=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    raw: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
