@@ -6,6 +6,7 @@ No name of an HTTP library appears here or above.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from voicekit.errors import VoicekitError
     from voicekit.operation import Call
     from voicekit.timing import ConnectionInfo
+    from voicekit.transport.config import PoolStats, WarmReport
     from voicekit.transport.messages import Request
 
 
@@ -57,8 +59,28 @@ class Response(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an HTTP transport can do besides sending.
+
+    Attributes:
+        warms: It opens connections without a request.
+        aborts: ``abort()`` and ``interrupt()`` free the connection at once, without waiting
+            for the peer.
+    """
+
+    warms: bool
+    aborts: bool
+
+
 class HttpTransport(Protocol):
-    """Sends one HTTP request at a time per connection, over connections kept warm."""
+    """Sends one HTTP request at a time per connection, over connections kept warm.
+
+    ``voicekit.testing`` has the checks for an implementation: a core tier for all of them,
+    a warm tier for those that say they can.
+    """
+
+    capabilities: Capabilities
 
     async def send(self, request: Request, call: Call) -> Response:
         """Send and wait for the headers.
@@ -67,6 +89,26 @@ class HttpTransport(Protocol):
         its way, so that the limits of ``call`` count the right thing. Never
         follows a redirect and never sends twice.
         """
+        ...
+
+    async def warm(self, url: str, n: int) -> WarmReport:
+        """Have ``n`` connections to the host of ``url`` ready; failures are in the report."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """What is open, as far as it can tell."""
+        ...
+
+    def retire(self) -> None:
+        """Use no connection again that was opened before now, where that can be done."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free everything. Idempotent."""
+        ...
+
+    def abandon(self) -> None:
+        """As ``aclose``, for an owner who cannot wait."""
         ...
 
 
