@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         Transcriber as Transcriber,
         TranscriptionSessions as TranscriptionSessions,
     )
+    from voicekit.observe import LogObserver as LogObserver
     from voicekit.operation import Limits as Limits
     from voicekit.speech import (
         AudioChunk as AudioChunk,
@@ -106,6 +107,7 @@ _NAMES = {
     "voicekit.interfaces": (
         "ChatModel", "SpeechSessions", "Synthesizer", "Transcriber", "TranscriptionSessions",
     ),
+    "voicekit.observe": ("LogObserver",),
     "voicekit.operation": ("Limits",),
     "voicekit.speech": (
         "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "ToolCall",

@@ -77,6 +77,21 @@ class CallEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOpened(Event):
+    """A client began to use its connections.
+
+    Attributes:
+        host: Whose they are.
+        max_connections: How many there may be at a time.
+        shared: Whether the pool is another's, who made it and will close it.
+    """
+
+    host: str
+    max_connections: int
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warmed(Event):
     """A ``warm()`` ended."""
 

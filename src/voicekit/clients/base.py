@@ -206,6 +206,7 @@ class Client:
         self.transport = transport or Transport(pool=pool, ca=ca, proxy=proxy)
         credential.on_change = self.transport.retire
         self._limits = dict(limits or {})
+        observers = (*observers, *_observers_of_environment())
         self._observer = events.Observers(*observers) if observers else None
         self._closed = False
         self._used = False
@@ -221,7 +222,8 @@ class Client:
         """
         if self._closed:
             raise ClosedError("the client is closed", provider=self.provider)
-        self._used = True
+        if not self._used:
+            self._begin()
         return Call(
             operation,
             limits=limits or self._limits.get(operation.name),
@@ -236,6 +238,21 @@ class Client:
     async def _warm(self, n: int) -> WarmReport:
         """Open what this provider's calls will need; see the sheet for what is free."""
         return await self.transport.warm(self.base_url, n)
+
+    def _begin(self) -> None:
+        """The first use: from now on there is something to close."""
+        self._used = True
+        if self._observer is not None:
+            self._observer.on_event(
+                events.PoolOpened(
+                    at=time.monotonic(),
+                    provider=self.provider,
+                    operation="pool",
+                    host=urlsplit(self.base_url).netloc,
+                    max_connections=self.transport.config.max_connections,
+                    shared=not self._own_transport,
+                )
+            )
 
     def _family(self, kind: type[S]) -> S:
         """The client's settings of that kind."""
@@ -301,7 +318,8 @@ class Client:
             ClosedError: The client is closed.
         """
         n = self._count(n)
-        self._used = True
+        if not self._used:
+            self._begin()
         started = time.monotonic()
         report = await self._warm(n)
         if self._observer is not None:
@@ -342,7 +360,8 @@ class Client:
             ClosedError: The client is closed.
         """
         n = self._count(n)
-        self._used = True
+        if not self._used:
+            self._begin()
         self.transport.background.spawn(self._quietly(n), f"voicekit-warm-{self.provider}")
 
     async def _quietly(self, n: int | None) -> None:
@@ -395,6 +414,14 @@ class Client:
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
         return f"<{type(self).__name__} {self.base_url}{state}>"
+
+
+def _observers_of_environment() -> Sequence[events.Observer]:
+    if "VOICEKIT_LOG" not in os.environ:
+        return ()
+    from voicekit.observe.log import observers_of_environment
+
+    return observers_of_environment()
 
 
 _EVERYWHERE = ("extra_headers", "extra_query")
