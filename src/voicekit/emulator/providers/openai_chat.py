@@ -11,10 +11,10 @@ import functools
 import json
 import time
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from voicekit.emulator.faults import Fault
+from voicekit.emulator.providers.openai_pacing import SSE, Kind, generate, send_events
 from voicekit.emulator.providers.openai_refusals import Refusal, advice, check_chat
 from voicekit.emulator.providers.openai_reply import (
     Outcome,
@@ -33,12 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptCache", "answer_chat"]
 
-SSE = "text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"
 FINGERPRINT = "fp_emulator"
-
-EVENTS_PER_WRITE = 16
-"""Events joined in one write when the scenario leaves no time between them."""
 
 EMPTY_DELTA_SECONDS = 0.02
 ARGUMENT_CHARACTERS = 5
@@ -108,13 +104,7 @@ class _Chat:
     async def whole(self) -> web.StreamResponse:
         """Send the completion as one document, after the time that generating it takes."""
         exchange = self._exchange
-        scenario = exchange.ctx.scenario
-        seconds = exchange.draw(scenario.chat_first_token)
-        if scenario.chat_token_gap:
-            longest = max(len(outcome.pieces) for outcome in self._outcomes)
-            seconds += sum(exchange.draw(scenario.chat_token_gap) for _ in range(longest - 1))
-        if seconds > 0:
-            await asyncio.sleep(seconds)
+        await generate(exchange, max(len(outcome.pieces) for outcome in self._outcomes))
         if exchange.has_fault("in_stream_error"):
             exchange.struck()
             return exchange.answer(_error_body(exchange.fault), status=500)
@@ -168,67 +158,13 @@ class _Chat:
     # -- streamed --------------------------------------------------------------------------
 
     async def stream(self) -> web.StreamResponse:
-        """Send the completion as events, each when its time has come."""
+        """Send the completion as events."""
         exchange = self._exchange
         writer = await exchange.stream(content_type=SSE)
         fault = exchange.fault
         if fault is not None and fault.kind == "empty_deltas":
             await self._empty_deltas(writer, fault)
-        if fault is None and not exchange.ctx.scenario.chat_token_gap:
-            await exchange.pause(exchange.ctx.scenario.chat_first_token)
-            return await self._send_at_once(writer)
-        complete = await self._send_paced(writer)
-        return await writer.finish(DONE if complete else b"")
-
-    async def _send_at_once(self, writer: BodyWriter) -> web.StreamResponse:
-        waiting: list[bytes] = []
-        for kind, event in self._events():
-            waiting.append(event)
-            # The first token is never kept waiting for the rest.
-            if kind is _Kind.TOKEN and (len(waiting) >= EVENTS_PER_WRITE or not writer.sent_events):
-                await writer.write(b"".join(waiting), events=len(waiting))
-                waiting.clear()
-        waiting.append(DONE)
-        return await writer.finish(b"".join(waiting))
-
-    async def _send_paced(self, writer: BodyWriter) -> bool:
-        """Write each event by itself, in its time; False when a fault cut the stream short."""
-        exchange = self._exchange
-        scenario = exchange.ctx.scenario
-        loop = asyncio.get_running_loop()
-        # Due times come from the start, not from the last write: late timers do not add up.
-        due = loop.time() + exchange.draw(scenario.chat_first_token)
-        spoke = False
-        for kind, event in self._events():
-            if await self._cut(writer, kind):
-                return False
-            if kind is _Kind.TOKEN:
-                due += exchange.draw(scenario.chat_token_gap) if spoke else 0.0
-                spoke = True
-            wait = due - loop.time()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            await writer.write(event)
-        return not await self._cut(writer, None)
-
-    async def _cut(self, writer: BodyWriter, following: _Kind | None) -> bool:
-        """End the stream here if its fault says so."""
-        fault = self._exchange.fault
-        if fault is None or fault.kind not in {"no_end_marker", "in_stream_error"}:
-            return False
-        ended = following is None or following is _Kind.END
-        if fault.kind == "no_end_marker":
-            here = writer.sent_events >= fault.after_events if fault.after_events else ended
-        else:
-            here = writer.sent_events >= fault.after_events or ended
-        if not here:
-            return False
-        self._exchange.struck()
-        if fault.delay:
-            await asyncio.sleep(fault.delay)
-        if fault.kind == "in_stream_error":
-            await writer.write(_data(_error_body(fault)))
-        return True
+        return await send_events(exchange, writer, self._events(), end=DONE, error=_error_event)
 
     async def _empty_deltas(self, writer: BodyWriter, fault: Fault) -> NoReturn:
         self._exchange.struck()
@@ -238,24 +174,24 @@ class _Chat:
             await asyncio.sleep(fault.delay or EMPTY_DELTA_SECONDS)
             await writer.write(empty)
 
-    def _events(self) -> Iterator[tuple[_Kind, bytes]]:
+    def _events(self) -> Iterator[tuple[Kind, bytes]]:
         """Yield every event but `[DONE]`; the choices take turns, token by token."""
         chunk = self._chunk
         with_logprobs = bool(self._body.get("logprobs"))
         for index, outcome in enumerate(self._outcomes):
-            yield _Kind.ROLE, chunk(index, _role_delta(silent=not outcome.pieces))
+            yield Kind.OPENING, chunk(index, _role_delta(silent=not outcome.pieces))
         for index, piece, refused in self._turns():
             delta = _refusal_delta(piece) if refused else _content_delta(piece)
             logprobs = _chunk_logprobs(piece, refused=refused) if with_logprobs else b"null"
-            yield _Kind.TOKEN, chunk(index, delta, logprobs=logprobs)
+            yield Kind.TOKEN, chunk(index, delta, logprobs=logprobs)
         for index, outcome in enumerate(self._outcomes):
             for number, call in enumerate(outcome.tool_calls):
                 for delta in self._call_deltas(number, call):
-                    yield _Kind.TOKEN, chunk(index, delta)
+                    yield Kind.TOKEN, chunk(index, delta)
         for index, outcome in enumerate(self._outcomes):
-            yield _Kind.END, chunk(index, b"{}", finish=outcome.finish_reason)
+            yield Kind.END, chunk(index, b"{}", finish=outcome.finish_reason)
         if self._with_usage:
-            yield _Kind.USAGE, self._usage_chunk()
+            yield Kind.BEHIND, self._usage_chunk()
 
     def _turns(self) -> Iterator[tuple[int, str, bool]]:
         longest = max(len(outcome.pieces) for outcome in self._outcomes)
@@ -328,19 +264,12 @@ class _Chat:
         return b'%b,"choices":[],"usage":%b%b' % (self._head, _json(self._usage), tail)
 
 
-class _Kind(Enum):
-    ROLE = "role"
-    TOKEN = "token"  # noqa: S105 - of a language model
-    END = "end"
-    USAGE = "usage"
-
-
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _data(value: Any) -> bytes:
-    return b"data: " + _json(value) + b"\n\n"
+def _error_event(fault: Fault) -> bytes:
+    return b"data: " + _json(_error_body(fault)) + b"\n\n"
 
 
 def _role_delta(*, silent: bool) -> bytes:

@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Refusal", "advice", "check_chat"]
+__all__ = [
+    "Refusal",
+    "advice",
+    "check_chat",
+    "lengths",
+    "missing",
+    "not_among",
+    "numbers",
+    "wrong_type",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +104,12 @@ def _required(body: Mapping[str, Any]) -> Iterator[Refusal]:
     if model is None or model == "":
         yield Refusal(message="you must provide a model parameter")
     elif not isinstance(model, str):
-        yield _wrong_type("model", "a string")
+        yield wrong_type("model", "a string")
     messages = body.get("messages")
     if messages is None:
-        yield Refusal(
-            message="Missing required parameter: 'messages'.",
-            param="messages",
-            code="missing_required_parameter",
-        )
+        yield missing("messages")
     elif not isinstance(messages, list):
-        yield _wrong_type("messages", "an array of objects")
+        yield wrong_type("messages", "an array of objects")
     elif not messages:
         yield Refusal(
             message="Invalid 'messages': empty array. Expected an array with minimum length 1.",
@@ -117,11 +122,11 @@ def _messages(body: Mapping[str, Any]) -> Iterator[Refusal]:
     for index, message in enumerate(body["messages"]):
         where = f"messages[{index}]"
         if not isinstance(message, dict):
-            yield _wrong_type(where, "an object")
+            yield wrong_type(where, "an object")
             return
         role = message.get("role")
         if role not in ROLES:
-            yield _not_among(f"{where}.role", role, ROLES)
+            yield not_among(f"{where}.role", role, ROLES)
         content = message.get("content")
         calls = message.get("tool_calls")
         if content is None and role == "assistant" and (calls or message.get("refusal")):
@@ -129,22 +134,19 @@ def _messages(body: Mapping[str, Any]) -> Iterator[Refusal]:
         if content is None and role == "assistant" and "function_call" in message:
             continue
         if not isinstance(content, str | list):
-            yield _wrong_type(f"{where}.content", "a string or an array of content parts")
+            yield wrong_type(f"{where}.content", "a string or an array of content parts")
         if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-            yield Refusal(
-                message=f"Missing required parameter: '{where}.tool_call_id'.",
-                param=f"{where}.tool_call_id",
-                code="missing_required_parameter",
-            )
+            yield missing(f"{where}.tool_call_id")
 
 
-def _numbers(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def numbers(body: Mapping[str, Any]) -> Iterator[Refusal]:
+    """Yield refusals of numbers that are none, or out of their range."""
     for name, (low, high) in RANGES.items():
         value = body.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
-            yield _wrong_type(name, "a decimal")
+            yield wrong_type(name, "a decimal")
         elif not low <= value <= high:
             yield _out_of_range(name, "decimal", value, low, high)
     for name, (least, most) in INTEGERS.items():
@@ -152,7 +154,7 @@ def _numbers(body: Mapping[str, Any]) -> Iterator[Refusal]:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
-            yield _wrong_type(name, "an integer")
+            yield wrong_type(name, "an integer")
         elif value < least or (most is not None and value > most):
             yield _out_of_range(name, "integer", value, least, most)
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
@@ -163,14 +165,14 @@ def _choices(body: Mapping[str, Any]) -> Iterator[Refusal]:
     for name, allowed in CHOICES.items():
         value = body.get(name)
         if value is not None and value not in allowed:
-            yield _not_among(name, value, allowed)
+            yield not_among(name, value, allowed)
     for name in BOOLEANS:
         value = body.get(name)
         if value is not None and not isinstance(value, bool):
-            yield _wrong_type(name, "a boolean")
+            yield wrong_type(name, "a boolean")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        yield _wrong_type("stream_options", "an object")
+        yield wrong_type("stream_options", "an object")
     modalities = body.get("modalities") or []
     if "audio" in modalities or body.get("audio") is not None:
         yield Refusal(
@@ -180,12 +182,13 @@ def _choices(body: Mapping[str, Any]) -> Iterator[Refusal]:
         )
 
 
-def _lengths(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def lengths(body: Mapping[str, Any]) -> Iterator[Refusal]:
+    """Yield refusals of what is too long or too much."""
     stop = body.get("stop")
     if isinstance(stop, list) and len(stop) > MAX_STOPS:
         yield _too_long("stop", len(stop), MAX_STOPS)
     elif stop is not None and not isinstance(stop, str | list):
-        yield _wrong_type("stop", "a string or an array of strings")
+        yield wrong_type("stop", "a string or an array of strings")
     identifier = body.get("safety_identifier")
     if isinstance(identifier, str) and len(identifier) > MAX_SAFETY_IDENTIFIER:
         yield Refusal(
@@ -198,7 +201,7 @@ def _lengths(body: Mapping[str, Any]) -> Iterator[Refusal]:
     if metadata is None:
         return
     if not isinstance(metadata, dict):
-        yield _wrong_type("metadata", "an object")
+        yield wrong_type("metadata", "an object")
         return
     if len(metadata) > MAX_METADATA:
         yield Refusal(
@@ -227,11 +230,11 @@ def _tools(body: Mapping[str, Any]) -> Iterator[Refusal]:
             param="tool_choice",
         )
     if isinstance(choice, str) and choice not in {"none", "auto", "required"}:
-        yield _not_among("tool_choice", choice, frozenset({"none", "auto", "required"}))
+        yield not_among("tool_choice", choice, frozenset({"none", "auto", "required"}))
     if tools is None:
         return
     if not isinstance(tools, list):
-        yield _wrong_type("tools", "an array of objects")
+        yield wrong_type("tools", "an array of objects")
         return
     if len(tools) > MAX_TOOLS:
         yield _too_long("tools", len(tools), MAX_TOOLS)
@@ -239,15 +242,11 @@ def _tools(body: Mapping[str, Any]) -> Iterator[Refusal]:
     for index, tool in enumerate(tools):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind not in ("function", "custom"):
-            yield _not_among(f"tools[{index}].type", kind, frozenset({"function", "custom"}))
+            yield not_among(f"tools[{index}].type", kind, frozenset({"function", "custom"}))
             return
         name = (tool.get(kind) or {}).get("name")
         if not isinstance(name, str) or not name:
-            yield Refusal(
-                message=f"Missing required parameter: 'tools[{index}].{kind}.name'.",
-                param=f"tools[{index}].{kind}.name",
-                code="missing_required_parameter",
-            )
+            yield missing(f"tools[{index}].{kind}.name")
         names.add(name)
     if isinstance(choice, dict):
         wanted = (choice.get(choice.get("type", "")) or {}).get("name")
@@ -265,33 +264,31 @@ def _response_format(body: Mapping[str, Any]) -> Iterator[Refusal]:
     kinds = frozenset({"text", "json_object", "json_schema"})
     kind = wanted.get("type") if isinstance(wanted, dict) else wanted
     if kind not in kinds:
-        yield _not_among("response_format.type", kind, kinds)
+        yield not_among("response_format.type", kind, kinds)
     elif kind == "json_schema" and not (wanted.get("json_schema") or {}).get("name"):
-        yield Refusal(
-            message="Missing required parameter: 'response_format.json_schema.name'.",
-            param="response_format.json_schema.name",
-            code="missing_required_parameter",
-        )
+        yield missing("response_format.json_schema.name")
 
 
 CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Refusal]], ...] = (
     _required,
     _messages,
-    _numbers,
+    numbers,
     _choices,
-    _lengths,
+    lengths,
     _tools,
     _response_format,
 )
 
 
-def _wrong_type(name: str, expected: str) -> Refusal:
+def wrong_type(name: str, expected: str) -> Refusal:
+    """Return the refusal of another type than the expected one."""
     return Refusal(
         message=f"Invalid type for '{name}': expected {expected}.", param=name, code="invalid_type"
     )
 
 
-def _not_among(name: str, value: object, allowed: frozenset[str]) -> Refusal:
+def not_among(name: str, value: object, allowed: frozenset[str]) -> Refusal:
+    """Return the refusal of a word that is none of those allowed."""
     listed = ", ".join(f"'{each}'" for each in sorted(allowed))
     return Refusal(
         message=f"Invalid value: '{str(value)[:64]}'. Supported values are: {listed}.",
@@ -319,4 +316,13 @@ def _too_long(name: str, length: int, most: int) -> Refusal:
         f"but got an array with length {length} instead.",
         param=name,
         code="array_above_max_length",
+    )
+
+
+def missing(name: str) -> Refusal:
+    """Return the refusal of a request without a required field."""
+    return Refusal(
+        message=f"Missing required parameter: '{name}'.",
+        param=name,
+        code="missing_required_parameter",
     )
