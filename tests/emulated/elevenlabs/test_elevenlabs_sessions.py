@@ -295,10 +295,10 @@ async def test_a_refused_handshake_is_typed(
     """As over HTTP, raised where the session is opened, and the next one is fine."""
     from dataclasses import replace
 
-    from voicekit.clients.elevenlabs import client
+    from voicekit.clients.elevenlabs import live
 
-    quick = replace(client.DIAL, limits=Limits(connect=0.3, first_output=0.3))
-    monkeypatch.setattr(client, "DIAL", quick)
+    quick = replace(live.DIAL, limits=Limits(connect=0.3, first_output=0.3))
+    monkeypatch.setattr(live, "DIAL", quick)
     async with speaking() as (world, tts):
         world.inject("elevenlabs", fault)
         with pytest.raises(kind) as caught:

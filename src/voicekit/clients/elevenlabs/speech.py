@@ -1,0 +1,173 @@
+"""Speech of whole texts over HTTP, a part of ``ElevenLabsClient``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
+
+from voicekit.clients.checks import wrong
+from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
+from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
+from voicekit.clients.elevenlabs.fed import FedUtterance
+from voicekit.clients.elevenlabs.live import LiveSpeech
+from voicekit.clients.elevenlabs.options import SpeechOptions
+from voicekit.clients.elevenlabs.protocol import (
+    AudioDecoder,
+    http_headers,
+    http_request,
+    most_bytes,
+    usage_of,
+)
+from voicekit.clients.execute import open_stream
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.speech import AudioChunk, AudioClip
+from voicekit.streams import Opened, SpeechStream
+
+if TYPE_CHECKING:
+    from voicekit import interfaces
+    from voicekit.transport.interfaces import Response
+    from voicekit.transport.messages import Request
+
+_SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
+
+STREAM_SPEECH: Final = Operation(
+    provider=PROVIDER, name="stream_speech", kind=OperationClass.COMPUTE, limits=_SPEECH
+)
+SYNTHESIZE: Final = Operation(
+    provider=PROVIDER,
+    name="synthesize",
+    kind=OperationClass.COMPUTE,
+    limits=replace(_SPEECH, total=30.0),
+)
+PER_CHARACTER_S: Final = 0.015
+"""What a character adds to the total limit of a whole synthesis."""
+
+
+class Speech(LiveSpeech):
+    """Whole texts over HTTP; a text that is still being written goes over a socket."""
+
+    _headers: tuple[str, Mapping[str, str], Mapping[str, str]]
+    """Those of the last request, with the key and the extra headers that they are of."""
+
+    def request(self, text: str, /, **options: Unpack[SpeechOptions]) -> SpeechRequest:
+        """Merge, validate, freeze; no I/O.
+
+        Raises:
+            InvalidArgumentError: Naming the argument, what was given and what is allowed.
+        """
+        return self._family(SpeechSettings).updated(options, where="text").request(text)
+
+    async def synthesize(
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
+    ) -> AudioClip:
+        """The whole speech as one clip, by way of the streaming endpoint.
+
+        Limited to 30 s and 15 ms per character in all, beside the limits of a stream.
+        Cancelling frees the connection at once.
+
+        Raises:
+            InvalidArgumentError: Before any I/O.
+            StreamInterruptedError: It broke after its first audio.
+            VoicekitError: It failed before; see ``errors``.
+        """
+        request = self._request_of(text, options)
+        limits = request.limits or self._limits.get(SYNTHESIZE.name)
+        if limits is None:
+            total = 30.0 + PER_CHARACTER_S * len(request.text)
+            limits = replace(SYNTHESIZE.limits, total=total)
+        return await self._stream(request, SYNTHESIZE, limits).clip()
+
+    @overload
+    def stream_speech(
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
+    ) -> SpeechStream: ...
+
+    @overload
+    def stream_speech(
+        self, text: AsyncIterable[str], /, **options: Unpack[SpeechOptions]
+    ) -> FedUtterance: ...
+
+    @overload
+    def stream_speech(
+        self,
+        text: str | AsyncIterable[str] | interfaces.SpeechRequest,
+        /,
+        **options: Unpack[SpeechOptions],
+    ) -> SpeechStream | FedUtterance: ...
+
+    def stream_speech(
+        self,
+        text: str | AsyncIterable[str] | interfaces.SpeechRequest,
+        /,
+        **options: Unpack[SpeechOptions],
+    ) -> SpeechStream | FedUtterance:
+        """Speech as it is made. No I/O before the handle is awaited, entered or iterated.
+
+        A ``str`` or a request goes over HTTP; opening ends with the first audio. Text from
+        an async iterable, such as a model's stream, goes over a pooled socket as it is
+        written; opening ends with the socket.
+
+        Raises:
+            InvalidArgumentError: An option or the text makes no sense.
+        """
+        if isinstance(text, str | SpeechRequest):
+            request = self._request_of(text, options)
+            return self._stream(request, STREAM_SPEECH, request.limits)
+        if not isinstance(text, AsyncIterable):
+            raise wrong("text", text, "a str, an async iterable of str, or a request")
+        settings = self._family(SpeechSettings).updated(options, where="session").session
+        return FedUtterance(self._studio(settings, STREAM_SPEECH), settings, text)
+
+    def _request_of(
+        self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]
+    ) -> SpeechRequest:
+        if isinstance(text, SpeechRequest):
+            if options:
+                raise InvalidArgumentError(
+                    "a request has its options already",
+                    argument=next(iter(options)),
+                    allowed="options in request(), or a text with options",
+                )
+            return text
+        # Another provider's request is no text, and is refused as such.
+        return (
+            self._family(SpeechSettings).updated(options, where="text").request(cast("str", text))
+        )
+
+    def _stream(
+        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+    ) -> SpeechStream:
+        return SpeechStream(
+            partial(self._open_stream, request, operation, limits),
+            format=request.format,
+            usage=usage_of,
+        )
+
+    async def _open_stream(
+        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+    ) -> Opened[AudioChunk]:
+        def decode(response: Response) -> AudioDecoder:
+            most = most_bytes(request.format, len(request.text))
+            return AudioDecoder(request.format, response.headers, most=most)
+
+        opened = await open_stream(
+            self.transport,
+            self.pipeline(operation),
+            self._call(operation, limits),
+            partial(self._prepare, request),
+            DIALECT,
+            decode,
+        )
+        self._places.learn(opened.response.headers, self.transport.config)
+        return opened
+
+    async def _prepare(self, request: SpeechRequest) -> Request:
+        key = await self._credential.get()
+        known, extra, headers = self._headers
+        if key != known or request.headers is not extra:
+            headers = http_headers(key, request.headers)
+            self._headers = (key, request.headers, headers)
+        return http_request(self.base_url, request, headers)
