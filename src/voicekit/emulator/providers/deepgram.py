@@ -1,4 +1,4 @@
-"""The Deepgram twin: live transcription, and the small GET endpoints used for health.
+"""The Deepgram twin: transcription of files and live, tokens, and the small GET endpoints.
 
 Written from the vendor's AsyncAPI and OpenAPI files, its SDK and its error pages; where they are
 silent, the comment at the place says that the choice is ours.
@@ -9,14 +9,20 @@ from __future__ import annotations
 import random
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from voicekit.emulator.codecs import wav_header
 from voicekit.emulator.providers.base import Provider
 from voicekit.emulator.providers.deepgram_query import (
     MODEL_FAMILIES,
     QueryRefusalError,
     check_listen,
 )
+from voicekit.emulator.providers.deepgram_recording import hear, read_recording
+from voicekit.emulator.providers.deepgram_recording_query import check_recording
 from voicekit.emulator.providers.deepgram_session import ListenSession
+from voicekit.emulator.providers.deepgram_tokens import Tokens
+from voicekit.emulator.providers.deepgram_transcript import answer_of
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -40,27 +46,35 @@ ERRORS = {
     504: ("Gateway Timeout", "The request was not processed in time."),
 }
 
+_STAND_IN = wav_header(8000, 32_000) + bytes(32_000)
+
 
 class Deepgram(Provider):
     """One port that speaks Deepgram.
 
     Attributes:
-        time_scale: Factor on the vendor's own timers (the 10 s of NET-0001).
+        time_scale: Factor on the vendor's own timers (the 10 s of NET-0001, a token's life).
         max_streams: Open streams before a handshake gets 429, which the vendor sends at once.
             The figure is the pay-as-you-go limit of one vendor page.
+        max_files: The same for files.
     """
 
     name = "deepgram"
     time_scale = 1.0
     max_streams = 50
+    max_files = 100
 
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx)
         self._streams = 0
+        self._files = 0
+        self._tokens = Tokens(random.Random(f"{ctx.seed}/tokens"))
 
     def routes(self, router: web.UrlDispatcher) -> None:
-        """Register live transcription and the GET endpoints."""
+        """Register transcription, live and of files, tokens and the GET endpoints."""
         self.add(router, "GET", "/v1/listen", "listen.socket", self._listen)
+        self.add(router, "POST", "/v1/listen", "listen", self._transcribe)
+        self.add(router, "POST", "/v1/auth/grant", "grant", self._grant)
         self.add(router, "GET", "/v1/auth/token", "auth", self._auth)
         self.add(router, "GET", "/v1/models", "models", self._models)
 
@@ -73,8 +87,8 @@ class Deepgram(Provider):
     def credential(self, request: web.Request) -> str | None:
         """Return the key from the header, or from a browser's subprotocol; schemes in any case."""
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() in SCHEMES and key.strip():
-            return key.strip()
+        if scheme.lower() in SCHEMES and self._tokens.good(key.strip()):
+            return key.strip() or None
         offered = _subprotocols(request)
         if len(offered) == 2 and offered[0].lower() in SCHEMES:
             return offered[1]
@@ -91,10 +105,11 @@ class Deepgram(Provider):
         return self._refusal(exchange, QueryRefusalError(message, status=status, code=code))
 
     def _refusal(self, exchange: Exchange, refusal: QueryRefusalError) -> web.Response:
+        legacy = {"err_code": refusal.code, "err_msg": refusal.message}
+        modern = {"category": refusal.code, "message": refusal.message, "details": refusal.details}
         return exchange.answer(
             {
-                "err_code": refusal.code,
-                "err_msg": refusal.message,
+                **(legacy if refusal.details is None else modern),
                 "request_id": self._request_id(exchange),
             },
             status=refusal.status,
@@ -134,6 +149,64 @@ class Deepgram(Provider):
             return socket.ws
         finally:
             self._streams -= 1
+
+    async def _transcribe(self, exchange: Exchange) -> web.StreamResponse:
+        if self._files >= self.max_files:
+            return self.error(exchange, 429)
+        self._files += 1
+        try:
+            return await self._heard(exchange)
+        except QueryRefusalError as refusal:
+            return self._refusal(exchange, refusal)
+        finally:
+            self._files -= 1
+
+    async def _heard(self, exchange: Exchange) -> web.StreamResponse:
+        query, ears = exchange.request.query, self.ctx.ears
+        options = check_recording({name: query.getall(name) for name in query})
+        for note in options.notes:
+            exchange.note(note)
+        body = exchange.body
+        if exchange.request.content_type == "application/json":
+            body = self._remote(exchange)
+        recording = read_recording(body, options.listen, scripted=ears is None)
+        request_id = self._request_id(exchange)
+        if options.callback is not None:
+            exchange.note("the callback is never called")
+            return exchange.answer({"request_id": request_id})
+        scenario = self.ctx.scenario
+        heard = await hear(recording, ears, scenario.heard)
+        await exchange.pause(scenario.transcript_final)
+        return exchange.answer(answer_of(body, recording, heard, options, request_id=request_id))
+
+    def _remote(self, exchange: Exchange) -> bytes:
+        """Stand in for a recording at an address: scripted ears need no more than its duration."""
+        try:
+            fields = exchange.json()
+        except ValueError as broken:
+            raise QueryRefusalError(
+                "Invalid JSON submitted.", code="INVALID_JSON", details=f"{broken}"
+            ) from None
+        url = fields.get("url") if isinstance(fields, dict) else None
+        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+            raise QueryRefusalError("The url is missing or invalid.", code="PAYLOAD_ERROR")
+        host = urlsplit(url).hostname or ""
+        if self.ctx.ears is not None or host.endswith(".invalid"):
+            raise QueryRefusalError(
+                "Could not fetch the media at the given url.", code="REMOTE_CONTENT_ERROR"
+            )
+        exchange.note("the url is not fetched: two seconds of scripted speech stand in for it")
+        return _STAND_IN
+
+    async def _grant(self, exchange: Exchange) -> web.StreamResponse:
+        scheme = exchange.request.headers.get("Authorization", "").partition(" ")[0]
+        try:
+            if scheme.lower() != "token":
+                raise QueryRefusalError("Insufficient permissions.", status=403, code="FORBIDDEN")
+            granted = self._tokens.grant(exchange.body, time_scale=self.time_scale)
+        except QueryRefusalError as refusal:
+            return self._refusal(exchange, refusal)
+        return exchange.answer(granted)
 
     async def _auth(self, exchange: Exchange) -> web.StreamResponse:
         return exchange.answer(

@@ -78,13 +78,24 @@ MAX_KEYTERM_TOKENS = 500
 
 
 class QueryRefusalError(Exception):
-    """A handshake that the vendor refuses: status, its `err_code` and its prose."""
+    """A request that the vendor refuses: status, its `err_code` and its prose.
 
-    def __init__(self, message: str, *, status: int = 400, code: str = "INVALID_QUERY_PARAMETER"):
+    With `details` it is told in the modern shape of the vendor's errors.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str = "INVALID_QUERY_PARAMETER",
+        details: str | None = None,
+    ):
         super().__init__(message)
         self.message = message
         self.status = status
         self.code = code
+        self.details = details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
