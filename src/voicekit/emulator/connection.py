@@ -67,6 +67,7 @@ class RecordingHandler(web.RequestHandler):
             resumed=bool(tls is not None and tls.session_reused),
             handshake_round_trips=1 + extra,
             charged_by_link=self.charged,
+            line=(transport.get_extra_info("peername") or (None, 0))[1],
         )
         self._register.add(self)
         super().connection_made(transport)

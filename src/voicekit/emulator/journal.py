@@ -269,13 +269,22 @@ class Journal:
         )
 
     def crossed(
-        self, provider: str, direction: Literal["up", "down"], came_at: float, went_at: float
+        self,
+        provider: str,
+        direction: Literal["up", "down"],
+        came_at: float,
+        went_at: float,
+        line: int,
     ) -> None:
         """Add one piece that crossed a link."""
         self._append(
             self.crossings,
             CrossingRecord(
-                provider=provider, direction=direction, came_at=came_at, went_at=went_at
+                provider=provider,
+                direction=direction,
+                came_at=came_at,
+                went_at=went_at,
+                line=line,
             ),
         )
 

@@ -50,6 +50,7 @@ class ConnectionRecord:
         tls: The negotiated version, such as "TLSv1.3", or None on a plain connection.
         resumed: True when the TLS session was resumed.
         requests: How many requests have begun on it so far.
+        line: Equal to that of the pieces which crossed a `Link` for it.
     """
 
     id: int
@@ -62,6 +63,7 @@ class ConnectionRecord:
     handshake_round_trips: int = 1
     charged_by_link: bool = False
     requests: int = 0
+    line: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,12 +74,14 @@ class CrossingRecord:
         direction: "up" is from the client.
         came_at: When it reached the link.
         went_at: When it was handed on: half a round trip later, and the link's own lateness.
+        line: Equal to that of the connection which it was carried for.
     """
 
     provider: str
     direction: Literal["up", "down"]
     came_at: float
     went_at: float
+    line: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

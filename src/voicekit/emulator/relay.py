@@ -22,7 +22,7 @@ MAX_IN_FLIGHT = 1 << 20
 """Bytes held per direction before the sender is made to wait, as a full TCP window would."""
 
 
-Crossed = Callable[[Literal["up", "down"], float, float], None]
+Crossed = Callable[[Literal["up", "down"], float, float, int], None]
 
 
 class _End(Enum):
@@ -37,7 +37,8 @@ class Relay:
         link: What to imitate.
         rng: Draws the jitter.
         inner: Where the server listens.
-        crossed: Told of each piece: its direction, when it came and when it went.
+        crossed: Told of each piece: its direction, when it came and when it went, and the
+            port from which the server is asked.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Relay:
         self._client.incoming, self._server.incoming = self._down, self._up
         self._loop = loop
         self._last_byte = accepted_at
+        self.line = 0
         self._cutoff: asyncio.TimerHandle | None = None
         self.done: asyncio.Future[None] = loop.create_future()
 
@@ -73,7 +75,8 @@ class Relay:
         """
         try:
             # The server's side first: a client's bytes must find somewhere to go.
-            await self._loop.create_connection(lambda: self._server, *self._inner)
+            server, _ = await self._loop.create_connection(lambda: self._server, *self._inner)
+            self.line = server.get_extra_info("sockname")[1]
             await self._loop.connect_accepted_socket(lambda: self._client, accepted)
             if self.link.idle_cutoff is not None:
                 self._cutoff = self._loop.call_later(self.link.idle_cutoff, self._check_idle)
@@ -129,7 +132,7 @@ class _Direction:
         relay: Relay,
         target: _Side,
         rng: random.Random,
-        crossed: Callable[[float, float], None],
+        crossed: Callable[[float, float, int], None],
         *,
         not_before: float,
     ) -> None:
@@ -210,7 +213,7 @@ class _Direction:
                 break
             self._queued_bytes -= len(item)
             pieces.append(item)
-            self._crossed(came, time.monotonic())
+            self._crossed(came, time.monotonic(), self._relay.line)
         if pieces:
             self._target.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self.source is not None and self._queued_bytes <= MAX_IN_FLIGHT // 2:
