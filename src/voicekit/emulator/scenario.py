@@ -40,6 +40,8 @@ class Reply:
         finish_reason: None derives it: "tool_calls" when there are any, else "stop".
         usage: Usage fields that replace the counted ones.
         pieces: The exact deltas of the text, when the split itself matters.
+        reasoning: What a model that reasons tells of it, before the answer; None is a model that
+            does not. Of the Responses API only.
     """
 
     text: str = ""
@@ -48,6 +50,7 @@ class Reply:
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
     pieces: tuple[str, ...] | None = None
+    reasoning: str | None = None
 
 
 Answer = str | Reply

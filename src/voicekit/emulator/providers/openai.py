@@ -1,4 +1,4 @@
-"""OpenAI: its headers, its errors, its models, and the way to chat completions.
+"""OpenAI: its headers, its errors, its models, and the way to its operations.
 
 Source: this project's fact sheet of 2026-11 (SDK openai 3.52.0, OpenAPI 2.3.0, recorded traffic).
 """
@@ -11,7 +11,9 @@ from typing_extensions import override
 
 from voicekit.emulator.providers.base import Provider
 from voicekit.emulator.providers.openai_chat import PromptCache, answer_chat
+from voicekit.emulator.providers.openai_embeddings import answer_embedding
 from voicekit.emulator.providers.openai_refusals import Refusal
+from voicekit.emulator.providers.openai_responses import StoredResponses, answer_response
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,7 +25,17 @@ __all__ = ["UNKNOWN_MODEL", "OpenAI"]
 UNKNOWN_MODEL = "no-such-model"
 """The one model that does not exist, here; a client may name any other."""
 
-MODELS = ("gpt-5.5", "gpt-5-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini")
+# Source: fact sheet, the dates on which models end; None where none is announced.
+MODELS: dict[str, str | None] = {
+    "gpt-5.5": None,
+    "gpt-5-mini": "2026-12-11",
+    "gpt-4.1": "2027-01-14",
+    "gpt-4.1-mini": "2027-01-14",
+    "gpt-4o": "2027-01-14",
+    "gpt-4o-mini": "2027-01-14",
+    "text-embedding-3-small": None,
+    "text-embedding-3-large": None,
+}
 
 # Source: recorded responses; the values are an ordinary paid account's.
 LIMIT_HEADERS = {
@@ -34,6 +46,9 @@ LIMIT_HEADERS = {
     "x-ratelimit-remaining-tokens": "149999992",
     "x-ratelimit-reset-tokens": "0s",
 }
+
+LIMITED = frozenset({"chat", "responses", "embeddings"})
+"""The operations whose answers tell of the account's limits."""
 
 # Source: fact sheet, table of errors: status to message, type and code.
 ERRORS: dict[int, tuple[str, str, str | None]] = {
@@ -68,13 +83,14 @@ ERRORS: dict[int, tuple[str, str, str | None]] = {
 
 
 class OpenAI(Provider):
-    """The part of `api.openai.com` that voicekit uses: models and chat completions."""
+    """The part of `api.openai.com` that voicekit uses."""
 
     name = "openai"
 
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx)
         self.prompts = PromptCache()
+        self.stored = StoredResponses()
 
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
@@ -82,6 +98,11 @@ class OpenAI(Provider):
         self.add(router, "GET", "/v1/models", "models", self.models)
         self.add(router, "GET", "/v1/models/{model:.+}", "models.get", self.model)
         self.add(router, "POST", "/v1/chat/completions", "chat", self.chat)
+        self.add(router, "POST", "/v1/responses", "responses", self.responses)
+        self.add(router, "GET", "/v1/responses", "responses.socket", self.responses_socket)
+        self.add(router, "GET", "/v1/responses/{id}", "responses.get", self.response)
+        self.add(router, "DELETE", "/v1/responses/{id}", "responses.delete", self.drop_response)
+        self.add(router, "POST", "/v1/embeddings", "embeddings", self.embeddings)
 
     @override
     def headers(self, exchange: Exchange) -> dict[str, str]:
@@ -93,7 +114,7 @@ class OpenAI(Provider):
             headers["openai-version"] = "2020-10-01"
             headers["openai-organization"] = "org-emulator"
             headers["openai-project"] = "proj_emulator"
-            if exchange.record.operation == "chat":
+            if exchange.record.operation in LIMITED:
                 headers.update(LIMIT_HEADERS)
         return headers
 
@@ -165,6 +186,51 @@ class OpenAI(Provider):
             return self.refuse(exchange, answered)
         return answered
 
+    async def responses(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a response, whole or streamed."""
+        answered = await answer_response(
+            exchange, self.prompts, self.stored, unknown_model=UNKNOWN_MODEL
+        )
+        if isinstance(answered, Refusal):
+            return self.refuse(exchange, answered)
+        return answered
+
+    async def responses_socket(self, exchange: Exchange) -> web.StreamResponse:
+        """Say that this twin has no sockets for responses yet; a plain GET is no operation."""
+        if exchange.request.headers.get("Upgrade", "").lower() != "websocket":
+            return await self.not_found(exchange)
+        return self.refuse(
+            exchange,
+            Refusal(
+                status=501,
+                message="The emulator does not serve /v1/responses over a WebSocket.",
+                type="server_error",
+                code="not_emulated",
+            ),
+        )
+
+    async def response(self, exchange: Exchange) -> web.StreamResponse:
+        """Return a stored response."""
+        name = exchange.request.match_info["id"]
+        found = self.stored.get(name)
+        if found is None:
+            return self.refuse(exchange, _no_response(name))
+        return exchange.answer(found)
+
+    async def drop_response(self, exchange: Exchange) -> web.StreamResponse:
+        """Forget a stored response."""
+        name = exchange.request.match_info["id"]
+        if not self.stored.drop(name):
+            return self.refuse(exchange, _no_response(name))
+        return exchange.answer({"id": name, "object": "response", "deleted": True})
+
+    async def embeddings(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer an embedding."""
+        answered = await answer_embedding(exchange, unknown_model=UNKNOWN_MODEL)
+        if isinstance(answered, Refusal):
+            return self.refuse(exchange, answered)
+        return answered
+
 
 def _model(name: str) -> dict[str, Any]:
     return {
@@ -172,8 +238,12 @@ def _model(name: str) -> dict[str, Any]:
         "object": "model",
         "created": 1_750_000_000,
         "owned_by": "system",
-        "shutdown_date": None,
+        "shutdown_date": MODELS[name],
     }
+
+
+def _no_response(name: str) -> Refusal:
+    return Refusal(status=404, message=f"Response with id '{name}' not found.")
 
 
 def _no_model(name: str, *, param: str | None) -> Refusal:

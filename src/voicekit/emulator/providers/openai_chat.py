@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +18,7 @@ from voicekit.emulator.providers.openai_refusals import Refusal, advice, check_c
 from voicekit.emulator.providers.openai_reply import (
     Outcome,
     PromptCache,
+    as_json,
     decide,
     last_user_text,
     usage,
@@ -201,7 +201,7 @@ class _Chat:
                     yield index, outcome.pieces[turn], outcome.refused
 
     def _call_deltas(self, number: int, call: ToolCall) -> Iterator[bytes]:
-        yield _json(
+        yield as_json(
             {
                 "tool_calls": [
                     {
@@ -215,7 +215,7 @@ class _Chat:
         )
         for start in range(0, len(call.arguments), ARGUMENT_CHARACTERS):
             piece = call.arguments[start : start + ARGUMENT_CHARACTERS]
-            yield _json({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
+            yield as_json({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
 
     # -- chunks ----------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class _Chat:
             "service_tier": self._tier,
             "system_fingerprint": FINGERPRINT,
         }
-        return b"data: " + _json(fields)[:-1]
+        return b"data: " + as_json(fields)[:-1]
 
     @functools.cached_property
     def _tails(self) -> tuple[bytes, ...]:
@@ -261,30 +261,26 @@ class _Chat:
 
     def _usage_chunk(self) -> bytes:
         tail = self._tails[0].replace(b',"usage":null', b"", 1)
-        return b'%b,"choices":[],"usage":%b%b' % (self._head, _json(self._usage), tail)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return b'%b,"choices":[],"usage":%b%b' % (self._head, as_json(self._usage), tail)
 
 
 def _error_event(fault: Fault) -> bytes:
-    return b"data: " + _json(_error_body(fault)) + b"\n\n"
+    return b"data: " + as_json(_error_body(fault)) + b"\n\n"
 
 
 def _role_delta(*, silent: bool) -> bytes:
     """Return the first delta; its content is null when the turn starts with a tool call."""
-    return _json({"role": "assistant", "content": None if silent else "", "refusal": None})
+    return as_json({"role": "assistant", "content": None if silent else "", "refusal": None})
 
 
 @functools.lru_cache(maxsize=4096)
 def _content_delta(piece: str) -> bytes:
-    return _json({"content": piece})
+    return as_json({"content": piece})
 
 
 @functools.lru_cache(maxsize=512)
 def _refusal_delta(piece: str) -> bytes:
-    return _json({"refusal": piece})
+    return as_json({"refusal": piece})
 
 
 def _logprob(piece: str) -> dict[str, Any]:
@@ -298,7 +294,7 @@ def _logprob(piece: str) -> dict[str, Any]:
 
 def _chunk_logprobs(piece: str, *, refused: bool) -> bytes:
     listed = [_logprob(piece)]
-    return _json({"content": None if refused else listed, "refusal": listed if refused else None})
+    return as_json({"content": None if refused else listed, "refusal": listed if refused else None})
 
 
 def _error_body(fault: Fault | None) -> Any:

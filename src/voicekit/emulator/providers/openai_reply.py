@@ -14,7 +14,7 @@ from typing import Any
 
 from voicekit.emulator.scenario import Reply, ToolCall
 
-__all__ = ["Outcome", "PromptCache", "decide", "last_user_text", "tokens", "usage"]
+__all__ = ["Outcome", "PromptCache", "as_json", "decide", "last_user_text", "tokens", "usage"]
 
 # Source: prompt caching guide: from 1024 tokens, in steps of 128.
 CACHE_FLOOR = 1024
@@ -27,6 +27,11 @@ _PIECES = re.compile(r"\s*\S+|\s+\Z")
 def tokens(text: str) -> tuple[str, ...]:
     """Split a text into word-sized tokens that join to it exactly."""
     return tuple(_PIECES.findall(text))
+
+
+def as_json(value: Any) -> bytes:
+    """Return a value as the vendor writes it: UTF-8 without blanks."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

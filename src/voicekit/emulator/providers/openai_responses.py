@@ -1,0 +1,404 @@
+"""Responses on the wire: one JSON document, or a stream of server-sent events with names.
+
+Framing of the stream, from recordings: `event: <type>` LF `data: <json>` LF LF, no `[DONE]`; each
+event has its type and a rising number, and the last one holds the whole response.
+
+What a request earns is decided as for a chat: the script is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from voicekit.emulator.providers.openai_pacing import SSE, Kind, generate, send_events
+from voicekit.emulator.providers.openai_refusals import Refusal
+from voicekit.emulator.providers.openai_reply import (
+    Outcome,
+    PromptCache,
+    as_json,
+    decide,
+    last_user_text,
+    usage,
+)
+from voicekit.emulator.providers.openai_responses_refusals import (
+    as_chat,
+    check_response,
+    response_advice,
+)
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from voicekit.emulator.body import BodyWriter
+    from voicekit.emulator.faults import Fault
+    from voicekit.emulator.providers.base import Exchange
+
+__all__ = ["StoredResponses", "answer_response"]
+
+ARGUMENT_CHARACTERS = 5
+"""Characters of a tool call's arguments per delta."""
+
+EMPTY_DELTA_SECONDS = 0.02
+KEPT_RESPONSES = 1000
+
+PADDING = ("aZ3kQ9x", "pLm2", "Tr7VbN0wYcE", "u", "Hs81JdKqXo5ZfGt")
+"""What obfuscation adds; its length varies by event."""
+
+SERVED_TIERS = {"auto": "default", "fast": "priority", None: "default"}
+
+# Source: fact sheet, errors inside a stream: the documented, flat form.
+ERROR_EVENT: Mapping[str, Any] = {
+    "type": "error",
+    "code": "server_error",
+    "message": "The server had an error while processing your request. Sorry about that!",
+    "param": None,
+}
+
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Reasons of an incomplete response, by a chat's finish reason."""
+
+# Source: fact sheet, response object: what is echoed, and the vendor's defaults.
+ECHOED: Mapping[str, Any] = {
+    "background": False,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "store": True,
+    "temperature": 1.0,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "user": None,
+}
+
+
+class StoredResponses:
+    """The responses that can be continued."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def keep(self, response: dict[str, Any]) -> None:
+        """Remember a response, and forget the oldest beyond what is kept."""
+        self._kept[response["id"]] = response
+        while len(self._kept) > KEPT_RESPONSES:
+            self._kept.popitem(last=False)
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """Return a response that was kept."""
+        return self._kept.get(name)
+
+    def drop(self, name: str) -> bool:
+        """Forget a response; return whether it was kept."""
+        return self._kept.pop(name, None) is not None
+
+
+async def answer_response(
+    exchange: Exchange,
+    prompts: PromptCache,
+    stored: StoredResponses,
+    *,
+    unknown_model: str,
+) -> web.StreamResponse | Refusal:
+    """Answer one request, or return why not."""
+    try:
+        body = exchange.json()
+    except ValueError:
+        body = None
+    refusal = check_response(body)
+    if refusal is not None:
+        return refusal
+    if body["model"] == unknown_model:
+        # Source: a recorded 400, where chat completions answer 404.
+        return Refusal(
+            message=f"The requested model '{unknown_model}' does not exist.",
+            param="model",
+            code="model_not_found",
+        )
+    before = body.get("previous_response_id")
+    if before is not None and stored.get(before) is None:
+        return Refusal(
+            message=f"Previous response with id '{before}' not found.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
+    for each in response_advice(body):
+        exchange.note(each)
+    chat = as_chat(body)
+    reply = exchange.ctx.scenario.reply_to(last_user_text(chat["messages"]))
+    outcome = decide(chat, reply)
+    used = _usage(usage(chat, [outcome], prompts))
+    response = _Response(exchange, body, outcome, used, reply.reasoning)
+    if body.get("store", True):
+        stored.keep(response.ended)
+    return await (response.stream() if body.get("stream") else response.whole())
+
+
+class _Response:
+    """One response being sent."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        body: Mapping[str, Any],
+        outcome: Outcome,
+        used: dict[str, Any],
+        reasoning: str | None,
+    ) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._sequence = 0
+        # Source: a prompt that is only put into the cache generates nothing.
+        self._silent = bool((body.get("prompt_cache_options") or {}).get("prewarm"))
+        self._outcome = outcome
+        self._usage = used
+        self._reasoning = reasoning
+        self._suffix = f"{exchange.ctx.rng.getrandbits(192):048x}"
+        self._created = int(time.time())
+        stream_options = body.get("stream_options") or {}
+        self._padded = stream_options.get("include_obfuscation", True)
+
+    async def whole(self) -> web.StreamResponse:
+        """Send the response as one document, after the time that generating it takes."""
+        exchange = self._exchange
+        await generate(exchange, len(self._outcome.pieces))
+        if exchange.has_fault("in_stream_error"):
+            exchange.struck()
+            body = exchange.fault.body if exchange.fault is not None else None
+            error = body.get("error") if isinstance(body, Mapping) else None
+            return exchange.answer(self._failed(error))
+        return exchange.answer(self.ended)
+
+    async def stream(self) -> web.StreamResponse:
+        """Send the response as events."""
+        exchange = self._exchange
+        writer = await exchange.stream(content_type=SSE)
+        fault = exchange.fault
+        if fault is not None and fault.kind == "empty_deltas":
+            await self._empty_deltas(writer, fault)
+        return await send_events(exchange, writer, self._events(), end=b"", error=self._error)
+
+    async def _empty_deltas(self, writer: BodyWriter, fault: Fault) -> NoReturn:
+        self._exchange.struck()
+        await writer.write(self._event("response.created", response=self._opened))
+        while True:
+            await asyncio.sleep(fault.delay or EMPTY_DELTA_SECONDS)
+            await writer.write(self._event("response.in_progress", response=self._opened))
+
+    def _error(self, fault: Fault) -> bytes:
+        """The error in the form that the fault's body has, flat without one.
+
+        With an `error` inside: the nested form, and then the failed response, as was seen
+        live. With the type `response.failed`: that alone.
+        """
+        body = fault.body if isinstance(fault.body, Mapping) else {}
+        failed = self._event("response.failed", response=self._failed(body.get("error")))
+        if body.get("type") == "response.failed":
+            return failed
+        if "error" in body:
+            return self._event("error", error=body["error"]) + failed
+        return self._event("error", **{**ERROR_EVENT, **body, "type": "error"})
+
+    # -- events -----------------------------------------------------------------------------
+
+    def _events(self) -> Iterator[tuple[Kind, bytes]]:
+        event = self._event
+        opened = self._opened
+        yield Kind.OPENING, event("response.created", response=opened)
+        yield Kind.OPENING, event("response.in_progress", response=opened)
+        for index, item in enumerate(self._output):
+            kind = item["type"]
+            if kind == "reasoning":
+                yield from self._reasoning_events(index, item)
+            elif kind == "message":
+                yield from self._message_events(index, item)
+            else:
+                yield from self._call_events(index, item)
+        yield Kind.END, event(f"response.{self.ended['status']}", response=self.ended)
+
+    def _reasoning_events(self, index: int, item: dict[str, Any]) -> Iterator[tuple[Kind, bytes]]:
+        event, where = self._event, {"item_id": item["id"], "output_index": index}
+        yield (
+            Kind.OPENING,
+            event("response.output_item.added", output_index=index, item={**item, "summary": []}),
+        )
+        for number, part in enumerate(item["summary"]):
+            at = {**where, "summary_index": number}
+            name = "response.reasoning_summary"
+            empty = {**part, "text": ""}
+            yield Kind.OPENING, event(f"{name}_part.added", **at, part=empty)
+            yield Kind.OPENING, event(f"{name}_text.delta", **at, delta=part["text"])
+            yield Kind.OPENING, event(f"{name}_text.done", **at, text=part["text"])
+            yield Kind.OPENING, event(f"{name}_part.done", **at, part=part)
+        yield Kind.OPENING, event("response.output_item.done", output_index=index, item=item)
+
+    def _message_events(self, index: int, item: dict[str, Any]) -> Iterator[tuple[Kind, bytes]]:
+        event, part = self._event, item["content"][0]
+        where = {"item_id": item["id"], "output_index": index, "content_index": 0}
+        begun = {**item, "status": "in_progress", "content": []}
+        refused = part["type"] == "refusal"
+        kind, key = ("refusal", "refusal") if refused else ("output_text", "text")
+        yield Kind.OPENING, event("response.output_item.added", output_index=index, item=begun)
+        yield (
+            Kind.OPENING,
+            event("response.content_part.added", **where, part={**part, key: ""}),
+        )
+        logprobs: dict[str, Any] = {} if refused else {"logprobs": []}
+        delta = self._delta(f"response.{kind}.delta", where, logprobs)
+        for piece in self._outcome.pieces:
+            yield Kind.TOKEN, delta(piece)
+        yield Kind.BEHIND, event(f"response.{kind}.done", **where, **{key: part[key]}, **logprobs)
+        yield Kind.BEHIND, event("response.content_part.done", **where, part=part)
+        yield Kind.BEHIND, event("response.output_item.done", output_index=index, item=item)
+
+    def _call_events(self, index: int, item: dict[str, Any]) -> Iterator[tuple[Kind, bytes]]:
+        event, arguments = self._event, item["arguments"]
+        where = {"item_id": item["id"], "output_index": index}
+        begun = {**item, "status": "in_progress", "arguments": ""}
+        name = "response.function_call_arguments"
+        yield Kind.TOKEN, event("response.output_item.added", output_index=index, item=begun)
+        delta = self._delta(f"{name}.delta", where, {})
+        for start in range(0, len(arguments), ARGUMENT_CHARACTERS):
+            yield Kind.TOKEN, delta(arguments[start : start + ARGUMENT_CHARACTERS])
+        yield (
+            Kind.BEHIND,
+            event(f"{name}.done", **where, name=item["name"], arguments=arguments),
+        )
+        yield Kind.BEHIND, event("response.output_item.done", output_index=index, item=item)
+
+    def _event(self, type_: str, /, **fields: Any) -> bytes:
+        fields.pop("type", None)
+        data = as_json({"type": type_, "sequence_number": self._sequence, **fields})
+        self._sequence += 1
+        return b"event: %b\ndata: %b\n\n" % (type_.encode(), data)
+
+    def _delta(
+        self, type_: str, where: Mapping[str, Any], more: Mapping[str, Any]
+    ) -> functools.partial[bytes]:
+        head = f'event: {type_}\ndata: {{"type":"{type_}","sequence_number":'.encode()
+        middle = b"," + as_json(where)[1:-1] + b',"delta":'
+        tail = b"," + as_json(more)[1:-1] if more else b""
+        return functools.partial(self._delta_event, head, middle, tail)
+
+    def _delta_event(self, head: bytes, middle: bytes, tail: bytes, piece: str) -> bytes:
+        number = self._sequence
+        self._sequence += 1
+        padding = b""
+        if self._padded:
+            padding = b',"obfuscation":"%b"' % PADDING[number % len(PADDING)].encode()
+        return b"%b%d%b%b%b%b}\n\n" % (head, number, middle, _text(piece), tail, padding)
+
+    # -- the response itself ----------------------------------------------------------------
+
+    @functools.cached_property
+    def _output(self) -> list[dict[str, Any]]:
+        """The items, complete."""
+        if self._silent:
+            return []
+        outcome, items = self._outcome, []
+        status = "incomplete" if outcome.finish_reason in INCOMPLETE else "completed"
+        if self._reasoning is not None:
+            wanted = (self._body.get("reasoning") or {}).get("summary")
+            parts = [{"type": "summary_text", "text": self._reasoning}] if wanted else []
+            items.append({"id": f"rs_{self._suffix}", "type": "reasoning", "summary": parts})
+        said = "".join(outcome.pieces)
+        if said or not outcome.tool_calls:
+            part: dict[str, Any] = {"type": "refusal", "refusal": said}
+            if not outcome.refused:
+                part = {"type": "output_text", "text": said, "annotations": [], "logprobs": []}
+            items.append(
+                {
+                    "id": f"msg_{self._suffix}",
+                    "type": "message",
+                    "status": status,
+                    "role": "assistant",
+                    "phase": "final_answer",
+                    "content": [part],
+                }
+            )
+        items += [
+            {
+                "id": f"fc_{self._suffix}{number}",
+                "type": "function_call",
+                "call_id": call.id or f"call_{self._suffix[-20:]}{number:04d}",
+                "name": call.name,
+                "arguments": call.arguments,
+                "status": status,
+            }
+            for number, call in enumerate(outcome.tool_calls)
+        ]
+        return items
+
+    @functools.cached_property
+    def _opened(self) -> dict[str, Any]:
+        body = self._body
+        tier = body.get("service_tier")
+        text = body.get("text") or {}
+        echoed = {name: body.get(name, default) for name, default in ECHOED.items()}
+        return {
+            "id": f"resp_{self._suffix}",
+            "object": "response",
+            "created_at": self._created,
+            "status": "in_progress",
+            "completed_at": None,
+            "error": None,
+            "incomplete_details": None,
+            "model": body["model"],
+            "output": [],
+            **echoed,
+            "reasoning": {"effort": None, "summary": None, **(body.get("reasoning") or {})},
+            "service_tier": SERVED_TIERS.get(tier, tier),
+            "text": {"format": {"type": "text"}, "verbosity": "medium", **text},
+            "usage": None,
+        }
+
+    @functools.cached_property
+    def ended(self) -> dict[str, Any]:
+        """The whole response."""
+        reason = INCOMPLETE.get(self._outcome.finish_reason)
+        return {
+            **self._opened,
+            "status": "completed" if reason is None else "incomplete",
+            "completed_at": int(time.time()) if reason is None else None,
+            "incomplete_details": None if reason is None else {"reason": reason},
+            "output": self._output,
+            "usage": self._usage,
+        }
+
+    def _failed(self, error: Any) -> dict[str, Any]:
+        said = error if isinstance(error, Mapping) else ERROR_EVENT
+        error = {"code": said.get("code") or "server_error", "message": said.get("message", "")}
+        return {**self._opened, "status": "failed", "error": error}
+
+
+def _usage(counted: dict[str, Any]) -> dict[str, Any]:
+    """A chat's usage in the words of a response; a scripted one may have these already."""
+    block = {
+        "input_tokens": counted.pop("prompt_tokens"),
+        "input_tokens_details": {
+            "cached_tokens": counted.pop("prompt_tokens_details").get("cached_tokens", 0),
+            "cache_write_tokens": 0,
+        },
+        "output_tokens": counted.pop("completion_tokens"),
+        "output_tokens_details": {
+            "reasoning_tokens": counted.pop("completion_tokens_details").get("reasoning_tokens", 0)
+        },
+    }
+    return {**block, **counted}
+
+
+@functools.lru_cache(maxsize=4096)
+def _text(piece: str) -> bytes:
+    return as_json(piece)
