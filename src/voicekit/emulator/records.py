@@ -21,7 +21,14 @@ __all__ = [
 
 SECRET_HEADERS = frozenset(
     # A browser's socket carries its key as a subprotocol.
-    {"authorization", "xi-api-key", "proxy-authorization", "cookie", "sec-websocket-protocol"}
+    {
+        "authorization",
+        "api-key",
+        "xi-api-key",
+        "proxy-authorization",
+        "cookie",
+        "sec-websocket-protocol",
+    }
 )
 SECRET_FIELDS = frozenset(
     {"xi-api-key", "xi_api_key", "authorization", "token", "api_key", "single_use_token"}

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from voicekit.emulator.providers import openai_azure as azure
 from voicekit.emulator.providers.base import Provider
 from voicekit.emulator.providers.openai_chat import PromptCache, answer_chat
 from voicekit.emulator.providers.openai_embeddings import answer_embedding
 from voicekit.emulator.providers.openai_refusals import Refusal
 from voicekit.emulator.providers.openai_responses import StoredResponses, answer_response
+from voicekit.emulator.providers.openai_speech import CONTENT_TYPES, check_speech, speak
+from voicekit.emulator.providers.openai_transcriptions import transcribe
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -47,8 +50,11 @@ LIMIT_HEADERS = {
     "x-ratelimit-reset-tokens": "0s",
 }
 
-LIMITED = frozenset({"chat", "responses", "embeddings"})
+LIMITED = frozenset({"chat", "responses", "embeddings", "speech", "transcriptions"})
 """The operations whose answers tell of the account's limits."""
+
+UNCOUNTED = frozenset({"transcriptions"})
+"""Those of them whose answers do not tell of tokens."""
 
 # Source: fact sheet, table of errors: status to message, type and code.
 ERRORS: dict[int, tuple[str, str, str | None]] = {
@@ -103,6 +109,24 @@ class OpenAI(Provider):
         self.add(router, "GET", "/v1/responses/{id}", "responses.get", self.response)
         self.add(router, "DELETE", "/v1/responses/{id}", "responses.delete", self.drop_response)
         self.add(router, "POST", "/v1/embeddings", "embeddings", self.embeddings)
+        self.add(router, "POST", "/v1/audio/speech", "speech", self.speech)
+        self.add(router, "POST", "/v1/audio/transcriptions", "transcriptions", self.transcriptions)
+        azure.add_routes(
+            self,
+            router,
+            deployed={
+                "/chat/completions": ("chat", self.chat),
+                "/embeddings": ("embeddings", self.embeddings),
+                "/audio/speech": ("speech", self.speech),
+                "/audio/transcriptions": ("transcriptions", self.transcriptions),
+            },
+            common={
+                "/models": ("GET", "models", self.models),
+                "/models/{model:.+}": ("GET", "models.get", self.model),
+                "/responses": ("POST", "responses", self.responses),
+                "/responses/{id}": ("GET", "responses.get", self.response),
+            },
+        )
 
     @override
     def headers(self, exchange: Exchange) -> dict[str, str]:
@@ -114,13 +138,18 @@ class OpenAI(Provider):
             headers["openai-version"] = "2020-10-01"
             headers["openai-organization"] = "org-emulator"
             headers["openai-project"] = "proj_emulator"
-            if exchange.record.operation in LIMITED:
+            operation = exchange.record.operation
+            if operation in LIMITED:
                 headers.update(LIMIT_HEADERS)
+            if operation in UNCOUNTED:
+                headers = {name: text for name, text in headers.items() if "tokens" not in name}
         return headers
 
     @override
     def credential(self, request: web.Request) -> str | None:
         """Return the bearer key."""
+        if request.path.startswith(azure.PREFIX) and (key := azure.credential(request)):
+            return key
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         return key.strip() or None if scheme.lower() == "bearer" else None
 
@@ -151,10 +180,16 @@ class OpenAI(Provider):
     @override
     def expected_type(self, exchange: Exchange) -> str:
         """Return the event stream's type when the request asked for one."""
+        operation = exchange.record.operation
+        if operation == "transcriptions":
+            streamed = b'name="stream"\r\n\r\ntrue\r\n' in exchange.body
+            return "text/event-stream; charset=utf-8" if streamed else "application/json"
         try:
             body = exchange.json()
         except ValueError:
             return "application/json"
+        if operation == "speech" and isinstance(body, dict):
+            return CONTENT_TYPES.get(str(body.get("response_format")), "audio/mpeg")
         if isinstance(body, dict) and body.get("stream"):
             return "text/event-stream; charset=utf-8"
         return "application/json"
@@ -227,6 +262,26 @@ class OpenAI(Provider):
     async def embeddings(self, exchange: Exchange) -> web.StreamResponse:
         """Answer an embedding."""
         answered = await answer_embedding(exchange, unknown_model=UNKNOWN_MODEL)
+        if isinstance(answered, Refusal):
+            return self.refuse(exchange, answered)
+        return answered
+
+    async def speech(self, exchange: Exchange) -> web.StreamResponse:
+        """Speak."""
+        try:
+            body = exchange.json()
+        except ValueError:
+            body = None
+        refusal = check_speech(body, unknown_model=UNKNOWN_MODEL)
+        return self.refuse(exchange, refusal) if refusal else await speak(exchange, body)
+
+    async def transcriptions(self, exchange: Exchange) -> web.StreamResponse:
+        """Transcribe, whole or streamed."""
+        answered = await transcribe(
+            exchange,
+            unknown_model=UNKNOWN_MODEL,
+            deployment=exchange.request.match_info.get("deployment"),
+        )
         if isinstance(answered, Refusal):
             return self.refuse(exchange, answered)
         return answered

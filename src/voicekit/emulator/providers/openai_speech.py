@@ -107,18 +107,20 @@ def _problems(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     ):
         if body.get(name, choices[0]) not in choices:
             yield _problem("enum", name, _one_of(choices))
-    speed = body.get("speed", 1.0)
-    if isinstance(speed, bool) or not isinstance(speed, int | float):
-        yield _problem("float_type", "speed", "Input should be a valid number")
-    elif speed < 0.25:
-        yield _problem(
-            "greater_than_equal", "speed", "Input should be greater than or equal to 0.25"
-        )
-    elif speed > 4:
-        yield _problem("less_than_equal", "speed", "Input should be less than or equal to 4")
+    yield from _speed_problems(body.get("speed", 1.0))
     for name in body:
         if name not in _FIELDS:
             yield _problem("extra_forbidden", name, "Extra inputs are not permitted")
+
+
+def _speed_problems(speed: object) -> Iterator[dict[str, Any]]:
+    if isinstance(speed, bool) or not isinstance(speed, int | float):
+        yield _problem("float_type", "speed", "Input should be a valid number")
+    elif speed < 0.25:
+        message = "Input should be greater than or equal to 0.25"
+        yield _problem("greater_than_equal", "speed", message)
+    elif speed > 4:
+        yield _problem("less_than_equal", "speed", "Input should be less than or equal to 4")
 
 
 def _problem(kind: str, name: str, message: str) -> dict[str, Any]:
@@ -150,9 +152,9 @@ async def speak(exchange: Exchange, body: Mapping[str, Any]) -> web.StreamRespon
         return await writer.finish()
     writer = await exchange.stream(content_type=SSE, headers={"Cache-Control": "no-store"})
     async for each in paced(exchange, slices, start=start):
-        exchange.journal.sent_audio(exchange.record, each.audio)
         audio = base64.b64encode(each.audio).decode()
         await writer.write(_event({"type": "speech.audio.delta", "audio": audio}))
+        exchange.journal.sent_audio(exchange.record, each.audio)
     # Source: a recording: 93 tokens for less than 5 s of audio; counting is ours.
     spoken = round(20 * (slices[-1].end if slices else 0.0))
     heard = max(1, len(body["input"]) // 4)
