@@ -1,4 +1,4 @@
-"""The ElevenLabs twin: speech over HTTP and sockets, and the small GET endpoints.
+"""The ElevenLabs twin: speech over HTTP and sockets, transcription, and the small GET endpoints.
 
 Written from the vendor's OpenAPI and AsyncAPI files, its SDK and its error pages; where they are
 silent, the comment at the place says that the choice is ours.
@@ -33,6 +33,7 @@ from voicekit.emulator.providers.elevenlabs_speech import (
     paced,
     render,
 )
+from voicekit.emulator.providers.elevenlabs_transcription import transcribe
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -87,6 +88,7 @@ class ElevenLabs(Provider):
         self.add(router, "GET", f"{speech}/multi-stream-input", "speech.socket", self._multi)
         self.add(router, "POST", speech, "speech", self._whole)
         self.add(router, "POST", f"{speech}/stream", "speech.stream", self._stream)
+        self.add(router, "POST", "/v1/speech-to-text", "transcription", self._transcribe)
         self.add(router, "GET", "/v1/models", "models", self._models)
         self.add(router, "GET", "/v1/voices", "voices", self._voices)
         self.add(router, "GET", "/v1/voices/{voice_id}", "voices", self._voice)
@@ -110,7 +112,7 @@ class ElevenLabs(Provider):
         if bearer:
             scheme, _, token = bearer.partition(" ")
             return token if scheme.lower() == "bearer" and token else bearer
-        return request.query.get("single_use_token")
+        return request.query.get("single_use_token") or request.query.get("token")
 
     def needs_key(self, exchange: Exchange) -> bool:
         """Tell whether the handshake must carry the key; a socket's first message may instead."""
@@ -223,6 +225,14 @@ class ElevenLabs(Provider):
         async for each in paced(exchange, slices, start=start):
             await writer.write(each.audio, audio=True)
         return await writer.finish()
+
+    # -- transcription ---------------------------------------------------------------------
+
+    async def _transcribe(self, exchange: Exchange) -> web.StreamResponse:
+        try:
+            return await transcribe(exchange)
+        except HttpRefusalError as refusal:
+            return self._refusal(exchange, refusal)
 
     # -- sockets ---------------------------------------------------------------------------
 
