@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlencode
 
 from voicekit.clients.checks import Check, without, wrong
 from voicekit.clients.deepgram.audio import WireAudio
+from voicekit.clients.deepgram.file_options import EITHER_CHECKS, FILE_ONLY
 from voicekit.clients.deepgram.options import (
     CHECKS,
     FORMAT,
     INTERIM_RESULTS,
+    LIVE_ONLY,
     MODEL,
     ListenDefaults,
     ListenOptions,
@@ -45,6 +47,8 @@ LISTEN_PATH = "/v1/listen"
 _NOT_FOR_EXTRA = ("encoding", "sample_rate", "channels", "interim_results", "callback")
 _AUDIO = ("encoding", "sample_rate", "channels")
 _OLDER_FAMILIES = ("nova-2", "enhanced", "base")
+# A constructor may be given more of them, for recordings.
+_LESS_LIVE = frozenset({"model", "diarize_model", "redact"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +86,34 @@ class ListenRequest:
         )
 
 
-def _no_body(name: str, value: Any) -> Mapping[str, Any]:
-    if value:
-        raise wrong(name, value, "nothing: a live transcription has no body")
-    return {}
-
-
 class ListenSettings(Settings):
-    """Checked options of a live transcription."""
+    """Checked options of transcriptions, live and of recordings."""
 
-    purpose = "a live transcription"
-    option_checks = CHECKS
+    purpose = "a transcription"
+    option_checks = EITHER_CHECKS
     extra_checks: ClassVar[Mapping[str, Check]] = {
         **EXTRAS,
         "extra_query": without({name: f"the option {name}" for name in _NOT_FOR_EXTRA}),
-        "extra_body": _no_body,
     }
+
+    def updated(
+        self, given: Mapping[str, Any], *, where: Literal["live", "file"] | None = None
+    ) -> Self:
+        """These settings with ``given`` on top; the extras are merged name by name.
+
+        Args:
+            given: Options by name.
+            where: What they are for; an option that has no effect there is refused. None
+                for the constructor, whose options are for both.
+
+        Raises:
+            InvalidArgumentError: An option is unknown, out of place, or its value is not
+                allowed.
+        """
+        if where is not None:
+            for name, value in given.items():
+                _in_place(name, value, where)
+        return super().updated(given)
 
     def _displaced(self, given: Mapping[str, Any]) -> Collection[str]:
         # The last word on the audio is a whole one.
@@ -110,17 +126,25 @@ class ListenSettings(Settings):
         return ("format",)
 
     def request(self) -> ListenRequest:
-        """Freeze these settings.
+        """Freeze these settings for a live transcription.
 
         Raises:
             InvalidArgumentError: Options that do not go together.
         """
-        options = {name: value for name, value in self.options.items() if value is not None}
+        options = {
+            name: CHECKS[name](name, value) if name in _LESS_LIVE else value
+            for name, value in self.options.items()
+            if value is not None and name not in FILE_ONLY
+        }
         model = options.setdefault("model", MODEL)
         interim = self.options.get("interim_results", INTERIM_RESULTS)
         if interim is not None:
             options["interim_results"] = interim
-        _check_together(options, model)
+        if "utterance_end_ms" in options and not interim:
+            raise InvalidArgumentError(
+                "needs interim results", argument="utterance_end_ms", allowed="interim_results=True"
+            )
+        check_keyterm(options, model)
         format, audio = _audio_of(options)  # noqa: A001
         for name in _AUDIO:
             options.pop(name, None)
@@ -130,40 +154,63 @@ class ListenSettings(Settings):
                 options["sample_rate"] = audio.sample_rate
             if audio.channels > 1:
                 options["channels"] = audio.channels
-        query = [
-            (name, text)
-            for name in CHECKS
-            if name in options and name != "format" and name not in self.extra_query
-            for text in _texts(options[name])
-        ]
-        query += [
-            (name, text)
-            for name, value in self.extra_query.items()
-            if value is not None
-            for text in _texts(value)
-        ]
+        options.pop("format", None)
+        query = query_of({name: options[name] for name in CHECKS if name in options}, self)
         return ListenRequest(
             model=model,
             format=format,
             audio=audio,
             interim_results=bool(interim),
             callback="callback" in options,
-            query=urlencode(query),
+            query=query,
             headers=self.extra_headers,
             limits=self.limits,
         )
 
 
-def _check_together(options: Mapping[str, Any], model: str) -> None:
-    if "utterance_end_ms" in options and not options.get("interim_results"):
+def _in_place(name: str, value: Any, where: str) -> None:
+    if where == "file" and name in LIVE_ONLY:
         raise InvalidArgumentError(
-            "needs interim results", argument="utterance_end_ms", allowed="interim_results=True"
+            "is an option of live transcription",
+            argument=name,
+            allowed="open_transcription(), or the constructor",
         )
+    if where == "live" and name in FILE_ONLY:
+        raise InvalidArgumentError(
+            "is an option of recordings", argument=name, allowed="transcribe(), or the constructor"
+        )
+    if where == "live" and name == "extra_body" and value:
+        raise wrong(name, value, "nothing: a live transcription has no body")
+
+
+def check_keyterm(options: Mapping[str, Any], model: str) -> None:
+    """Refuse key terms for a model that is known to have none.
+
+    Raises:
+        InvalidArgumentError: It is.
+    """
     older = model == "nova" or model.startswith(("nova-", *_OLDER_FAMILIES))
     if "keyterm" in options and older and not model.startswith("nova-3"):
         raise InvalidArgumentError(
             "is known to nova-3 only", argument="keyterm", allowed="keywords, for older models"
         )
+
+
+def query_of(options: Mapping[str, Any], settings: Settings) -> str:
+    """The URL's query: checked options in their order, then what the caller adds."""
+    query = [
+        (name, text)
+        for name, value in options.items()
+        if name not in settings.extra_query
+        for text in _texts(value)
+    ]
+    query += [
+        (name, text)
+        for name, value in settings.extra_query.items()
+        if value is not None
+        for text in _texts(value)
+    ]
+    return urlencode(query)
 
 
 def _audio_of(options: Mapping[str, Any]) -> tuple[AudioFormat | None, WireAudio]:

@@ -58,9 +58,9 @@ class LiveTranscription(Authorized):
         try:
             known = self._live_requests.get(key)
         except TypeError:  # a list or a mapping, which has no hash
-            return self._family(ListenSettings).updated(options).request()
+            return self._family(ListenSettings).updated(options, where="live").request()
         if known is None:
-            known = self._family(ListenSettings).updated(options).request()
+            known = self._family(ListenSettings).updated(options, where="live").request()
             if len(self._live_requests) < _MAX_REQUESTS:
                 self._live_requests[key] = known
         return known

@@ -1,5 +1,7 @@
 """Every option of a live transcription, what it may be, and the check that says so.
 
+What a transcription of a recording has beside them is in ``file_options.py``.
+
 Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026). Only bounds
 that the vendor documents refuse here; parameters that are newer than this file go
 through ``extra_query``.
@@ -29,8 +31,8 @@ INTERIM_RESULTS: Final = True
 speaks; and without interims silence of the service cannot be told from a long sentence."""
 
 
-class ListenDefaults(Extras, total=False):
-    """Options of a live transcription, for the constructor and for each call alike.
+class CommonDefaults(Extras, total=False):
+    """Options that transcriptions share, live or of a recording.
 
     An option that is absent or None is not sent, so that the vendor's default holds
     (in brackets); None in a call takes the constructor's value back. Where several
@@ -38,38 +40,33 @@ class ListenDefaults(Extras, total=False):
 
     Attributes:
         model: Which model listens, or a custom model's id; always sent (ours: nova-3).
-        format: What the audio is (ours: pcm_24000). Containers are sniffed by the vendor.
+        format: What the audio is (live, ours: pcm_24000). Containers are sniffed by the
+            vendor; of a recording, only headerless audio needs it.
         encoding: In place of ``format``: one of the vendor's words, for encodings that no
-            format names. Each chunk sent is then one packet (Opus, AMR, Speex, G.729).
+            format names. Live, each chunk sent is then one packet (Opus, AMR, Speex, G.729).
         sample_rate: In Hz, with ``encoding``.
         channels: Interleaved channels, with ``encoding`` (1).
         language: BCP-47, or ``"multi"`` on nova-2 and nova-3 (en).
         language_hint: Languages to expect.
         version: Of the model (latest).
-        interim_results: Whether results come before they are final, about once a second
-            (ours: True). Without them the vendor may say nothing during a long sentence:
-            give such a call a longer gap limit.
-        endpointing: Milliseconds of pause that end an utterance, or False (10).
-        utterance_end_ms: Milliseconds after the last word that bring an ``UtteranceEnd``;
-            needs interim results. Below 1000 it says no more than these do: they come
-            once a second (off).
-        vad_events: Whether ``SpeechStarted`` comes (False).
         punctuate: Capitals and punctuation (False).
         smart_format: Numbers, dates and the like as written; may hold back results (False).
-        no_delay: With ``smart_format``: final at once, with entities left as spoken (False).
         numerals: Numbers as digits (False).
         profanity_filter: Masks swear words (False).
         dictation: Spoken punctuation as signs (False).
         multichannel: Each channel transcribed on its own (False).
-        detect_entities: Entities in final results, see ``raw`` (False).
+        detect_entities: Entities, see ``raw`` (False).
         diarize: Deprecated by the vendor for ``diarize_model`` (False).
-        diarize_model: ``"latest"`` or ``"v1"``: who speaks, in the words.
-        redact: ``True``, ``"pci"``, ``"numbers"``, ``"aggressive_numbers"``, ``"ssn"``.
+        diarize_model: ``"latest"`` or ``"v1"``, and ``"v2"`` for recordings: who speaks,
+            in the words.
+        redact: ``True``, ``"pci"``, ``"numbers"``, ``"aggressive_numbers"``, ``"ssn"``;
+            for recordings also ``"pii"`` and single entities.
         keyterm: Words to expect, nova-3 only, at most 500 tokens in all.
         keywords: The older models' form, ``"word:boost"``.
         search: Phrases to look for, see ``raw``.
         replace: ``"find:replacement"``.
-        callback: URL that gets the results *instead of* this session.
+        callback: URL that gets the results *instead of* this session; of a recording,
+            for ``submit_transcription``.
         callback_method: ``"POST"`` or ``"PUT"`` (POST).
         extra: ``"key:value"``, given back in the metadata.
         tag: Labels for billing, at most 128 characters each.
@@ -84,13 +81,8 @@ class ListenDefaults(Extras, total=False):
     language: str | None
     language_hint: str | Sequence[str] | None
     version: str | None
-    interim_results: bool | None
-    endpointing: int | bool | None
-    utterance_end_ms: int | None
-    vad_events: bool | None
     punctuate: bool | None
     smart_format: bool | None
-    no_delay: bool | None
     numerals: bool | None
     profanity_filter: bool | None
     dictation: bool | None
@@ -110,8 +102,30 @@ class ListenDefaults(Extras, total=False):
     mip_opt_out: bool | None
 
 
+class ListenDefaults(CommonDefaults, total=False):
+    """Options of a live transcription, beside those of ``CommonDefaults``.
+
+    Attributes:
+        interim_results: Whether results come before they are final, about once a second
+            (ours: True). Without them the vendor may say nothing during a long sentence:
+            give such a call a longer gap limit.
+        endpointing: Milliseconds of pause that end an utterance, or False (10).
+        utterance_end_ms: Milliseconds after the last word that bring an ``UtteranceEnd``;
+            needs interim results. Below 1000 it says no more than these do: they come
+            once a second (off).
+        vad_events: Whether ``SpeechStarted`` comes (False).
+        no_delay: With ``smart_format``: final at once, with entities left as spoken (False).
+    """
+
+    interim_results: bool | None
+    endpointing: int | bool | None
+    utterance_end_ms: int | None
+    vad_events: bool | None
+    no_delay: bool | None
+
+
 class ListenOptions(ListenDefaults, total=False):
-    """Options of one call.
+    """Options of one live transcription.
 
     Attributes:
         limits: Replaces the limits of the operation and of the client.
@@ -125,7 +139,9 @@ def strings_of(value: str | Sequence[str]) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value
 
 
-def _texts(allowed: str, fits: Callable[[str], bool] = bool) -> Check:
+def texts(allowed: str, fits: Callable[[str], bool] = bool) -> Check:
+    """The check of an option that may be given several times."""
+
     def check(name: str, value: Any) -> Any:
         items = (value,) if isinstance(value, str) else value
         if not is_sequence(items) or not items:
@@ -138,25 +154,33 @@ def _texts(allowed: str, fits: Callable[[str], bool] = bool) -> Check:
     return check
 
 
-_SOME = _texts("str, or a sequence of them")
+SOME: Final = texts("str, or a sequence of them")
+"""One text or several."""
 
 
-def _model(name: str, value: Any) -> str:
-    model = checks.text(name, value)
-    if model.startswith("flux"):
+_MODELS = "nova-3, nova-2, … or a custom model's id"
+
+
+def model(name: str, value: Any) -> str:
+    """A model that does not take turns."""
+    text = checks.text(name, value)
+    if text.startswith("flux"):
         raise InvalidArgumentError(
             "a flux model takes turns on another endpoint: use open_turns(), "
             "which a later version of voicekit brings",
             argument=name,
-            allowed="nova-3, nova-2, … or a custom model's id",
+            allowed=_MODELS,
         )
-    if model.startswith("whisper"):
+    return text
+
+
+def _live_model(name: str, value: Any) -> str:
+    text = model(name, value)
+    if text.startswith("whisper"):
         raise InvalidArgumentError(
-            "whisper models do not listen live",
-            argument=name,
-            allowed="nova-3, nova-2, … or a custom model's id",
+            "whisper models do not listen live", argument=name, allowed=_MODELS
         )
-    return model
+    return text
 
 
 def _endpointing(name: str, value: Any) -> int:
@@ -166,7 +190,7 @@ def _endpointing(name: str, value: Any) -> int:
 
 
 _REDACTIONS = ("true", "false", "pci", "numbers", "aggressive_numbers", "ssn")
-_redactions = _texts(", ".join(_REDACTIONS), _REDACTIONS.__contains__)
+_redactions = texts(", ".join(_REDACTIONS), _REDACTIONS.__contains__)
 
 
 def _redact(name: str, value: Any) -> Any:
@@ -177,7 +201,7 @@ _MAX_KEYTERM_TOKENS = 500
 
 
 def _keyterm(name: str, value: Any) -> str | Sequence[str]:
-    terms: str | Sequence[str] = _SOME(name, value)
+    terms: str | Sequence[str] = SOME(name, value)
     # The vendor counts tokens of its own; there are at least as many as words.
     words = sum(len(term.split()) for term in strings_of(terms))
     if words > _MAX_KEYTERM_TOKENS:
@@ -187,16 +211,16 @@ def _keyterm(name: str, value: Any) -> str | Sequence[str]:
     return terms
 
 
-_PAIR = _texts('"name:value", or a sequence of them', lambda item: ":" in item[1:])
+_PAIR = texts('"name:value", or a sequence of them', lambda item: ":" in item[1:])
 
 CHECKS: Final[Mapping[str, Check]] = {
-    "model": _model,
+    "model": _live_model,
     "format": lambda _name, value: AudioFormat.parse(value),
     "encoding": checks.word(*ENCODINGS),
     "sample_rate": checks.integer(1000, 384_000),
     "channels": checks.integer(1, 8),
     "language": checks.text,
-    "language_hint": _SOME,
+    "language_hint": SOME,
     "version": checks.text,
     "interim_results": checks.flag,
     "endpointing": _endpointing,
@@ -214,14 +238,19 @@ CHECKS: Final[Mapping[str, Check]] = {
     "diarize_model": checks.word("latest", "v1"),
     "redact": _redact,
     "keyterm": _keyterm,
-    "keywords": _SOME,
-    "search": _SOME,
+    "keywords": SOME,
+    "search": SOME,
     "replace": _PAIR,
     "callback": checks.text,
     "callback_method": checks.word("POST", "PUT"),
     "extra": _PAIR,
     # Source: livekit/agents; the vendor names no bound.
-    "tag": _texts("str of at most 128 characters, or a sequence", lambda item: len(item) <= 128),
+    "tag": texts("str of at most 128 characters, or a sequence", lambda item: len(item) <= 128),
     "mip_opt_out": checks.flag,
 }
-"""The check of each option; their order is the order in the URL."""
+"""The check of each option of a live transcription; their order is the order in the URL."""
+
+LIVE_ONLY: Final = frozenset(ListenDefaults.__annotations__) - frozenset(
+    CommonDefaults.__annotations__
+)
+"""Options without a meaning for a recording."""
