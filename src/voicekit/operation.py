@@ -23,6 +23,7 @@ from voicekit.errors import (
     ConnectTimeout,
     DeadlineError,
     FirstOutputTimeout,
+    GapTimeout,
     InvalidArgumentError,
     Outcome,
     TotalTimeout,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+D = TypeVar("D", bound=DeadlineError)
 _call_ids = itertools.count(1)
 
 
@@ -57,9 +59,13 @@ class Limits:
     Attributes:
         connect: DNS, TCP and TLS of a dial together.
         first_output: From the request's dispatch to the first *useful* output: audio after
-            container headers, non-empty text; never a role, ping or comment.
+            container headers, non-empty text; never a role, ping or comment. With an
+            upload, from its last byte.
         gap: Between useful outputs, counted only while the caller waits.
-        total: From the start of the call to its end.
+        total: From the start of the call to its end; with an upload, from its last byte.
+
+    An upload is a body that goes out in pieces: a file, or more than 256 KiB. What
+    bounds it is progress: it may not stand still for ``gap`` (else ``first_output``).
 
     Raises:
         InvalidArgumentError: A limit is not positive.
@@ -93,26 +99,34 @@ class _Phase(enum.Enum):
     PREPARING = 0
     QUEUED = 1
     CONNECTING = 2
-    RESPONDING = 3
-    COMMITTED = 4
+    UPLOADING = 3
+    RESPONDING = 4
+    COMMITTED = 5
 
 
 class Call:
     """One doing of an operation: its limits, its evidence, its one terminal event.
 
     The transport tells it how far an attempt has come (``queued``, ``dialing``,
-    ``sent``), so that each limit counts the right thing. Everything on it may be
-    read at any time, and nothing on it belongs to a task but the timer of an
+    ``uploading``, ``sent``), so that each limit counts the right thing. Everything on it
+    may be read at any time, and nothing on it belongs to a task but the timer of an
     attempt, which lives inside one ``attempt()``.
+
+    Attributes:
+        uploaded: The attempt sent an upload to its last byte. A timeout from then on is
+            not to be repeated: the provider has everything and works on it. The error
+            says so too: ``retry_stopped`` is ``"uploaded"``.
     """
 
     __slots__ = (
+        "_ambient",
         "_attempt",
         "_ended",
         "_phase",
         "_queue_at",
         "_request_id",
         "_secret",
+        "_total_from",
         "_total_is_next",
         "attempts",
         "connect_s",
@@ -127,6 +141,7 @@ class Call:
         "queue_s",
         "started_at",
         "tls_s",
+        "uploaded",
     )
 
     def __init__(
@@ -142,15 +157,15 @@ class Call:
         self.observer = observer
         self.id = next(_call_ids)
         self.started_at = now = time.monotonic()
-        total = self.limits.total
-        at = None if total is None else now + total
-        ambient = ambient_deadline()
-        self.deadline_at = at if ambient is None else ambient if at is None else min(at, ambient)
+        self._ambient = ambient_deadline()
+        self.deadline_at: float | None = None
+        self._count_total(now)
         self.attempts = 0
         self.connection: ConnectionInfo | None = None
         self._request_id: str | None = None
         self._secret = secret
         self.queue_s = self.connect_s = self.tls_s = 0.0
+        self.uploaded = False
         self.first_output_at: float | None = None
         self.ended_at: float | None = None
         self._queue_at = 0.0
@@ -238,7 +253,7 @@ class Call:
                 status = getattr(error, "status", None)
             else:
                 result = "error" if isinstance(error, Exception) else "cancelled"
-                started = self._phase.value >= _Phase.RESPONDING.value
+                started = self._phase.value >= _Phase.UPLOADING.value
                 committed = self._phase is _Phase.COMMITTED
                 outcome = "partial" if committed else "unknown" if started else "not_applied"
         if self.observer is not None:
@@ -278,13 +293,46 @@ class Call:
             limit += self.limits.first_output or limit
         self._arm(limit)
 
-    def sent(self, connection: ConnectionInfo) -> None:
-        """The attempt has its connection; the first-output limit counts from here."""
+    def uploading(self, connection: ConnectionInfo) -> None:
+        """The attempt has its connection, and a body that goes out in pieces.
+
+        No total limit counts until ``sent``, which then restarts it; the ambient deadline
+        goes on.
+        """
         self._leave_queue()
+        self._phase = _Phase.UPLOADING
+        self.connection = connection
+        self.deadline_at = self._ambient
+        self.progressed()
+        if self.observer is not None:
+            self.emit(events.ConnectionAcquired, connection=connection)
+
+    def progressed(self) -> None:
+        """The network took another piece of the upload."""
+        self._arm(self._standstill)
+
+    @property
+    def _standstill(self) -> float | None:
+        """How long an upload may stand still."""
+        gap = self.limits.gap
+        return self.limits.first_output if gap is None else gap
+
+    def sent(self, connection: ConnectionInfo, *, whole: bool = True) -> None:
+        """The request is on its way, an upload to its end; the first-output limit counts from here.
+
+        Args:
+            connection: What carries it.
+            whole: False when the answer came before the end of an upload.
+        """
+        self._leave_queue()
+        told = self._phase is _Phase.UPLOADING
         self._phase = _Phase.RESPONDING
         self.connection = connection
+        if told:
+            self.uploaded = whole
+            self._count_total(time.monotonic())
         self._arm(self.limits.first_output)
-        if self.observer is not None:
+        if not told and self.observer is not None:
             self.emit(events.ConnectionAcquired, connection=connection)
 
     def shaking_hands(self, connection: ConnectionInfo) -> None:
@@ -313,6 +361,12 @@ class Call:
 
     # -- limits -----------------------------------------------------------------
 
+    def _count_total(self, now: float) -> None:
+        self._total_from = now
+        total, ambient = self.limits.total, self._ambient
+        at = None if total is None else now + total
+        self.deadline_at = at if ambient is None else ambient if at is None else min(at, ambient)
+
     def remaining(self) -> float | None:
         """Seconds until the total limit or the ambient deadline, whichever is first."""
         return None if self.deadline_at is None else self.deadline_at - time.monotonic()
@@ -329,22 +383,34 @@ class Call:
         # Not by the clock: a timer may be a little early (uvloop rounds to milliseconds).
         if self._total_is_next:
             return self.total_timeout()
+        if self._phase is _Phase.UPLOADING:
+            limit = self._standstill
+            return GapTimeout(f"the upload stood still for {limit:g} s", limit=limit)
         if self._phase is _Phase.RESPONDING:
             limit = self.limits.first_output
-            return FirstOutputTimeout(f"nothing useful within {limit:g} s", limit=limit)
+            return self._final(
+                FirstOutputTimeout(f"nothing useful within {limit:g} s", limit=limit)
+            )
         limit = self.limits.connect
         return ConnectTimeout(f"no connection within {limit:g} s", limit=limit)
 
     def total_timeout(self) -> TotalTimeout:
         """The error for a call that ran out of its total limit or deadline."""
         assert self.deadline_at is not None  # noqa: S101 - only called once it passed
-        limit = self.deadline_at - self.started_at
-        sent = self._phase.value >= _Phase.RESPONDING.value
-        return TotalTimeout(
+        since = self.started_at if self.deadline_at == self._ambient else self._total_from
+        limit = self.deadline_at - since
+        sent = self._phase.value >= _Phase.UPLOADING.value
+        error = TotalTimeout(
             f"not done within {max(limit, 0.0):.3g} s",
             limit=limit,
             outcome="unknown" if sent else "not_applied",
         )
+        return self._final(error)
+
+    def _final(self, error: D) -> D:
+        if self.uploaded:
+            error.retry_stopped = "uploaded"
+        return error
 
     async def attempt(self, step: Callable[[Call], Awaitable[T]]) -> T:
         """Run one opening under the limits: the innermost wrapper around the transport.
@@ -357,6 +423,7 @@ class Call:
             raise self.total_timeout()
         self.attempts += 1
         self._phase = _Phase.PREPARING
+        self.uploaded = False
         self._total_is_next = True
         if self.observer is not None:
             self.emit(events.AttemptStarted, attempt=self.attempts)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import io
 import itertools
 import random
 import select
@@ -34,6 +33,7 @@ from yarl import URL
 from voicekit.errors import ClosedError, PoolTimeout
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.handshake import refuse
+from voicekit.transport.sending import Bytes, Sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from aiohttp.http import WebSocketWriter
     from aiohttp.tracing import Trace
 
+    from voicekit.background import Background
     from voicekit.operation import Call
     from voicekit.transport.config import PoolConfig
+    from voicekit.transport.messages import Upload
 
 handshake_call: ContextVar[Call | None] = ContextVar("voicekit_handshake_call", default=None)
 """How a handshake made through ``ClientSession.ws_connect`` finds its call."""
@@ -56,6 +58,7 @@ _SKIP_AUTO_HEADERS = ("User-Agent", "Content-Type")
 _TEMPLATES = 64  # Addresses whose prepared requests are kept.
 _READ_BUFFER = 1 << 16  # Measured: no CPU difference from 16 KiB to 1 MiB; smaller bounds memory.
 _LARGE_BODY = 1 << 18
+_REFUSED = 300  # From here a status means that the rest of a body is not wanted.
 _GONE = (
     getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0) | getattr(select, "POLLRDHUP", 0)
 )
@@ -74,6 +77,8 @@ class PooledProtocol(ResponseHandler):
     jitter = 0.5
     key: ConnectionKey | None = None
     close_cause: str | None = None
+    uploading = False
+    """A request's body is not out yet: whatever is answered, the connection ends with it."""
     _poll: select.poll | None = None
     _read_due: float | None = None
 
@@ -165,6 +170,8 @@ class PooledRequest(aiohttp.ClientRequest):
     """The connection will not come back: a WebSocket takes it over."""
     whole: bytes | None = None
     """A body that goes out in one write with the headers."""
+    upload: Upload | None = None
+    """A body that goes out in pieces, as the peer takes them."""
     _connection_key: ConnectionKey | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -194,6 +201,22 @@ class PooledRequest(aiohttp.ClientRequest):
         await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
         await writer.write_eof(body)
         protocol.start_timeout()
+        return self._response(writer)
+
+    async def start_upload(self, conn: Connection) -> tuple[aiohttp.ClientResponse, Sending]:
+        """The response to wait for, and what is to be run beside."""
+        protocol = cast("PooledProtocol", conn.protocol)
+        upload, info = self.upload, self.info
+        assert upload is not None  # noqa: S101 - asked by the caller
+        assert info is not None  # noqa: S101 - connected
+        protocol.uploading = True
+        writer = StreamWriter(protocol, self.loop)
+        if upload.size is None:
+            writer.enable_chunking()
+        await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        return self._response(writer), Sending(upload, writer, protocol, self.call, info)
+
+    def _response(self, writer: StreamWriter) -> aiohttp.ClientResponse:
         return aiohttp.ClientResponse(
             self.method,
             self.original_url,
@@ -208,7 +231,7 @@ class PooledRequest(aiohttp.ClientRequest):
         )
 
 
-def _again(template: PooledRequest, body: bytes | None) -> PooledRequest:
+def _again(template: PooledRequest, body: bytes | Upload | None) -> PooledRequest:
     """A request like ``template``, which was never sent, with another body.
 
     aiohttp's constructor derives a dozen things from address and headers; a client
@@ -219,12 +242,16 @@ def _again(template: PooledRequest, body: bytes | None) -> PooledRequest:
     request.headers = template.headers.copy()
     if body is None:
         request.update_body_from_data(None)
-    elif len(body) > _LARGE_BODY:
-        # In pieces, as the peer takes them; in one write it would hold the loop.
-        request.update_body_from_data(io.BytesIO(body))
-    else:
+    elif isinstance(body, bytes) and len(body) <= _LARGE_BODY:
         request.whole = body
         request.headers[hdrs.CONTENT_LENGTH] = str(len(body))
+    else:
+        # In pieces, as the peer takes them; in one write it would hold the loop.
+        request.upload = upload = Bytes(body) if isinstance(body, bytes) else body
+        if upload.size is None:
+            request.headers[hdrs.TRANSFER_ENCODING] = "chunked"
+        else:
+            request.headers[hdrs.CONTENT_LENGTH] = str(upload.size)
     return request
 
 
@@ -235,6 +262,7 @@ class WarmConnector(aiohttp.TCPConnector):
         config: Sizes and waits.
         resolver: Host names to addresses.
         socket_factory: Makes the OS sockets.
+        background: Owns the tasks that send uploads.
         on_change: Called with a key when a connection of it came back (False), or
             will not come back (True). Must be cheap.
         on_idle_lost: The peer closed an idle connection, after so many idle seconds.
@@ -247,6 +275,7 @@ class WarmConnector(aiohttp.TCPConnector):
         config: PoolConfig,
         resolver: aiohttp.abc.AbstractResolver,
         socket_factory: Callable[[Any], Any] | None,
+        background: Background,
         on_change: Callable[[ConnectionKey, bool], None],
         on_idle_lost: Callable[[ConnectionKey, float], None],
         on_reused: Callable[[ConnectionKey, float], None],
@@ -260,6 +289,7 @@ class WarmConnector(aiohttp.TCPConnector):
             socket_factory=socket_factory,
         )
         self._config = config
+        self._background = background
         self._on_change = on_change
         self._on_idle_lost = on_idle_lost
         self._on_reused = on_reused
@@ -294,7 +324,7 @@ class WarmConnector(aiohttp.TCPConnector):
         method: str,
         url: URL,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | Upload | None,
         *,
         ssl: SSLContext | bool,
         call: Call | None,
@@ -319,13 +349,16 @@ class WarmConnector(aiohttp.TCPConnector):
                 read_bufsize=_READ_BUFFER,
                 timeout_ceil_threshold=1e9,
             )
-            response = await request.send(connection)
-            try:
-                await response.start(connection)
-            except BaseException:
-                protocol.drop("failed")
-                response.close()
-                raise
+            if request.upload is None:
+                response = await request.send(connection)
+                try:
+                    await response.start(connection)
+                except BaseException:
+                    protocol.drop("failed")
+                    response.close()
+                    raise
+            else:
+                response = await self._upload(request, connection, protocol)
         except BaseException:
             protocol.drop("failed")
             connection.close()
@@ -334,12 +367,40 @@ class WarmConnector(aiohttp.TCPConnector):
             self._on_reused(request.connection_key, protocol.idle_before)
         return response, cast("ConnectionInfo", request.info)
 
+    async def _upload(
+        self, request: PooledRequest, connection: Connection, protocol: PooledProtocol
+    ) -> aiohttp.ClientResponse:
+        """Send the body and wait for the headers at a time: a server may refuse early.
+
+        What it answered then counts, not that it took no more; the connection is not
+        used again. An early success only begins, so the rest of the body follows.
+        """
+        response, sending = await request.start_upload(connection)
+        task = self._background.spawn(sending.run(), "voicekit-upload")
+        try:
+            await response.start(connection)
+            if response.status < _REFUSED and not task.done():
+                await asyncio.wait([task])
+            if sending.error is not None and response.status < _REFUSED:
+                raise sending.error
+        except BaseException:
+            protocol.drop("failed")
+            response.close()
+            raise
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        if protocol.uploading and request.call is not None:
+            request.call.sent(cast("ConnectionInfo", request.info), whole=False)
+        return response
+
     def _request(
         self,
         method: str,
         url: URL,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | Upload | None,
         ssl: SSLContext | bool | aiohttp.Fingerprint,
     ) -> PooledRequest:
         known = self._templates.get(url)
@@ -355,6 +416,7 @@ class WarmConnector(aiohttp.TCPConnector):
             ssl=ssl,
         )
         template.headers.popall(hdrs.CONTENT_LENGTH, None)
+        template.headers.popall(hdrs.TRANSFER_ENCODING, None)
         _ = template.connection_key  # kept, so that its copies have it
         if len(self._templates) >= _TEMPLATES:
             self._templates.clear()
@@ -397,8 +459,12 @@ class WarmConnector(aiohttp.TCPConnector):
                 if call is not None:
                     call.shaking_hands(info)
                 self._on_change(key, True)
-            elif call is not None:
+            elif call is None:
+                pass
+            elif req.upload is None:
                 call.sent(info)
+            else:
+                call.uploading(info)
         return connection
 
     async def _join_dial(self, key: ConnectionKey, req: aiohttp.ClientRequest) -> None:
@@ -588,7 +654,7 @@ class WarmConnector(aiohttp.TCPConnector):
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
     ) -> None:
         pooled = cast("PooledProtocol", protocol)
-        if should_close or pooled.should_close:
+        if should_close or pooled.uploading or pooled.should_close:
             should_close = True  # dropping it clears the signs
             pooled.drop("used")
         elif pooled.generation != self.generation:

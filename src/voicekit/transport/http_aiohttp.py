@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs
@@ -56,7 +56,7 @@ async def send(
             request.method,
             url,
             request.headers,
-            cast("bytes | None", request.body),
+            request.body,
             ssl=ssl,
             call=call,
             sock_read=_backstop(limits.first_output, limits.gap),

@@ -61,6 +61,7 @@ class HttpPool:
             config=config,
             resolver=resolver,
             socket_factory=make_socket,
+            background=self.background,
             on_change=self._changed,
             on_idle_lost=lambda key, idle: self._host(key).cutoff.observe_close(idle),
             on_reused=lambda key, idle: self._host(key).cutoff.observe_survival(idle),
