@@ -19,6 +19,8 @@ from voicekit.clients.openai.deltas import (
     TextDelta,
     ToolCallDelta,
 )
+from voicekit.clients.openai.speech_options import SpeechDefaults, SpeechOptions
+from voicekit.clients.openai_speech import SpeechRequest
 
 __all__ = [
     "AudioDelta",
@@ -30,6 +32,9 @@ __all__ = [
     "Moderation",
     "OpenAIClient",
     "RefusalDelta",
+    "SpeechDefaults",
+    "SpeechOptions",
+    "SpeechRequest",
     "TextDelta",
     "ToolCallDelta",
 ]

@@ -15,6 +15,8 @@ from voicekit.clients.openai.config import (
     account_headers,
 )
 from voicekit.clients.openai.errors import PROVIDER
+from voicekit.clients.openai.speech import Speech
+from voicekit.clients.openai.speech_options import SpeechDefaults, SpeechSettings
 from voicekit.clients.settings import Settings, base_url_of
 
 if TYPE_CHECKING:
@@ -28,10 +30,16 @@ if TYPE_CHECKING:
 
 
 class ClientOptions(ChatDefaults, total=False):
-    """Defaults for every call: those of a chat as they are, the others by family."""
+    """Defaults for every call: those of a chat as they are, the others by family.
+
+    Attributes:
+        speech: Of speech.
+    """
+
+    speech: SpeechDefaults
 
 
-class OpenAIClient(ChatCompletions):
+class OpenAIClient(ChatCompletions, Speech):
     """Chat with OpenAI's models, or with any server that speaks the same protocol.
 
     Constructing does no I/O and needs no event loop. Every option of ``ChatDefaults``
@@ -49,7 +57,8 @@ class OpenAIClient(ChatCompletions):
         pool: Sizes and ages of its own transport's connections.
         ca: PEM file of certificate authorities for its own transport.
         proxy: ``http://[user:password@]host:port`` for its own transport.
-        limits: Replaces the limits of an operation: ``"stream_chat"``, ``"chat"``.
+        limits: Replaces the limits of an operation: ``"stream_chat"``, ``"chat"``,
+            ``"stream_speech"``, ``"synthesize"``.
         observers: See every event of this client.
         **options: Defaults for every call; ``model``, unless each call names one.
 
@@ -65,7 +74,10 @@ class OpenAIClient(ChatCompletions):
         ...     print(reply.usage, reply.timings)
     """
 
-    families: ClassVar[Mapping[str, type[Settings]]] = {"chat": ChatSettings}
+    families: ClassVar[Mapping[str, type[Settings]]] = {
+        "chat": ChatSettings,
+        "speech": SpeechSettings,
+    }
 
     def __init__(
         self,

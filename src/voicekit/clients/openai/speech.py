@@ -1,0 +1,176 @@
+"""Speech, a part of ``OpenAIClient``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
+
+from voicekit.clients.audio_body import AudioDecoder, most_bytes
+from voicekit.clients.execute import open_stream
+from voicekit.clients.openai.authorized import Authorized
+from voicekit.clients.openai.errors import DIALECT, PROVIDER, error_of
+from voicekit.clients.openai.speech_options import SpeechOptions, SpeechSettings
+from voicekit.clients.openai_speech import SPEECH_PATH, SpeechRequest
+from voicekit.clients.roles import SynthesizerRole
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.speech import AudioChunk, AudioClip
+from voicekit.streams import Opened, SpeechStream
+
+if TYPE_CHECKING:
+    from voicekit import interfaces
+    from voicekit.transport.interfaces import Response
+    from voicekit.transport.messages import Request
+
+_SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
+
+STREAM_SPEECH: Final = Operation(
+    provider=PROVIDER, name="stream_speech", kind=OperationClass.COMPUTE, limits=_SPEECH
+)
+SYNTHESIZE: Final = Operation(
+    provider=PROVIDER,
+    name="synthesize",
+    kind=OperationClass.COMPUTE,
+    limits=replace(_SPEECH, total=30.0),
+)
+PER_CHARACTER_S: Final = 0.015
+"""What a character adds to the total limit of a whole synthesis."""
+
+ACCEPT: Final = "application/octet-stream"
+"""As the vendor's SDK says it, which every compatible server has met."""
+
+
+class Speech(Authorized):
+    """Whole texts spoken, streamed and whole, by the vendor or by a compatible server.
+
+    All of the vendor's models for it end on 2027-01-06 (``tts-1``, ``tts-1-hd``,
+    ``gpt-4o-mini-tts``); what it names in their place speaks over its Realtime API only.
+    Servers of others, at their ``base_url``, go on.
+    """
+
+    def speech_request(self, text: str, /, **options: Unpack[SpeechOptions]) -> SpeechRequest:
+        """Merge, validate, freeze; no I/O.
+
+        Raises:
+            InvalidArgumentError: Naming the argument, what was given and what is allowed.
+        """
+        return self._family(SpeechSettings).updated(options).request(text)
+
+    async def synthesize(
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
+    ) -> AudioClip:
+        """The whole speech as one clip.
+
+        Limited to 30 s and 15 ms per character in all, beside the limits of a stream.
+        Cancelling frees the connection at once.
+
+        Raises:
+            InvalidArgumentError: Before any I/O.
+            StreamInterruptedError: It broke after its first audio.
+            VoicekitError: It failed before; see ``stream_speech``.
+        """
+        request = self._speech_of(text, options)
+        limits = request.limits or self._limits.get(SYNTHESIZE.name)
+        if limits is None:
+            total = 30.0 + PER_CHARACTER_S * len(request.text)
+            limits = replace(SYNTHESIZE.limits, total=total)
+        return await self._speak(request, SYNTHESIZE, limits).clip()
+
+    def stream_speech(
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
+    ) -> SpeechStream:
+        """Speech as it is made. No I/O before the handle is awaited, entered or iterated.
+
+        Opening ends with the first audio. Limits: connect 2 s, first output 5 s, gap 5 s.
+        Cancelled while it opens, the request is abandoned and its connection closed and
+        replaced.
+
+        Args:
+            text: What is to be said, at most 4,096 characters for the vendor's models, or a
+                request made before (then no options). The protocol takes whole texts only:
+                a text that is still being written goes sentence by sentence, a call each.
+            **options: On top of the constructor's.
+
+        Raises:
+            InvalidArgumentError: At once; everything else is raised by the handle.
+            AuthenticationError: The key is wrong or may not do this.
+            InvalidRequestError: The server refuses the request as it is.
+            RateLimitError: Too many requests or tokens per minute; see ``retry_after``.
+            QuotaError: The account has no credit.
+            UnavailableError: The server failed or is overloaded.
+            TransportError: The connection failed, or what came is no such audio.
+            DeadlineError: A limit passed.
+            StreamInterruptedError: While iterating: it broke off after its first output.
+        """
+        request = self._speech_of(text, options)
+        return self._speak(request, STREAM_SPEECH, request.limits)
+
+    def as_synthesizer(self) -> SynthesizerRole:
+        """This client as a ``Synthesizer``; closing that closes this."""
+        return SynthesizerRole(self)
+
+    def _speech_of(
+        self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]
+    ) -> SpeechRequest:
+        if isinstance(text, SpeechRequest) and text.provider == PROVIDER:
+            if options:
+                raise InvalidArgumentError(
+                    "a request has its options already",
+                    argument=", ".join(options)[:200],
+                    allowed="options in speech_request(), or a text with options",
+                )
+            return text
+        if isinstance(text, AsyncIterable):
+            raise InvalidArgumentError(
+                "the protocol has no text in pieces",
+                argument="text",
+                allowed="a str, or a request; of a text that is still being written, each "
+                "sentence in a call of its own",
+            )
+        # Another provider's request is no text, and is refused as such.
+        return self._family(SpeechSettings).updated(options).request(cast("str", text))
+
+    def _speak(
+        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+    ) -> SpeechStream:
+        return SpeechStream(
+            partial(self._open_speech, request, operation, limits), format=request.format
+        )
+
+    async def _open_speech(
+        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+    ) -> Opened[AudioChunk]:
+        return await open_stream(
+            self.transport,
+            self.pipeline(operation),
+            self._call(operation, limits),
+            partial(self._prepare_speech, request),
+            DIALECT,
+            partial(_decoder, request),
+        )
+
+    async def _prepare_speech(self, request: SpeechRequest) -> Request:
+        return self._account.request(
+            await self._credential.get(),
+            SPEECH_PATH,
+            model=request.model,
+            accept=ACCEPT,
+            body=request.body,
+            query=request.query,
+            headers=request.headers,
+        )
+
+
+def _decoder(request: SpeechRequest, response: Response) -> AudioDecoder:
+    return AudioDecoder(
+        request.format,
+        response.headers,
+        most=most_bytes(request.format, len(request.text)),
+        error_of=error_of,
+    )
+
+
+if TYPE_CHECKING:
+    _conforms: type[interfaces.Synthesizer] = SynthesizerRole
