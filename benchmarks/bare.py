@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 
 
-def session() -> aiohttp.ClientSession:
+def session(ssl: Any = True) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=20, keepalive_timeout=50, ttl_dns_cache=300, happy_eyeballs_delay=0.1
+            limit=20, keepalive_timeout=50, ttl_dns_cache=300, happy_eyeballs_delay=0.1, ssl=ssl
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),

@@ -1,10 +1,7 @@
 """``cold``: the first call of a warmed client, RTT 40 and 100 ms, TLS 1.3.
 
 What is reported is the time to the first output beyond one round trip and the
-server's own time. Both are taken together, as they were: the emulated link notes when
-the request reached it and when it handed over the answer, so that the link's own
-lateness (timers, two more sockets) is nobody's. A connection that has to be dialled shows
-as what it costs, since the request comes after it.
+server's own time; see ``beyond``.
 """
 
 from __future__ import annotations
@@ -14,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from benchmarks.beyond import Made, beyond
 from benchmarks.measure import MIN_PAIRS, Result, estimate, goal, narrow
 from voicekit import ElevenLabsClient, OpenAIClient
 from voicekit.emulator import EmulatorProcess, Link
@@ -75,25 +73,13 @@ def _measure(result: Result, world: Any, rtt: float, name: str, measure: Any) ->
 
 async def _twice(world: Any, provider: str, call: First) -> tuple[float, float]:
     """Seconds of two calls up to their first output, round trip and server taken off."""
-    waits = []
+    calls = []
     for _ in range(2):
         started = time.monotonic()
         first = await call()
-        journal = world.journal
-        record = journal.requests_for(provider)[-1]
-        pieces = [piece for piece in journal.crossings if piece.provider == provider]
-        asked = max(
-            piece.came_at
-            for piece in pieces
-            if piece.direction == "up" and piece.went_at <= record.received_at
-        )
-        answered = min(
-            piece.went_at
-            for piece in pieces
-            if piece.direction == "down" and piece.came_at >= record.first_byte_at
-        )
-        waits.append(first - started - (answered - asked))
-    return waits[0], waits[1]
+        calls.append((Made(started, first), world.journal.requests_for(provider)[-1]))
+    one, two = beyond(world, provider, calls)
+    return one, two
 
 
 async def _speech(world: Any, ours: bool) -> tuple[float, float]:
@@ -119,7 +105,7 @@ async def _speech(world: Any, ours: bool) -> tuple[float, float]:
     import httpx
     from elevenlabs import AsyncElevenLabs
 
-    async with httpx.AsyncClient(verify=_trust(world)) as http:
+    async with httpx.AsyncClient(verify=trust(world)) as http:
         vendor = AsyncElevenLabs(**world.sdk("elevenlabs"), httpx_client=http)
 
         async def vendor_call() -> float:
@@ -154,7 +140,7 @@ async def _chat(world: Any, ours: bool) -> tuple[float, float]:
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     async with AsyncOpenAI(
-        **world.sdk("openai"), http_client=DefaultAsyncHttpxClient(verify=_trust(world))
+        **world.sdk("openai"), http_client=DefaultAsyncHttpxClient(verify=trust(world))
     ) as vendor:
 
         async def vendor_call() -> float:
@@ -168,7 +154,7 @@ async def _chat(world: Any, ours: bool) -> tuple[float, float]:
         return await _twice(world, "openai", vendor_call)
 
 
-def _trust(world: Any) -> Any:
+def trust(world: Any) -> Any:
     import ssl
 
     return ssl.create_default_context(cafile=str(world.ca_file))

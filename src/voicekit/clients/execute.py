@@ -94,6 +94,7 @@ async def fetch(
     *,
     kinds: tuple[str, ...] = (),
     most: int = MAX_BODY_BYTES,
+    status: int = 200,
 ) -> T:
     """One request, one whole answer, read by ``read``.
 
@@ -107,13 +108,14 @@ async def fetch(
             which came with status 200 is an error of the call.
         kinds: What the content type must hold one of, where it is given at all.
         most: Bytes beyond which an answer is taken for a fault of the server.
+        status: Of the answer that is read.
 
     Raises:
         VoicekitError: With the evidence of ``call``. The call has ended either way.
     """
 
     async def step(call: Call) -> T:
-        response = await _send(transport, call, await prepare(), dialect)
+        response = await _send(transport, call, await prepare(), dialect, status)
         try:
             if kinds:
                 check_type(response, kinds)
@@ -159,10 +161,12 @@ def _unreadable(error: Exception) -> RemoteProtocolError:
     return RemoteProtocolError(f"the answer cannot be read ({type(error).__name__})")
 
 
-async def _send(transport: Transport, call: Call, request: Request, dialect: Dialect) -> Response:
+async def _send(
+    transport: Transport, call: Call, request: Request, dialect: Dialect, status: int = 200
+) -> Response:
     response = await transport.send(request, call)
     call.request_id = request_id_of(response.headers, dialect)
-    if response.status == 200:
+    if response.status == status:
         return response
     body = await _read_refusal(response)
     if 300 <= response.status < 400:
@@ -227,9 +231,9 @@ def check_type(response: Response, expected: tuple[str, ...]) -> None:
 
 
 async def open_socket(
-    transport: Transport, call: Call, request: Request, dialect: Dialect
+    transport: Transport, call: Call, request: Request, dialect: Dialect, *, apart: bool = False
 ) -> Socket:
-    """One attempt at a WebSocket.
+    """One attempt at a WebSocket; ``apart``, it leaves warm connections to who waits.
 
     Raises:
         ProviderError: The handshake was refused.
@@ -238,7 +242,7 @@ async def open_socket(
     from voicekit.transport.ws_aiohttp import HandshakeRefused
 
     try:
-        socket = await transport.dial_socket(request, call)
+        socket = await transport.dial_socket(request, call, apart=apart)
     except HandshakeRefused as refused:
         call.request_id = request_id_of(refused.headers, dialect)
         if refused.status < 400:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from voicekit.background import Background
-from voicekit.errors import ClosedError, ConnectTimeout, VoicekitError
+from voicekit.errors import ClosedError, ConnectTimeout, PoolTimeout, VoicekitError
 from voicekit.transport import keeper
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.connector import WarmConnector
 from voicekit.transport.cutoff import IdleCutoff
 from voicekit.transport.failures import translate
+from voicekit.transport.http_aiohttp import parse_url
 from voicekit.transport.sockets import make_socket
 
 if TYPE_CHECKING:
@@ -155,6 +156,19 @@ class HttpPool:
         else:
             host.backoff = host.backoff.failed(time.monotonic(), random.random())
         return error
+
+    async def dial_one_more(self, url: str, ssl: SSLContext | bool) -> None:
+        """Have one idle connection more; none where the pool is full.
+
+        Raises:
+            VoicekitError: The dial failed.
+        """
+        try:
+            await self.connector.dial(self.connector.key_of(parse_url(url), ssl))
+        except PoolTimeout:
+            pass
+        except (aiohttp.ClientError, OSError) as error:
+            raise self.failure(error) from error
 
     def refill(self, key: ConnectionKey) -> None:
         """A healthy connection was given up (barge-in, timeout): replace it.

@@ -118,12 +118,23 @@ class Transport:
         tls = self._tls
         return await send(pool, request, call, tls or await self._ssl(request.url))
 
-    async def dial_socket(self, request: Request, call: Call) -> Socket:
-        """Open one WebSocket; see ``ws_aiohttp.dial_socket``."""
+    async def dial_socket(self, request: Request, call: Call, *, apart: bool = False) -> Socket:
+        """Open one WebSocket; see ``ws_aiohttp.dial_socket``.
+
+        Args:
+            request: The handshake.
+            call: Whose limits and evidence.
+            apart: Over a connection of its own, since nobody waits for it: a handshake takes
+                a warm connection over, which the next request would miss.
+        """
         from voicekit.transport.ws_aiohttp import dial_socket
 
         pool = self._opened()
-        return await dial_socket(pool, request, call, await self._ssl(request.url))
+        ssl = await self._ssl(request.url)
+        if apart:
+            call.dialing()
+            await pool.dial_one_more(request.url, ssl)
+        return await dial_socket(pool, request, call, ssl)
 
     def socket_pool(self, key: Hashable, make: Callable[[], SocketPool]) -> SocketPool:
         """The pool of sockets that are alike in everything a handshake fixes.
@@ -206,6 +217,11 @@ class Transport:
                 await asyncio.gather(*(pool.aclose(drain) for pool in pools))
         finally:
             await self._http.aclose()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it holds anything that only ``aclose`` frees."""
+        return self._http is not None and not self._closed
 
     def abandon(self) -> None:
         """Free everything from wherever an owner is collected who never closed it."""

@@ -93,7 +93,7 @@ class FakeTransport:
             raise self.answer
         return self.answer
 
-    async def dial_socket(self, request: Request, call: Call) -> Any:
+    async def dial_socket(self, request: Request, call: Call, *, apart: bool = False) -> Any:
         return await self.send(request, call)
 
 

@@ -119,7 +119,7 @@ async def _dial(
     credential: Credential,
     url: str,
     extra: Mapping[str, str],
-    _facts: DialFacts,
+    facts: DialFacts,
 ) -> ContextSocket:
     """Open one socket. It has limits of its own; cancelled, it leaves nothing open."""
     call = Call(DIAL)
@@ -127,7 +127,7 @@ async def _dial(
     async def step(call: Call) -> ContextSocket:
         headers = {"xi-api-key": await credential.get(), **extra}
         request = Request("GET", url, headers)
-        socket = await open_socket(transport, call, request, DIALECT)
+        socket = await open_socket(transport, call, request, DIALECT, apart=not facts.waited_for)
         return ContextSocket(socket, tls_s=call.tls_s)
 
     try:

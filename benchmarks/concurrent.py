@@ -1,0 +1,139 @@
+"""``concurrent``: 50 callers × 20 rounds over one warm client, RTT 40 ms, TLS.
+
+Each caller asks again as soon as it was answered. What is reported is the time to the
+first output beyond one round trip and the server, at the 95th percentile of all calls: what
+waiting for a connection, for the event loop and for a handshake adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from benchmarks import bare
+from benchmarks.beyond import Made, beyond, dialled_in_call
+from benchmarks.cold import MODEL, TEXT, VOICE, trust
+from benchmarks.measure import MIN_PAIRS, Goal, Result, estimate, goal, narrow
+from voicekit import ElevenLabsClient, PoolConfig
+from voicekit.emulator import EmulatorProcess, Link
+
+RTT = 0.040
+CALLERS, ROUNDS = 50, 20
+LIMIT_MS = 5.0
+MAX_RUNS = 30
+
+Call = Callable[[str], Awaitable[float]]
+"""Speaks a text and returns when its first audio came."""
+
+
+def run() -> Result:
+    result = Result("concurrent")
+    seen: dict[str, list[float]] = {name: [] for name in SIDES}
+    dialled: dict[str, list[int]] = {name: [] for name in SIDES}
+    with EmulatorProcess(
+        providers=("elevenlabs",), tls=True, link=Link(rtt=RTT), scenario="instant"
+    ) as world:
+        for turn in range(MAX_RUNS):
+            for name, side in SIDES.items():
+                if turn and name != "voicekit":
+                    continue  # beside ours, for the reader; once is enough to see
+                world.clear_journal()
+                p95, waited = asyncio.run(_measure(world, side))
+                seen[name].append(p95 * 1000)
+                dialled[name].append(waited)
+            if turn + 1 >= MIN_PAIRS and narrow(estimate(seen["voicekit"]), LIMIT_MS):
+                break
+    ours = sum(dialled["voicekit"])
+    result.goals = [
+        goal("p95 beyond 1 RTT and the server, ms", seen["voicekit"], LIMIT_MS),
+        Goal("handshakes after warm-up", ours, (ours, ours), 0, "lower", ours == 0),
+    ]
+    result.rows = [
+        {
+            "side": name,
+            "p95_ms": round(estimate(seen[name]).value, 2),
+            "calls_that_waited_for_a_handshake": dialled[name][0],
+            "runs": len(seen[name]),
+        }
+        for name in SIDES
+    ]
+    return result
+
+
+async def _measure(world: Any, side: Any) -> tuple[float, int]:
+    made: dict[str, Made] = {}
+    async with side(world) as call:
+
+        async def caller(number: int) -> None:
+            for turn in range(ROUNDS):
+                text = f"{TEXT} {number} {turn}"
+                started = time.monotonic()
+                made[text] = Made(started, await call(text))
+
+        await asyncio.gather(*(caller(number) for number in range(CALLERS)))
+        records = world.journal.requests_for("elevenlabs", "speech.stream")
+    calls = [(made[text], each) for each in records if (text := each.json()["text"]) in made]
+    shares = sorted(beyond(world, "elevenlabs", calls))
+    return shares[int(0.95 * len(shares))], dialled_in_call(world, calls)
+
+
+@asynccontextmanager
+async def _voicekit(world: Any) -> AsyncIterator[Call]:
+    async with ElevenLabsClient(
+        api_key="emulated",
+        base_url=world.elevenlabs.url,
+        voice=VOICE,
+        ca=str(world.ca_file),
+        pool=PoolConfig(max_connections=2 * CALLERS, max_idle=2 * CALLERS),
+    ) as client:
+        await client.warm(CALLERS, strict=True)
+
+        async def call(text: str) -> float:
+            at = None
+            async with client.stream_speech(text) as speech:
+                async for _ in speech:
+                    at = at or time.monotonic()
+            return at or 0.0
+
+        yield call
+
+
+def _bare(make: Callable[[Any], aiohttp.ClientSession]) -> Any:
+    @asynccontextmanager
+    async def side(world: Any) -> AsyncIterator[Call]:
+        url = f"{world.elevenlabs.url}/v1/text-to-speech/{VOICE}/stream?output_format=pcm_24000"
+        headers = {"xi-api-key": "emulated", "Content-Type": "application/json"}
+        async with make(trust(world)) as http:
+
+            async def call(text: str) -> float:
+                body = json.dumps({"text": text, "model_id": MODEL})
+                at = None
+                async with http.post(url, data=body, headers=headers) as response:
+                    async for _ in response.content.iter_any():
+                        at = at or time.monotonic()
+                return at or 0.0
+
+            yield call
+
+    return side
+
+
+def _default(ssl: Any) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=ssl))
+
+
+def _twenty(ssl: Any) -> aiohttp.ClientSession:
+    return bare.session(ssl=ssl)
+
+
+SIDES = {
+    "voicekit": _voicekit,
+    "aiohttp, default session": _bare(_default),
+    "aiohttp, 20 connections": _bare(_twenty),
+}
