@@ -26,6 +26,7 @@ __all__ = [
     "WavHeader",
     "encoder",
     "mono",
+    "mp3_encoder",
     "read_wav_header",
     "wav_header",
 ]
@@ -115,6 +116,19 @@ def encoder(output_format: str, *, pcm_bytes: int | None = None) -> Encoder:
             return _Mp3Encoder(output_format, int(rate), int(bit_rate[0]))
         case _:
             raise UnsupportedFormat(output_format, "the emulator has no Opus encoder", known=True)
+
+
+def mp3_encoder(sample_rate: int, kilobits: int) -> Encoder:
+    """Make an encoder of MP3 at any rate of MPEG-1 and MPEG-2, whichever vendor has it.
+
+    Args:
+        sample_rate: Hz.
+        kilobits: Per second.
+
+    Raises:
+        UnsupportedFormat: ``lameenc`` of the extra ``voicekit[emulator]`` is not installed.
+    """
+    return _Mp3Encoder(f"mp3_{sample_rate}_{kilobits}", sample_rate, kilobits)
 
 
 class _PcmEncoder:

@@ -1,4 +1,4 @@
-"""The Deepgram twin: transcription of files and live, tokens, and the small GET endpoints.
+"""The Deepgram twin: transcription of files and live, speech, tokens, the small GET endpoints.
 
 Written from the vendor's AsyncAPI and OpenAPI files, its SDK and its error pages; where they are
 silent, the comment at the place says that the choice is ours.
@@ -6,6 +6,7 @@ silent, the comment at the place says that the choice is ours.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,12 @@ from voicekit.emulator.providers.deepgram_query import (
 from voicekit.emulator.providers.deepgram_recording import hear, read_recording
 from voicekit.emulator.providers.deepgram_recording_query import check_recording
 from voicekit.emulator.providers.deepgram_session import ListenSession
+from voicekit.emulator.providers.deepgram_speak import render, speech_headers, text_of
+from voicekit.emulator.providers.deepgram_speak_query import check_speak, check_speak_socket
+from voicekit.emulator.providers.deepgram_speak_session import SpeakSession
 from voicekit.emulator.providers.deepgram_tokens import Tokens
 from voicekit.emulator.providers.deepgram_transcript import answer_of
+from voicekit.emulator.providers.elevenlabs_speech import first_audio_latency, paced
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -57,23 +62,32 @@ class Deepgram(Provider):
         max_streams: Open streams before a handshake gets 429, which the vendor sends at once.
             The figure is the pay-as-you-go limit of one vendor page.
         max_files: The same for files.
+        max_speeches: The same for speech over HTTP, and for speech sockets.
+        speech_idle_limit: Seconds before a silent speech socket gets NET-0001, or None for never:
+            the vendor documents the label and no number.
     """
 
     name = "deepgram"
     time_scale = 1.0
     max_streams = 50
     max_files = 100
+    max_speeches = 15
+    speech_idle_limit: float | None = None
 
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx)
         self._streams = 0
         self._files = 0
+        self._speeches = 0
+        self._speech_sockets = 0
         self._tokens = Tokens(random.Random(f"{ctx.seed}/tokens"))
 
     def routes(self, router: web.UrlDispatcher) -> None:
-        """Register transcription, live and of files, tokens and the GET endpoints."""
+        """Register transcription, live and of files, speech, tokens and the GET endpoints."""
         self.add(router, "GET", "/v1/listen", "listen.socket", self._listen)
         self.add(router, "POST", "/v1/listen", "listen", self._transcribe)
+        self.add(router, "GET", "/v1/speak", "speech.socket", self._speak_socket)
+        self.add(router, "POST", "/v1/speak", "speech", self._speak)
         self.add(router, "POST", "/v1/auth/grant", "grant", self._grant)
         self.add(router, "GET", "/v1/auth/token", "auth", self._auth)
         self.add(router, "GET", "/v1/models", "models", self._models)
@@ -93,6 +107,15 @@ class Deepgram(Provider):
         if len(offered) == 2 and offered[0].lower() in SCHEMES:
             return offered[1]
         return None
+
+    def expected_type(self, exchange: Exchange) -> str:
+        """Return the content type that the client expects of a good answer."""
+        if exchange.record.operation != "speech":
+            return super().expected_type(exchange)
+        try:
+            return check_speak(_query_of(exchange)).content_type
+        except QueryRefusalError:
+            return "audio/mpeg"
 
     def error(self, exchange: Exchange, status: int) -> web.Response:
         """Answer in the vendor's legacy shape, or with the bare line of its 404."""
@@ -198,6 +221,62 @@ class Deepgram(Provider):
         exchange.note("the url is not fetched: two seconds of scripted speech stand in for it")
         return _STAND_IN
 
+    async def _speak(self, exchange: Exchange) -> web.StreamResponse:
+        if self._speeches >= self.max_speeches:
+            return self._refusal(exchange, _TOO_MUCH_SPEECH)
+        self._speeches += 1
+        try:
+            return await self._spoken(exchange)
+        except QueryRefusalError as refusal:
+            return self._refusal(exchange, refusal)
+        finally:
+            self._speeches -= 1
+
+    async def _spoken(self, exchange: Exchange) -> web.StreamResponse:
+        options = check_speak(_query_of(exchange))
+        for note in options.notes:
+            exchange.note(note)
+        text = text_of(exchange)
+        if options.callback is not None:
+            exchange.note("the callback is never called")
+            return exchange.answer({"request_id": self._request_id(exchange)})
+        start = asyncio.get_running_loop().time() + first_audio_latency(exchange, first=True)
+        slices = await render(exchange, text, options)
+        # The headers come with the first audio: the vendor's time to first byte is that of speech.
+        await exchange.pause(max(0.0, start - asyncio.get_running_loop().time()))
+        writer = await exchange.stream(
+            content_type=options.content_type, headers=speech_headers(options, text)
+        )
+        async for piece in paced(exchange, slices, start=start):
+            await writer.write(piece.audio, audio=True)
+        return await writer.finish()
+
+    async def _speak_socket(self, exchange: Exchange) -> web.StreamResponse:
+        request = exchange.request
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return self.error(exchange, 400)
+        if self._speech_sockets >= self.max_speeches:
+            return self._refusal(exchange, _TOO_MUCH_SPEECH)
+        try:
+            options = check_speak_socket(_query_of(exchange))
+        except QueryRefusalError as refusal:
+            return self._refusal(exchange, refusal)
+        for note in options.notes:
+            exchange.note(note)
+        self._speech_sockets += 1
+        try:
+            socket = await exchange.socket(protocols=_subprotocols(request)[:1])
+            await SpeakSession(
+                socket,
+                options=options,
+                request_id=self._request_id(exchange),
+                time_scale=self.time_scale,
+                idle_limit=self.speech_idle_limit,
+            ).serve()
+            return socket.ws
+        finally:
+            self._speech_sockets -= 1
+
     async def _grant(self, exchange: Exchange) -> web.StreamResponse:
         scheme = exchange.request.headers.get("Authorization", "").partition(" ")[0]
         try:
@@ -234,6 +313,17 @@ class Deepgram(Provider):
             for variant in sorted(variants)
         ]
         return exchange.answer({"stt": stt, "tts": []})
+
+
+_TOO_MUCH_SPEECH = QueryRefusalError(
+    "Too many requests. Please try again later.", status=429, code="Too Many Requests"
+)
+"""Of speech, the code is the phrase. Source: the vendor's error pages, 2025-26."""
+
+
+def _query_of(exchange: Exchange) -> dict[str, list[str]]:
+    query = exchange.request.query
+    return {name: query.getall(name) for name in query}
 
 
 def _subprotocols(request: web.Request) -> list[str]:

@@ -1,0 +1,138 @@
+"""Deepgram's `POST /v1/speak`: the text that it takes, and the audio that it makes of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import struct
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from voicekit.emulator import g711
+from voicekit.emulator.codecs import STREAMING_SIZE, mp3_encoder, wav_header
+from voicekit.emulator.providers.deepgram_query import QueryRefusalError
+from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS
+from voicekit.emulator.providers.elevenlabs_speech import AudioSlice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voicekit.emulator.providers.base import Exchange
+    from voicekit.emulator.providers.deepgram_speak_query import SpeakOptions
+
+__all__ = ["model_uuid", "render", "speech_headers", "text_of"]
+
+MAX_BODY_BYTES: Final = 2_000_000
+"""Source: the vendor's error page, PAYLOAD_TOO_LARGE: 2 MB."""
+
+_STAND_IN: Final = "The script is not fetched. This sentence stands in for it."
+
+
+def text_of(exchange: Exchange) -> str:
+    """Return the text to speak.
+
+    Raises:
+        QueryRefusalError: There is none, there are two, or it is too long.
+    """
+    body, kind = exchange.body, exchange.request.content_type
+    if len(body) > MAX_BODY_BYTES:
+        raise QueryRefusalError(
+            "The payload is larger than 2 MB.", status=413, code="PAYLOAD_TOO_LARGE"
+        )
+    try:
+        decoded = body.decode()
+    except UnicodeDecodeError:
+        raise QueryRefusalError("The payload is not UTF-8.", code="PAYLOAD_ERROR") from None
+    match kind:
+        case "application/json":
+            text = _json_text(exchange, decoded)
+        case "text/plain":
+            text = decoded
+        case _:
+            raise QueryRefusalError(
+                "Unsupported media type: expected application/json or text/plain.",
+                status=415,
+                code="UNSUPPORTED_MEDIA_TYPE",
+            )
+    if not text.strip():
+        raise QueryRefusalError("Input text contains no characters.", code="Bad Request")
+    if len(text) > MAX_CHARACTERS:
+        raise QueryRefusalError(
+            f"Input text exceeds maximum character limit of {MAX_CHARACTERS}.",
+            status=413,
+            code="Payload Too Large",
+        )
+    return text
+
+
+def _json_text(exchange: Exchange, decoded: str) -> str:
+    try:
+        fields = json.loads(decoded)
+    except ValueError as broken:
+        raise QueryRefusalError(
+            "Invalid JSON submitted.", code="INVALID_JSON", details=str(broken)
+        ) from None
+    if not isinstance(fields, dict) or len({"text", "url"} & set(fields)) != 1:
+        raise QueryRefusalError(
+            "Exactly one of text or url must be specified.", code="PAYLOAD_ERROR"
+        )
+    given = fields.get("text", fields.get("url"))
+    if not isinstance(given, str):
+        raise QueryRefusalError("Expected a string.", code="PAYLOAD_ERROR")
+    if "text" in fields:
+        return given
+    if not given.startswith(("http://", "https://")):
+        raise QueryRefusalError("The url is missing or invalid.", code="PAYLOAD_ERROR")
+    exchange.note("the url is not fetched: a sentence stands in for it")
+    return _STAND_IN
+
+
+def model_uuid(model: str) -> str:
+    """Return the id of a voice: the same for the same name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, model))
+
+
+def speech_headers(options: SpeakOptions, text: str) -> dict[str, str]:
+    """Return what the vendor tells of speech beside its request id."""
+    return {
+        "dg-model-name": options.model,
+        "dg-model-uuid": model_uuid(options.model),
+        "dg-char-count": str(len(text)),
+    }
+
+
+async def render(exchange: Exchange, text: str, options: SpeakOptions) -> Sequence[AudioSlice]:
+    """Speak a text and cut the encoded audio as the scenario says."""
+    rate = options.sample_rate
+    pcm = await exchange.ctx.voice.speak(text, voice_id=options.model, sample_rate=rate)
+    duration = len(pcm) / (2 * rate)
+    encoded = _encode(pcm, options)
+    size, total = max(1, exchange.ctx.scenario.speech_chunk_bytes), len(encoded)
+    return [
+        AudioSlice(encoded[low:high], duration * low / total, duration * high / total)
+        for low, high in itertools.pairwise([*range(0, total, size), total])
+    ]
+
+
+def _encode(pcm: bytes, options: SpeakOptions) -> bytes:
+    wav = options.container == "wav"
+    match options.encoding:
+        case "mulaw":
+            audio = g711.encode("mulaw", pcm)
+        case "alaw":
+            audio = g711.encode("alaw", pcm)
+        case "mp3":
+            encoder = mp3_encoder(options.sample_rate, options.bit_rate // 1000)
+            return encoder.encode(pcm) + encoder.flush()
+        case _:
+            # The vendor streams as it speaks, so it cannot know the length in the header.
+            return wav_header(options.sample_rate, None) + pcm if wav else pcm
+    return _g711_header(options) + audio if wav else audio
+
+
+def _g711_header(options: SpeakOptions) -> bytes:
+    rate = options.sample_rate
+    tag = 7 if options.encoding == "mulaw" else 6  # Source: RFC 2361, WAVE format tags.
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, tag, 1, rate, rate, 1, 8)
+    riff = struct.pack("<4sI4s", b"RIFF", STREAMING_SIZE, b"WAVE")
+    return riff + fmt + struct.pack("<4sI", b"data", STREAMING_SIZE)
