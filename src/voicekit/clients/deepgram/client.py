@@ -1,8 +1,8 @@
-"""``DeepgramClient``: live transcription."""
+"""``DeepgramClient``: what users hold."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, overload
 
 from voicekit.clients.base import ApiKey, Credential
 from voicekit.clients.deepgram.config import (
@@ -14,7 +14,11 @@ from voicekit.clients.deepgram.config import (
     ListenSettings,
 )
 from voicekit.clients.deepgram.errors import PROVIDER
+from voicekit.clients.deepgram.file_config import TranscriptionRequest
+from voicekit.clients.deepgram.file_options import TranscriptionDefaults, TranscriptionOptions
+from voicekit.clients.deepgram.files import FileTranscription
 from voicekit.clients.deepgram.live import LiveTranscription
+from voicekit.clients.deepgram.tokens import TokenGrants
 from voicekit.clients.settings import Settings, base_url_of
 from voicekit.errors import InvalidArgumentError
 
@@ -24,25 +28,27 @@ if TYPE_CHECKING:
     from voicekit import interfaces
     from voicekit.events import Observer
     from voicekit.operation import Limits
+    from voicekit.speech import AudioSource
     from voicekit.transport.config import PoolConfig, WarmReport
     from voicekit.transport.transport import Transport
 
 
-class ClientOptions(ListenDefaults, total=False):
+class ClientOptions(ListenDefaults, TranscriptionDefaults, total=False):
     """Defaults for every call: those of transcription as they are, the others by family."""
 
 
-class DeepgramClient(LiveTranscription):
-    """Live transcription with Deepgram, hosted or self-hosted.
+class DeepgramClient(FileTranscription, LiveTranscription, TokenGrants):
+    """Transcription with Deepgram, hosted or self-hosted: of recordings, and live.
 
-    Constructing does no I/O and needs no event loop. Every option of ``ListenDefaults``
-    works here and in each call, and the call's wins.
+    Constructing does no I/O and needs no event loop. Every option of ``ListenDefaults`` and
+    ``TranscriptionDefaults`` works here and in each call that it is for, and the call's wins.
 
     Args:
-        api_key: A key, or an async callable that returns the key for the next socket; the
-            environment's ``DEEPGRAM_API_KEY`` by default.
+        api_key: A key, or an async callable that returns the key for the next request or
+            socket; the environment's ``DEEPGRAM_API_KEY`` by default.
         access_token: A short-lived token in place of the key, or an async callable that
-            returns one. It is read when a socket opens and may expire afterwards.
+            returns one: see ``grant_token``. It is read when a socket opens or a request
+            goes out, and may expire afterwards.
         base_url: Where the API is; the environment's ``DEEPGRAM_BASE_URL``, else
             ``https://api.deepgram.com`` by default.
         region: One of ``REGIONS``, in place of ``base_url``: where audio is processed.
@@ -50,7 +56,8 @@ class DeepgramClient(LiveTranscription):
         pool: Sizes and ages of its own transport's connections.
         ca: PEM file of certificate authorities for its own transport.
         proxy: ``http://[user:password@]host:port`` for its own transport.
-        limits: Replaces the limits of an operation: ``"open_transcription"``.
+        limits: Replaces the limits of operations by name: ``"open_transcription"``,
+            ``"transcribe"``, ``"submit_transcription"``, ``"grant_token"``.
         observers: See every event of this client.
         **options: Defaults for every call.
 
@@ -66,6 +73,8 @@ class DeepgramClient(LiveTranscription):
         ...         await session.finish()
         ...         async for result in session:
         ...             print(result.is_final, result.text)
+        ...     heard = await stt.transcribe(Path("call.wav"), utterances=True)
+        ...     print(heard.text)
     """
 
     families: ClassVar[Mapping[str, type[Settings]]] = {"transcription": ListenSettings}
@@ -128,16 +137,30 @@ class DeepgramClient(LiveTranscription):
         view._live_requests = {}
         return view
 
-    def request(self, **options: Unpack[ListenOptions]) -> ListenRequest:
-        """Merge, validate and freeze; no I/O.
+    @overload
+    def request(self, /, **options: Unpack[ListenOptions]) -> ListenRequest: ...
+
+    @overload
+    def request(
+        self, audio: AudioSource, /, **options: Unpack[TranscriptionOptions]
+    ) -> TranscriptionRequest: ...
+
+    def request(
+        self, audio: AudioSource | None = None, /, **options: Any
+    ) -> TranscriptionRequest | ListenRequest:
+        """Merge, validate and freeze; no I/O but a look at a path or an open file.
 
         Args:
+            audio: A recording, for ``transcribe``; without one it is a request for
+                ``open_transcription``.
             **options: On top of the constructor's.
 
         Raises:
             InvalidArgumentError: Naming the argument, what it was and what is allowed.
         """
-        return self.live_request(**options)
+        if audio is None:
+            return self.live_request(**options)
+        return self.transcription_request(audio, **options)
 
     async def _warm(self, n: int) -> WarmReport:
         # TLS only: an open stream counts against the account's concurrent streams, and
@@ -147,4 +170,5 @@ class DeepgramClient(LiveTranscription):
 
 
 if TYPE_CHECKING:
-    _conforms: type[interfaces.TranscriptionSessions] = DeepgramClient
+    _hears: type[interfaces.Transcriber] = DeepgramClient
+    _listens: type[interfaces.TranscriptionSessions] = DeepgramClient

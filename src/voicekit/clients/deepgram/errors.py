@@ -7,6 +7,7 @@ vendor's error pages, and what production clients have seen).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from voicekit.clients.refusals import Dialect, body_of, build, class_of
@@ -116,3 +117,15 @@ DIALECT = Dialect(
     request_id_headers=("dg-request-id",),
     read_error=read_error,
 )
+
+
+def read_long_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """As ``read_error``; but 504 says that a long recording took too long, and will again."""
+    error = read_error(status, headers, body)
+    if status == 504:
+        error.retryable = False
+    return error
+
+
+LONG_DIALECT = replace(DIALECT, read_error=read_long_error)
+"""For recordings that last longer than the vendor works on any."""

@@ -7,7 +7,7 @@ KeepAlive, Finalize and CloseStream).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,12 +56,22 @@ def listen_request(url: str, scheme: str, key: str, request: ListenRequest) -> R
         key: The credential.
         request: What is asked.
     """
-    headers = {"Authorization": f"{scheme} {key}", "User-Agent": f"voicekit/{__version__}"}
-    if request.headers:
-        theirs = {name.lower() for name in request.headers}
-        headers = {name: text for name, text in headers.items() if name.lower() not in theirs}
-        headers.update(request.headers)
+    headers = headers_of(scheme, key, request.headers)
     return Request("GET", f"{url}?{request.query}", headers)
+
+
+def headers_of(
+    scheme: str, key: str, extra: Mapping[str, str], content_type: str | None = None
+) -> dict[str, str]:
+    """The headers of one request; the caller's own stand in place of ours."""
+    headers = {"Authorization": f"{scheme} {key}", "User-Agent": f"voicekit/{__version__}"}
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    if extra:
+        theirs = {name.lower() for name in extra}
+        headers = {name: text for name, text in headers.items() if name.lower() not in theirs}
+        headers.update(extra)
+    return headers
 
 
 def finalize_message(channel: int | None) -> str:

@@ -16,7 +16,7 @@ from voicekit.speech import SpeechStarted, TranscriptionResult, UtteranceEnd, Wo
 # Seconds; also what a NaN, a negative and a number without end are measured by.
 _LONGEST: Final = 1e9
 _MOST_CHANNELS: Final = 64
-_WRONG: Final = (
+WRONG: Final = (
     KeyError,
     TypeError,
     ValueError,
@@ -24,6 +24,7 @@ _WRONG: Final = (
     AttributeError,
     OverflowError,
 )
+"""What a reader raises of a message that is not as it should be."""
 
 
 def _no_number(_name: str) -> NoReturn:
@@ -76,24 +77,24 @@ def read_results(message: dict[str, Any], shift: float) -> TranscriptionResult:
         from_ = start + shift
         return TranscriptionResult(
             text=text,
-            words=_words(words, shift) if words else (),
+            words=read_words(words, shift) if words else (),
             start=from_ if from_ > 0 else 0.0,
             duration=duration,
-            confidence=_number(best.get("confidence")),
+            confidence=number(best.get("confidence")),
             is_final=message.get("is_final") is True,
             speech_final=message.get("speech_final") is True,
             from_finalize=message.get("from_finalize") is True,
             channel=(index, of),
-            language=_text(languages[0]) if languages else None,
+            language=text_or_none(languages[0]) if languages else None,
             raw=message,
         )
-    except _WRONG:
+    except WRONG:
         raise RemoteProtocolError("a Results message is malformed") from None
 
 
 def read_speech_started(message: dict[str, Any], shift: float) -> SpeechStarted:
     """A ``SpeechStarted`` message."""
-    at = _number(message.get("timestamp"))
+    at = number(message.get("timestamp"))
     if at is None:
         raise RemoteProtocolError("a SpeechStarted message is malformed")
     return SpeechStarted(at=max(0.0, at + shift))
@@ -101,7 +102,7 @@ def read_speech_started(message: dict[str, Any], shift: float) -> SpeechStarted:
 
 def read_utterance_end(message: dict[str, Any], shift: float) -> UtteranceEnd:
     """An ``UtteranceEnd`` message; a negative time is taken for none (unverified)."""
-    end = _number(message.get("last_word_end"))
+    end = number(message.get("last_word_end"))
     known = end is not None and end >= 0
     return UtteranceEnd(last_word_end=max(0.0, end + shift) if known and end is not None else None)
 
@@ -114,7 +115,12 @@ _set_text, _set_start, _set_end, _set_confidence, _set_speaker, _set_punctuated 
 )
 
 
-def _words(words: Sequence[dict[str, Any]], shift: float) -> tuple[Word, ...]:
+def read_words(words: Sequence[dict[str, Any]], shift: float) -> tuple[Word, ...]:
+    """Words of a message, by ``shift`` seconds later.
+
+    Raises:
+        Exception: One of ``WRONG``: they are malformed.
+    """
     read: list[Word] = []
     for each in words:
         get = each.get
@@ -128,18 +134,20 @@ def _words(words: Sequence[dict[str, Any]], shift: float) -> tuple[Word, ...]:
         _set_text(word, text)
         _set_start(word, start)
         _set_end(word, end)
-        _set_confidence(word, confidence if type(confidence) is float else _number(confidence))
+        _set_confidence(word, confidence if type(confidence) is float else number(confidence))
         _set_speaker(word, speaker if speaker is None or type(speaker) is int else None)
         _set_punctuated(word, punctuated if type(punctuated) is str else None)
         read.append(word)
     return tuple(read)
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """A number that can be seconds or a confidence; None for everything else."""
     if type(value) is float or type(value) is int:
         return value if -_LONGEST < value < _LONGEST else None
     return None
 
 
-def _text(value: object) -> str | None:
+def text_or_none(value: object) -> str | None:
+    """Some text; None for everything else."""
     return value if isinstance(value, str) else None

@@ -1,0 +1,199 @@
+"""A recording and its options, frozen into a request."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from voicekit.clients.checks import wrong
+from voicekit.clients.deepgram.audio import WireAudio
+from voicekit.clients.deepgram.config import LISTEN_PATH, check_keyterm, query_of
+from voicekit.clients.deepgram.file_options import FILE_CHECKS
+from voicekit.clients.deepgram.options import MODEL
+from voicekit.clients.settings import identity_of, json_of
+from voicekit.clients.uploads import Recording, upload_of
+from voicekit.errors import ConfigurationError, InvalidArgumentError
+from voicekit.speech import AudioClip, AudioFormat, AudioSource, AudioURL
+
+if TYPE_CHECKING:
+    from voicekit.clients.deepgram.config import ListenSettings
+    from voicekit.operation import Limits
+    from voicekit.transport.messages import Upload
+
+MAX_BYTES: Final = 2 << 30
+"""Of a recording. Source: sheet §2, "2 GB per file", taken for the larger reading of it."""
+
+# Formats without a header that says what they are.
+_HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
+_AUDIO: Final = ("encoding", "sample_rate", "channels")
+_UNKNOWN: Final = "application/octet-stream"
+_ALLOWED: Final = "Path(…), AudioURL(…), bytes, an open binary file, an AudioClip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionRequest:
+    """What will be asked about a recording: validated, and a URL's query already.
+
+    Made by ``DeepgramClient.request(audio)``. One with bytes, a clip, a path, an address or
+    a file that can seek may be sent any number of times.
+
+    Attributes:
+        audio: The recording, as it was given.
+        model: Which model listens.
+        recording: The body's facts; None for an address.
+        body: What is sent.
+        content_type: What it is called.
+        query: Encoded, without the question mark.
+        multichannel: Whether channels are told apart.
+        callback: Whether the answer goes elsewhere.
+        headers: The caller's own; they may hold secrets.
+        limits: Replaces the limits of the operation and of the client.
+    """
+
+    audio: AudioSource = field(repr=False)
+    model: str
+    recording: Recording | None = field(repr=False)
+    body: bytes | Upload = field(repr=False)
+    content_type: str
+    query: str = field(repr=False)
+    multichannel: bool = False
+    callback: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits | None = None
+
+    @property
+    def identity(self) -> str:
+        """Canonical text of all that can change the answer. May hold content: never log it.
+
+        Raises:
+            ConfigurationError: The audio is not held in memory, so that the same request
+                may be about another recording tomorrow.
+        """
+        if self.recording is None or not isinstance(self.body, bytes):
+            raise ConfigurationError(
+                "a path, an open file and an address have no identity, since what is behind "
+                "them can change: read the audio into bytes"
+            )
+        return identity_of(
+            "deepgram",
+            self.headers,
+            path=LISTEN_PATH,
+            query=self.query,
+            audio=hashlib.sha256(self.body).hexdigest(),
+        )
+
+
+def transcription_request(
+    settings: ListenSettings,
+    audio: AudioSource,
+    given: Mapping[str, Any],
+    *,
+    callback: str | None,
+) -> TranscriptionRequest:
+    """Freeze settings with a recording.
+
+    Args:
+        settings: The constructor's, with the call's on top.
+        audio: The recording. A path or an open file is looked at, not read.
+        given: The call's own options: only these say what an address holds.
+        callback: Where the answer goes in place of the caller.
+
+    Raises:
+        InvalidArgumentError: Options that do not go together, or no recording.
+    """
+    options = {
+        name: settings.options[name]
+        for name in FILE_CHECKS
+        if settings.options.get(name) is not None
+    }
+    model = options.setdefault("model", MODEL)
+    check_keyterm(options, model)
+    options.pop("callback", None)
+    if callback is not None:
+        options["callback"] = callback
+    said: dict[str, Any] = {
+        name: options.pop(name) for name in ("format", *_AUDIO) if name in options
+    }
+    # Here and now, or for whatever cannot tell what it is.
+    explicit = any(given.get(name) is not None for name in ("format", *_AUDIO))
+    if isinstance(audio, AudioURL):
+        recording = None
+        body: bytes | Upload = json_of(
+            {"url": audio.url, **settings.extra_body}, "extra_body"
+        ).encode()
+        content_type = "application/json"
+        known = not explicit
+    else:
+        if given.get("extra_body"):
+            raise wrong("extra_body", given["extra_body"], "nothing: the body is the recording")
+        recording = _recording_of(audio)
+        body, content_type = recording.upload, recording.media_type
+        if not content_type.startswith(("audio/", "video/")):
+            content_type = _UNKNOWN  # a name can promise JSON, which would be read as such
+        known = not explicit and content_type != _UNKNOWN
+        if isinstance(audio, AudioClip):
+            _check_clip(audio, said if explicit else {})
+            known = True
+    if not known:
+        options.update(_audio_query(said))
+    return TranscriptionRequest(
+        audio=audio,
+        model=model,
+        recording=recording,
+        body=body,
+        content_type=content_type,
+        query=query_of({name: options[name] for name in FILE_CHECKS if name in options}, settings),
+        multichannel=bool(options.get("multichannel")),
+        callback="callback" in options,
+        headers=settings.extra_headers,
+        limits=settings.limits,
+    )
+
+
+def _recording_of(audio: AudioSource) -> Recording:
+    if isinstance(audio, str):  # it could be a path or an address
+        raise wrong("audio", audio, _ALLOWED)
+    recording = upload_of(audio)
+    if recording.size is not None and recording.size > MAX_BYTES:
+        raise InvalidArgumentError(
+            f"holds {recording.size} bytes", argument="audio", allowed=f"{MAX_BYTES} bytes (2 GB)"
+        )
+    return recording
+
+
+def _check_clip(clip: AudioClip, said: Mapping[str, Any]) -> None:
+    format = said.get("format")  # noqa: A001
+    if "encoding" in said or (format is not None and format != clip.format):
+        raise InvalidArgumentError(
+            "is not what the clip says of itself",
+            argument="encoding" if "encoding" in said else "format",
+            allowed=f"{clip.format.name}, or nothing",
+        )
+
+
+def _audio_query(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of headerless audio; none where a container says it itself.
+
+    Unverified: the vendor's list for recordings has no alaw, linear32 and ogg-opus, which
+    its list for streams has; they are sent all the same.
+    """
+    if "encoding" in said:
+        audio = WireAudio.raw(said["encoding"], said.get("sample_rate"), said.get("channels", 1))
+    else:
+        for name in _AUDIO[1:]:
+            if name in said:
+                raise InvalidArgumentError(
+                    "goes with encoding", argument=name, allowed="format, which says it all"
+                )
+        format = cast("AudioFormat | None", said.get("format"))  # noqa: A001
+        if format is None or format.encoding not in _HEADERLESS:
+            return {}
+        audio = WireAudio.of(format)
+    query: dict[str, Any] = {"encoding": audio.encoding}
+    if audio.sample_rate is not None:
+        query["sample_rate"] = audio.sample_rate
+    if audio.channels > 1:
+        query["channels"] = audio.channels
+    return query
