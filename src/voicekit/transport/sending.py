@@ -129,9 +129,10 @@ class Sending:
     async def _flushed(self) -> None:
         """Until the system has taken the last byte."""
         transport = self._protocol.transport
-        if transport is None:
+        if transport is None or not transport.get_write_buffer_size():
             return
-        transport.set_write_buffer_limits(high=0)
+        # Not high=0: a TLS transport would take an empty buffer for a full one.
+        transport.set_write_buffer_limits(high=1, low=0)
         try:
             await self._writer.drain()
         finally:
