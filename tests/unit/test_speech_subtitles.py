@@ -103,6 +103,25 @@ class TestSubtitles:
         cues = parsed(Transcript(text="…", words=words).to_vtt(speakers=True))
         assert [cue[2:] for cue in cues] == [("Speaker 0", "one two"), ("Speaker 1", "three")]
 
+    def test_words_of_two_channels_share_no_cue(self):
+        """People who talk at once, each in a channel, are shown in the order of time."""
+        agent = (Word(text="hello", start=0.0, end=0.4), Word(text="bye", start=6.0, end=6.4))
+        caller = (Word(text="hi", start=0.2, end=0.5),)
+        transcript = Transcript(
+            text="hello bye\nhi",
+            words=agent + caller,
+            channels=(
+                Channel(index=0, text="hello bye", words=agent),
+                Channel(index=1, text="hi", words=caller),
+            ),
+        )
+        cues = parsed(transcript.to_vtt(speakers=True))
+        assert [cue[2:] for cue in cues] == [
+            ("Channel 0", "hello"),
+            ("Channel 1", "hi"),
+            ("Channel 0", "bye"),
+        ]
+
     def test_a_long_utterance_without_words_is_spread_over_its_time(self):
         """Cues stay readable, and cover the utterance from its start to its end."""
         long = Utterance(text="word " * 60, start=10.0, end=40.0)

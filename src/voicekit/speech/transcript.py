@@ -157,7 +157,7 @@ class Transcript:
         return vtt(self._cues(speakers))
 
     def _cues(self, speakers: bool | Mapping[Speaker, str]) -> Iterator[Cue]:
-        for passage in self.utterances or _passages(self.words):
+        for passage in self.utterances or self._passages():
             words = [(w.punctuated or w.text, w.start, w.end) for w in passage.words]
             if not words:
                 words = list(spread(passage.text, passage.start, passage.end))
@@ -165,15 +165,26 @@ class Transcript:
         if not self.utterances and not self.words and self.text.strip():
             yield Cue(0.0, self.duration or 0.0, " ".join(self.text.split()))
 
+    def _passages(self) -> Iterator[Utterance]:
+        if not self.channels:
+            yield from _passages(self.words, None)
+        for channel in self.channels:  # they overlap where people talk at once
+            yield from _passages(channel.words, channel.index)
 
-def _passages(words: tuple[Word, ...]) -> Iterator[Utterance]:
+
+def _passages(words: tuple[Word, ...], channel: int | None) -> Iterator[Utterance]:
     """The words of one speaker after the other."""
     first = 0
     for last, word in enumerate(words, 1):
         if last == len(words) or words[last].speaker != word.speaker:
             said = words[first:last]
             yield Utterance(
-                text="", start=said[0].start, end=word.end, speaker=word.speaker, words=said
+                text="",
+                start=said[0].start,
+                end=word.end,
+                speaker=word.speaker,
+                channel=channel,
+                words=said,
             )
             first = last
 
@@ -196,6 +207,7 @@ class PendingTranscript:
 
     Attributes:
         request_id: What the delivery will carry.
+        transcription_id: Under which the provider keeps the transcript, where it says so.
         timings: Where the time went.
         connection: Which connection carried it.
         headers: Response headers.
@@ -203,6 +215,7 @@ class PendingTranscript:
     """
 
     request_id: str | None
+    transcription_id: str | None = None
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
