@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from voicekit.emulator.codecs import UnsupportedFormat, encoder
 from voicekit.emulator.providers.base import Provider
+from voicekit.emulator.providers.elevenlabs_account import ROUTES as ACCOUNT
+from voicekit.emulator.providers.elevenlabs_account import UNKNOWN_VOICE, check_voice
 from voicekit.emulator.providers.elevenlabs_models import (
-    MODELS,
     SOCKET_FORMATS,
     STREAM_FORMATS,
     WHOLE_FORMATS,
@@ -33,19 +34,15 @@ from voicekit.emulator.providers.elevenlabs_speech import (
     paced,
     render,
 )
+from voicekit.emulator.providers.elevenlabs_timed import TimedSpeech
 from voicekit.emulator.providers.elevenlabs_transcription import transcribe
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from voicekit.emulator.providers.base import Context, Exchange
+    from voicekit.emulator.providers.base import Context, Exchange, Handler
 
 __all__ = ["UNKNOWN_VOICE", "ElevenLabs"]
-
-UNKNOWN_VOICE = "no-such-voice"
-"""The one voice id that is refused; any other is taken for a voice of the account."""
-
-DEMO_VOICES = (("21m00Tcm4TlvDq8ikWAM", "Rachel"), ("EXAVITQu4vr4xnSDxMaL", "Sarah"))
 
 # Status of `ElevenLabs.error` to the vendor's code. Source: its error pages, 2026.
 ERROR_CODES = {
@@ -88,10 +85,14 @@ class ElevenLabs(Provider):
         self.add(router, "GET", f"{speech}/multi-stream-input", "speech.socket", self._multi)
         self.add(router, "POST", speech, "speech", self._whole)
         self.add(router, "POST", f"{speech}/stream", "speech.stream", self._stream)
-        self.add(router, "POST", "/v1/speech-to-text", "transcription", self._transcribe)
-        self.add(router, "GET", "/v1/models", "models", self._models)
-        self.add(router, "GET", "/v1/voices", "voices", self._voices)
-        self.add(router, "GET", "/v1/voices/{voice_id}", "voices", self._voice)
+        timed = "with-timestamps"
+        self.add(router, "POST", f"{speech}/{timed}", "speech.timed", self._whole_timed)
+        self.add(
+            router, "POST", f"{speech}/stream/{timed}", "speech.stream.timed", self._stream_timed
+        )
+        self.add(router, "POST", "/v1/speech-to-text", "transcription", self._refusing(transcribe))
+        for path, operation, handler in ACCOUNT:
+            self.add(router, "GET", path, operation, self._refusing(handler))
 
     # -- what the vendor looks like --------------------------------------------------------
 
@@ -135,9 +136,8 @@ class ElevenLabs(Provider):
 
     def expected_type(self, exchange: Exchange) -> str:
         """Return what a client expects of a good answer."""
-        return (
-            "audio/mpeg" if exchange.record.operation.startswith("speech") else "application/json"
-        )
+        audio = exchange.record.operation in {"speech", "speech.stream"}
+        return "audio/mpeg" if audio else "application/json"
 
     def _refusal(self, exchange: Exchange, refusal: HttpRefusalError) -> web.Response:
         detail = refusal.detail
@@ -146,6 +146,17 @@ class ElevenLabs(Provider):
             if detail.get("code") == "concurrent_limit_exceeded":
                 detail["status"] = "too_many_concurrent_requests"  # the code's older name
         return exchange.answer({"detail": detail}, status=refusal.status)
+
+    def _refusing(self, handler: Handler) -> Handler:
+        """Return a handler that answers what another refuses."""
+
+        async def answer(exchange: Exchange) -> web.StreamResponse:
+            try:
+                return await handler(exchange)
+            except HttpRefusalError as refusal:
+                return self._refusal(exchange, refusal)
+
+        return answer
 
     def gate(self, group: str) -> ConcurrencyGate:
         """Return the concurrency pool of a model group."""
@@ -161,15 +172,23 @@ class ElevenLabs(Provider):
     async def _stream(self, exchange: Exchange) -> web.StreamResponse:
         return await self._speak(exchange, formats=STREAM_FORMATS, whole=False)
 
+    async def _whole_timed(self, exchange: Exchange) -> web.StreamResponse:
+        return await self._speak(exchange, formats=WHOLE_FORMATS, whole=True, timed=True)
+
+    async def _stream_timed(self, exchange: Exchange) -> web.StreamResponse:
+        return await self._speak(exchange, formats=STREAM_FORMATS, whole=False, timed=True)
+
     async def _speak(
-        self, exchange: Exchange, *, formats: frozenset[str], whole: bool
+        self, exchange: Exchange, *, formats: frozenset[str], whole: bool, timed: bool = False
     ) -> web.StreamResponse:
         arrived = asyncio.get_running_loop().time()
         try:
             query, request = self._check(exchange, formats)
             gate = self.gate(request.model.group)
             async with gate.hold():
-                return await self._answer(exchange, query, request, gate, arrived, whole=whole)
+                return await self._answer(
+                    exchange, query, request, gate, arrived, whole=whole, timed=timed
+                )
         except HttpRefusalError as refusal:
             return self._refusal(exchange, refusal)
         except QueueFullError:
@@ -185,7 +204,7 @@ class ElevenLabs(Provider):
             failure = {"loc": ["body", 0], "msg": "JSON decode error", "type": "json_invalid"}
             raise HttpRefusalError(422, [failure]) from None
         request = check_body(body)
-        self._check_voice(exchange)
+        check_voice(exchange.request.match_info["voice_id"])
         _check_made(query.output_format)
         for note in (*query.notes, *request.notes):
             exchange.note(note)
@@ -200,6 +219,7 @@ class ElevenLabs(Provider):
         arrived: float,
         *,
         whole: bool,
+        timed: bool,
     ) -> web.StreamResponse:
         start = arrived + first_audio_latency(exchange, first=True)
         slices, duration = await render(
@@ -214,25 +234,24 @@ class ElevenLabs(Provider):
         loop = asyncio.get_running_loop()
         if start > loop.time():
             await asyncio.sleep(start - loop.time())
+        headers = {
+            "character-cost": str(len(request.text)),
+            "current-concurrent-requests": str(gate.current),
+            "maximum-concurrent-requests": str(gate.maximum),
+        }
+        speech = TimedSpeech(request.text, slices, duration) if timed else None
+        if speech is not None and whole:
+            return exchange.answer(speech.whole(exchange), headers=headers)
+        made = encoder(query.output_format).content_type
         writer = await exchange.stream(
-            content_type=encoder(query.output_format).content_type,
-            headers={
-                "character-cost": str(len(request.text)),
-                "current-concurrent-requests": str(gate.current),
-                "maximum-concurrent-requests": str(gate.maximum),
-            },
+            content_type=made if speech is None else "application/json", headers=headers
         )
-        async for each in paced(exchange, slices, start=start):
-            await writer.write(each.audio, audio=True)
+        if speech is not None:
+            await speech.stream(exchange, writer, start=start)
+        else:
+            async for each in paced(exchange, slices, start=start):
+                await writer.write(each.audio, audio=True)
         return await writer.finish()
-
-    # -- transcription ---------------------------------------------------------------------
-
-    async def _transcribe(self, exchange: Exchange) -> web.StreamResponse:
-        try:
-            return await transcribe(exchange)
-        except HttpRefusalError as refusal:
-            return self._refusal(exchange, refusal)
 
     # -- sockets ---------------------------------------------------------------------------
 
@@ -245,7 +264,7 @@ class ElevenLabs(Provider):
     async def _socket(self, exchange: Exchange, kind: type[SpeechSocket]) -> web.StreamResponse:
         try:
             query = check_query(_values(exchange), formats=SOCKET_FORMATS, socket=True)
-            self._check_voice(exchange)
+            check_voice(exchange.request.match_info["voice_id"])
             _check_made(query.output_format)
         except HttpRefusalError as refusal:
             # Which errors the vendor already raises at the handshake is not documented.
@@ -262,31 +281,6 @@ class ElevenLabs(Provider):
             time_scale=self.time_scale,
         ).serve()
         return socket.ws
-
-    def _check_voice(self, exchange: Exchange) -> None:
-        if exchange.request.match_info["voice_id"] == UNKNOWN_VOICE:
-            raise HttpRefusalError.coded(
-                400,
-                "voice_not_found",
-                f"A voice with voice_id '{UNKNOWN_VOICE}' was not found.",
-                param="voice_id",
-            )
-
-    # -- the rest --------------------------------------------------------------------------
-
-    async def _models(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.answer([model.wire() for model in MODELS.values()])
-
-    async def _voices(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.answer({"voices": [_voice(*each) for each in DEMO_VOICES]})
-
-    async def _voice(self, exchange: Exchange) -> web.StreamResponse:
-        voice_id = exchange.request.match_info["voice_id"]
-        try:
-            self._check_voice(exchange)
-        except HttpRefusalError as refusal:
-            return self._refusal(exchange, refusal)
-        return exchange.answer(_voice(voice_id, dict(DEMO_VOICES).get(voice_id, "Demo")))
 
 
 def _check_made(output_format: str) -> None:
@@ -307,23 +301,3 @@ def _values(exchange: Exchange) -> dict[str, list[str]]:
     """Return every query parameter with all its values, as sent."""
     query = exchange.request.query
     return {name: query.getall(name) for name in query}
-
-
-def _voice(voice_id: str, name: str) -> dict[str, Any]:
-    return {
-        "voice_id": voice_id,
-        "name": name,
-        "category": "premade",
-        "labels": {},
-        "available_for_tiers": [],
-        "high_quality_base_model_ids": ["eleven_flash_v2_5"],
-        "settings": {
-            "stability": 0.5,
-            "similarity_boost": 0.75,
-            "style": 0,
-            "use_speaker_boost": True,
-            "speed": 1.0,
-        },
-        "preview_url": None,
-        "description": None,
-    }
