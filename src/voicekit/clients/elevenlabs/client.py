@@ -11,6 +11,9 @@ from voicekit.clients.elevenlabs.errors import PROVIDER
 from voicekit.clients.elevenlabs.options import SpeechDefaults
 from voicekit.clients.elevenlabs.places import Places
 from voicekit.clients.elevenlabs.speech import Speech
+from voicekit.clients.elevenlabs.transcription import FileTranscription
+from voicekit.clients.elevenlabs.transcription_config import TranscriptionSettings
+from voicekit.clients.elevenlabs.transcription_options import TranscriptionDefaults
 from voicekit.clients.settings import Settings, base_url_of
 from voicekit.events import Observer
 from voicekit.operation import Limits
@@ -26,14 +29,20 @@ Region = Literal["us", "eu", "in", "sg"]
 
 
 class ClientOptions(SpeechDefaults, total=False):
-    """Defaults for every call: those of speech as they are, the others by family."""
+    """Defaults for every call: those of speech as they are, the others by family.
+
+    Attributes:
+        transcription: Those of recordings to text.
+    """
+
+    transcription: TranscriptionDefaults
 
 
-class ElevenLabsClient(Speech):
-    """Text to speech by ElevenLabs.
+class ElevenLabsClient(Speech, FileTranscription):
+    """Text to speech and speech to text by ElevenLabs.
 
     Whole texts go over HTTP, text that is still being written over sockets that are kept
-    open. Constructing does no I/O.
+    open; recordings are uploaded. Constructing does no I/O.
 
     Args:
         api_key: A key, or an async callable that returns one; ``ELEVENLABS_API_KEY`` by
@@ -47,9 +56,11 @@ class ElevenLabsClient(Speech):
         ca: PEM file of certificate authorities.
         proxy: ``http://[user:password@]host:port`` to go through.
         limits: Replaces the limits of operations by name: ``"stream_speech"``,
-            ``"synthesize"``, ``"open_speech"``.
+            ``"synthesize"``, ``"open_speech"``, ``"transcribe"``,
+            ``"submit_transcription"``.
         observers: See every event.
-        **options: Defaults of every call, ``voice`` above all; see ``SpeechDefaults``.
+        **options: Defaults of every call, ``voice`` above all; see ``SpeechDefaults``;
+            ``transcription={…}`` for those of ``transcribe``, see ``TranscriptionDefaults``.
 
     Raises:
         MissingCredentialError: There is no key.
@@ -61,7 +72,10 @@ class ElevenLabsClient(Speech):
         ...     clip = await tts.synthesize("Hello")
     """
 
-    families: ClassVar[Mapping[str, type[Settings]]] = {"speech": SpeechSettings}
+    families: ClassVar[Mapping[str, type[Settings]]] = {
+        "speech": SpeechSettings,
+        "transcription": TranscriptionSettings,
+    }
 
     def __init__(
         self,
