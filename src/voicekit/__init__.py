@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         PoolStats as PoolStats,
         WarmReport as WarmReport,
     )
+    from voicekit.transport.http_httpx import HttpxTransport as HttpxTransport
     from voicekit.transport.transport import Transport as Transport
 
 __version__ = "0.1.0"
@@ -115,6 +116,7 @@ _NAMES = {
     ),
     "voicekit.timing": ("ConnectionInfo", "Timings"),
     "voicekit.transport.config": ("PoolConfig", "PoolStats", "WarmReport"),
+    "voicekit.transport.http_httpx": ("HttpxTransport",),
     "voicekit.transport.transport": ("Transport",),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _NAMES.items() for name in names}

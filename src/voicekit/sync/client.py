@@ -14,6 +14,7 @@ from voicekit.sync.delegation import Evidence, Facade, blocking, directly, on_lo
 from voicekit.sync.portal import Portal, inherit, portal
 from voicekit.transport import transport
 from voicekit.transport.config import PoolConfig
+from voicekit.transport.interfaces import HttpTransport
 
 A = TypeVar("A", bound="base.Client | transport.Transport")
 
@@ -106,8 +107,9 @@ class Transport(Owner["transport.Transport"]):
         pool: PoolConfig | None = None,
         ca: str | os.PathLike[str] | None = None,
         proxy: str | None = None,
+        http: HttpTransport | None = None,
     ) -> None:
-        super().__init__(lambda: transport.Transport(pool=pool, ca=ca, proxy=proxy))
+        super().__init__(lambda: transport.Transport(pool=pool, ca=ca, proxy=proxy, http=http))
 
     config = Evidence[PoolConfig]()
     stats = on_loop(transport.Transport.stats)

@@ -192,7 +192,9 @@ class HttpxResponse:
     ) -> None:
         self._transport = transport
         self._response = response
-        self._pieces: AsyncIterator[bytes] = response.aiter_raw()
+        # What a mock answers with was read when it was made.
+        whole = response.is_stream_consumed
+        self._pieces = _at_once(response.content) if whole else response.aiter_raw()
         self._reading: asyncio.Task[bytes | VoicekitError] | None = None
         self._interrupt: asyncio.Future[VoicekitError] | None = None
         self._over = False
@@ -286,6 +288,11 @@ class HttpxResponse:
         if not self._over:
             self._over = True
             self._transport._in_flight -= 1
+
+
+async def _at_once(content: bytes) -> AsyncIterator[bytes]:
+    if content:
+        yield content
 
 
 def _headers(request: Request) -> Mapping[str, str]:

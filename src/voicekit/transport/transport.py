@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from voicekit.background import Background
     from voicekit.operation import Call
     from voicekit.transport.http_pool import HttpPool
-    from voicekit.transport.interfaces import Response, Socket
+    from voicekit.transport.interfaces import HttpTransport, Response, Socket
     from voicekit.transport.messages import Request
     from voicekit.transport.pool import SocketPool
 
@@ -39,6 +39,8 @@ class Transport:
         ca: PEM file of certificate authorities to trust instead of the system's.
         proxy: ``http://[user:password@]host:port``: HTTP goes through it, and TLS and
             sockets by way of CONNECT.
+        http: What sends plain requests in place of our own pool, such as an
+            ``HttpxTransport``; it has its own TLS and proxies. Sockets stay ours.
 
     Example:
         >>> async with Transport(pool=PoolConfig(max_connections=50)) as transport:
@@ -51,8 +53,10 @@ class Transport:
         pool: PoolConfig | None = None,
         ca: str | os.PathLike[str] | None = None,
         proxy: str | None = None,
+        http: HttpTransport | None = None,
     ) -> None:
         self.config = pool or PoolConfig()
+        self._other = http
         self._proxy = proxy
         self._ca = None if ca is None else os.fspath(ca)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,6 +115,8 @@ class Transport:
     async def send(self, request: Request, call: Call) -> Response:
         """See ``HttpTransport.send``."""
         pool = self._opened()
+        if self._other is not None:
+            return await self._other.send(request, call)
         send = self._send
         assert send is not None  # noqa: S101 - comes with the pool
         if not request.url.startswith("https:"):
@@ -171,6 +177,8 @@ class Transport:
 
         started = time.monotonic()
         pool = self._opened()
+        if self._other is not None:
+            return await self._other.warm(url, n)
         try:
             return await pool.warm(parse_url(url), await self._ssl(url), n, timeout)
         except VoicekitError as error:
@@ -180,6 +188,8 @@ class Transport:
 
     def stats(self) -> PoolStats:
         """The HTTP connections, sockets among the leased ones."""
+        if self._other is not None:
+            return self._other.stats()
         if self._http is None:
             return PoolStats(
                 open=0, ready=0, leased=0, dialing=0, opened=0, reused=0, closed={},
@@ -189,6 +199,8 @@ class Transport:
 
     def retire(self) -> None:
         """The key was rotated: use no connection again that was opened before now."""
+        if self._other is not None:
+            self._other.retire()
         if self._http is not None:
             self._http.connector.retire()
         for pool in self._sockets.values():
@@ -216,6 +228,8 @@ class Transport:
             if pools:
                 await asyncio.gather(*(pool.aclose(drain) for pool in pools))
         finally:
+            if self._other is not None:
+                await self._other.aclose()
             await self._http.aclose()
 
     @property
@@ -229,10 +243,11 @@ class Transport:
         if self._closed or loop is None or http is None:
             return
         self._closed = True
-        if loop.is_closed():
-            http.abandon()
-        else:
-            loop.call_soon_threadsafe(http.abandon)
+        for each in (http,) if self._other is None else (self._other, http):
+            if loop.is_closed():
+                each.abandon()
+            else:
+                loop.call_soon_threadsafe(each.abandon)
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if getattr(self, "_http", None) is not None and not self._closed:
