@@ -363,7 +363,7 @@ async def test_an_early_refusal_is_what_counts(
 
 async def test_a_refusal_and_a_reset_that_came_while_the_loop_was_busy() -> None:
     """The next write would fail and take the answer with it, so it is read before."""
-    answered = threading.Event()
+    busy, answered = threading.Event(), threading.Event()
 
     def serve(listening: socket.socket) -> None:
         connection, _ = listening.accept()
@@ -371,6 +371,7 @@ async def test_a_refusal_and_a_reset_that_came_while_the_loop_was_busy() -> None
             received = 0
             while received < 1 << 16:
                 received += len(connection.recv(1 << 14))
+            busy.wait(5)
             connection.sendall(response(b'{"error": "no"}', status="413 Payload Too Large"))
         answered.set()  # closed with bytes unread: a reset follows the answer
 
@@ -381,6 +382,7 @@ async def test_a_refusal_and_a_reset_that_came_while_the_loop_was_busy() -> None
         async def open(self) -> AsyncIterator[bytes]:
             yield bytes(1 << 17)
             await asyncio.sleep(0.02)  # what was written goes out
+            busy.set()
             assert answered.wait(5)  # on purpose: the loop stands still
             for _ in range(31):
                 yield bytes(1 << 17)
