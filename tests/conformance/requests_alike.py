@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from voicekit.emulator.forms import Form, read_form
 from voicekit.emulator.journal import RequestRecord
 
 # What says who asks, or how the bytes travel, and nothing of what is asked.
@@ -29,7 +30,8 @@ def differences(ours: RequestRecord, theirs: RequestRecord) -> dict[str, tuple[A
     """What differs: "method", "path", "query.NAME", "header.NAME", "body.NAME" (or "body").
 
     Each with our value and theirs; None where it is absent. The headers with which a library
-    names itself or chooses an encoding are left out.
+    names itself or chooses an encoding are left out. A form's fields are ``body.NAME``; of its
+    files there are ``body.NAME.filename``, ``.type`` and ``.data``.
     """
     pairs: dict[str, tuple[Any, Any]] = {
         "method": (ours.method, theirs.method),
@@ -69,7 +71,19 @@ def _asked(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _body(record: RequestRecord) -> Any:
+    kind = record.headers.get("content-type", "")
+    if kind.startswith("multipart/form-data"):
+        return _filled_in(read_form(kind, record.body))
     try:
         return json.loads(record.body)
     except ValueError:
         return record.body
+
+
+def _filled_in(form: Form) -> dict[str, Any]:
+    values: dict[str, Any] = _flat({name: form.all(name) for name, _ in form.fields})
+    for file in form.files:
+        values[f"{file.name}.filename"] = file.filename
+        values[f"{file.name}.type"] = file.content_type
+        values[f"{file.name}.data"] = file.data
+    return values
