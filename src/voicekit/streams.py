@@ -20,7 +20,15 @@ from voicekit.errors import (
     StreamInterruptedError,
     VoicekitError,
 )
-from voicekit.speech import AudioChunk, AudioClip, AudioFormat, ChatResult, ToolCall, Usage
+from voicekit.speech import (
+    AudioChunk,
+    AudioClip,
+    AudioFormat,
+    ChatResult,
+    RateLimits,
+    ToolCall,
+    Usage,
+)
 from voicekit.speech.clip import clip_of
 from voicekit.timing import ConnectionInfo, Timings
 from voicekit.watchdog import Watchdog
@@ -423,6 +431,8 @@ class TextDecoder(Decoder[Any], Protocol):
     usage: Usage | None
     model: str | None
     id: str | None
+    service_tier: str | None
+    rate_limits: RateLimits | None
     raw: Any
 
     def calls(self) -> tuple[ToolCall, ...]:
@@ -501,6 +511,31 @@ class TextStream(Stream[Any]):
         """Tokens, once reported."""
         return self._read.usage if self._read is not None else None
 
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as the provider names it."""
+        return self._read.model if self._read is not None else None
+
+    @property
+    def id(self) -> str | None:
+        """The provider's id of the answer itself."""
+        return self._read.id if self._read is not None else None
+
+    @property
+    def service_tier(self) -> str | None:
+        """Which of the provider's tiers serves it, when it says so."""
+        return self._read.service_tier if self._read is not None else None
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What is left of the account's limits, when the provider says so."""
+        return self._read.rate_limits if self._read is not None else None
+
+    @property
+    def raw(self) -> Any:
+        """The provider's own object, as far as it has come."""
+        return self._read.raw if self._read is not None else None
+
     async def result(self) -> ChatResult:
         """Read to the end and return the whole answer; closes the stream."""
         async with self:
@@ -517,6 +552,8 @@ class TextStream(Stream[Any]):
                 model=read.model,
                 request_id=self.request_id,
                 id=read.id,
+                service_tier=read.service_tier,
+                rate_limits=read.rate_limits,
                 timings=self.timings,
                 connection=self.connection,
                 headers=self.headers,

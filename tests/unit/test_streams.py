@@ -505,6 +505,8 @@ class Tokens(Words):
         self.usage = None
         self.model = "m"
         self.id = "i"
+        self.service_tier = "t"
+        self.rate_limits = None
         self.raw: Any = None
 
     def feed(self, data: bytes) -> Any:

@@ -8,9 +8,11 @@ up in logs, and ``.text`` is there for whoever wants to see it.
 
 from voicekit.speech.audio_format import AudioFormat, Encoding
 from voicekit.speech.audio_source import AudioSource, AudioURL
+from voicekit.speech.character import Character
 from voicekit.speech.chat import ChatResult, ToolCall
 from voicekit.speech.chunk import AudioChunk
 from voicekit.speech.clip import AudioClip
+from voicekit.speech.rate_limits import RateLimit, RateLimits
 from voicekit.speech.transcript import (
     Channel,
     Paragraph,
@@ -31,10 +33,13 @@ __all__ = [
     "AudioSource",
     "AudioURL",
     "Channel",
+    "Character",
     "ChatResult",
     "Encoding",
     "Paragraph",
     "PendingTranscript",
+    "RateLimit",
+    "RateLimits",
     "SpeechStarted",
     "ToolCall",
     "Transcript",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voicekit.speech.rate_limits import RateLimits
     from voicekit.speech.usage import Usage
     from voicekit.timing import ConnectionInfo, Timings
 
@@ -41,6 +42,9 @@ class ChatResult:
         model: The model that answered, as the provider names it.
         request_id: The id of the HTTP request, for the provider's support.
         id: The id of the answer itself.
+        service_tier: Which of the provider's tiers served it, when it says so; under load it
+            may be another than was asked for.
+        rate_limits: What is left of the account's limits, when the provider says so.
         timings: Where the time went.
         connection: Which connection carried it.
         headers: Response headers.
@@ -55,6 +59,8 @@ class ChatResult:
     model: str | None = None
     request_id: str | None = None
     id: str | None = None
+    service_tier: str | None = None
+    rate_limits: RateLimits | None = field(default=None, compare=False)
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)

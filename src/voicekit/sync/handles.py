@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from voicekit import sessions, streams
 from voicekit.errors import ClosedError
-from voicekit.speech import AudioChunk, AudioFormat, ToolCall, Usage
+from voicekit.speech import AudioChunk, AudioFormat, RateLimits, ToolCall, Usage
 from voicekit.sync.delegation import Evidence, Facade, blocking
 from voicekit.timing import ConnectionInfo, Timings
 
@@ -127,6 +127,11 @@ class TextStream(Stream[str]):
     tool_calls = Evidence[tuple[ToolCall, ...]]()
     finish_reason = Evidence[str | None]()
     usage = Evidence[Usage | None]()
+    model = Evidence[str | None]()
+    id = Evidence[str | None]()
+    service_tier = Evidence[str | None]()
+    rate_limits = Evidence[RateLimits | None]()
+    raw = Evidence[Any]()
     result = blocking(streams.TextStream.result)
 
 

@@ -10,16 +10,17 @@ from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.config import ChatOptions, ChatRequest, ChatSettings, Messages
 from voicekit.clients.openai.errors import DIALECT, PROVIDER
 from voicekit.clients.openai.protocol import Answer, chat_request, read_answer
+from voicekit.clients.openai.results import result_of
 from voicekit.clients.openai.stream import ChatDecoder, NotStreamed
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
-from voicekit.speech import ChatResult
 from voicekit.streams import TextStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voicekit import interfaces
+    from voicekit.speech import ChatResult
     from voicekit.streams import Decoder, Opened
     from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request
@@ -106,20 +107,7 @@ class ChatCompletions(Authorized):
             DIALECT,
             _read,
         )
-        return ChatResult(
-            text=answer.text,
-            refusal=answer.refusal,
-            tool_calls=answer.tool_calls,
-            finish_reason=answer.finish_reason,
-            usage=answer.usage,
-            model=answer.model,
-            request_id=call.request_id,
-            id=answer.id,
-            timings=call.timings,
-            connection=call.connection,
-            headers=response.headers,
-            raw=answer.raw,
-        )
+        return result_of(answer, call, response.headers)
 
     def _request_of(
         self, messages: Messages | interfaces.ChatRequest, options: Mapping[str, Any]

@@ -15,6 +15,9 @@ from voicekit.clients.openai.config import (
     account_headers,
 )
 from voicekit.clients.openai.errors import PROVIDER
+from voicekit.clients.openai.responses import Responses
+from voicekit.clients.openai.responses_config import ResponseSettings
+from voicekit.clients.openai.responses_options import ResponseDefaults
 from voicekit.clients.openai.speech import Speech
 from voicekit.clients.openai.speech_options import SpeechDefaults, SpeechSettings
 from voicekit.clients.settings import Settings, base_url_of
@@ -33,13 +36,15 @@ class ClientOptions(ChatDefaults, total=False):
     """Defaults for every call: those of a chat as they are, the others by family.
 
     Attributes:
+        responses: Of responses, over those of a chat that mean the same.
         speech: Of speech.
     """
 
+    responses: ResponseDefaults
     speech: SpeechDefaults
 
 
-class OpenAIClient(ChatCompletions, Speech):
+class OpenAIClient(ChatCompletions, Responses, Speech):
     """Chat with OpenAI's models, or with any server that speaks the same protocol.
 
     Constructing does no I/O and needs no event loop. Every option of ``ChatDefaults``
@@ -76,6 +81,7 @@ class OpenAIClient(ChatCompletions, Speech):
 
     families: ClassVar[Mapping[str, type[Settings]]] = {
         "chat": ChatSettings,
+        "responses": ResponseSettings,
         "speech": SpeechSettings,
     }
 

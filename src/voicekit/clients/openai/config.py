@@ -25,12 +25,14 @@ __all__ = [
     "BASE_URL",
     "CHAT_PATH",
     "REGIONS",
+    "ROLES",
     "ChatDefaults",
     "ChatOptions",
     "ChatRequest",
     "ChatSettings",
     "Messages",
     "account_headers",
+    "model_of",
 ]
 
 Messages = str | Sequence[Mapping[str, Any]]
@@ -45,7 +47,7 @@ REGIONS: Final[Mapping[str, str]] = {
 Source: SDK openai 3.52.0, _data_residency.py. That the project must have been made for
 the region is unverified.
 """
-_ROLES = ("developer", "system", "user", "assistant", "tool", "function")
+ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 _DELIVERY = dict.fromkeys(
     ("stream", "stream_options"), "chat() or stream_chat(), and the option stream_options"
 )
@@ -110,16 +112,10 @@ class ChatSettings(Settings):
         body.pop("stream_options", None)
         body["messages"] = _conversation(messages)
         body.update(self.extra_body)
-        model, choices = body.get("model"), body.get("n", 1)
-        if not isinstance(model, str) or not model:
-            raise InvalidArgumentError(
-                "is required, in the constructor or in the call",
-                argument="model",
-                allowed="the name of a model",
-            )
+        choices = body.get("n", 1)
         stream_options = self.options.get("stream_options", DEFAULT_STREAM_OPTIONS)
         return ChatRequest(
-            model=model,
+            model=model_of(body),
             choices=choices if isinstance(choices, int) else 1,
             body=json_of(body, "messages or options"),
             stream_options=None
@@ -129,6 +125,22 @@ class ChatSettings(Settings):
             headers=self.extra_headers,
             limits=self.limits,
         )
+
+
+def model_of(body: Mapping[str, Any]) -> str:
+    """The model that a body names.
+
+    Raises:
+        InvalidArgumentError: It names none.
+    """
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidArgumentError(
+            "is required, in the constructor or in the call",
+            argument="model",
+            allowed="the name of a model",
+        )
+    return model
 
 
 def account_headers(organization: str | None, project: str | None) -> dict[str, str]:
@@ -163,8 +175,8 @@ def _conversation(messages: object) -> Sequence[Mapping[str, Any]]:
         if not isinstance(message, Mapping):
             raise wrong(where, message, "a mapping with role and content")
         role = message.get("role")
-        if role not in _ROLES:
-            raise wrong(f"{where}.role", role, ", ".join(_ROLES))
+        if role not in ROLES:
+            raise wrong(f"{where}.role", role, ", ".join(ROLES))
         # An assistant's message may consist of tool calls or a refusal alone.
         if role != "assistant" and not isinstance(message.get("content"), str | Sequence):
             raise wrong(f"{where}.content", message.get("content"), "a str or a list of parts")

@@ -96,3 +96,34 @@ class Finish:
 
     reason: str
     choice: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningDelta:
+    """A piece of what a model tells of its reasoning; of responses only.
+
+    Attributes:
+        text: The piece.
+        index: Which of the response's output items.
+        part: Which of the item's parts.
+        summary: Whether it is of a summary, which is what most models tell; else of the
+            reasoning itself.
+    """
+
+    text: str = field(repr=False)
+    index: int = 0
+    part: int = 0
+    summary: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseEvent:
+    """An event of a response that is no delta of the above, whatever it is.
+
+    Attributes:
+        type: The provider's name of it, such as ``"response.output_item.done"``.
+        raw: The provider's own object.
+    """
+
+    type: str
+    raw: Mapping[str, Any] = field(repr=False)

@@ -38,6 +38,33 @@ _BY_CODE: dict[str, type[ProviderError]] = {
     "slow_down": UnavailableError,
 }
 
+# What a failed response names that the same request would earn again.
+# Source: SDK openai 3.52.0, types/responses/response_error.py.
+_BY_CODE |= dict.fromkeys(
+    (
+        "invalid_prompt",
+        "data_residency_mismatch",
+        "bio_policy",
+        "misalignment_policy_violation",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "image_content_policy_violation",
+        "invalid_image_mode",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_file_not_found",
+        "previous_response_not_found",
+    ),
+    InvalidRequestError,
+)
+
 # Status 409 is a lock that another request holds; the vendor's SDK repeats it like a 408.
 _BY_STATUS: dict[int, type[ProviderError]] = {409: UnavailableError}
 
@@ -109,7 +136,7 @@ def _class(status: int, code: object, type_: object) -> type[ProviderError]:
 
 def _fields(value: Any) -> Mapping[str, Any]:
     if isinstance(value, dict):
-        value = value.get("error", value)
+        value = value.get("error") or value
     if isinstance(value, str):
         return {"message": value}
     return value if isinstance(value, dict) else {}

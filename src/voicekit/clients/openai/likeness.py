@@ -58,3 +58,73 @@ class Likeness:
         if value == text:
             self._head, self._tail = event[:start], rest[end:].encode()
             self._start, self._size = start, len(self._tail)
+
+
+_DELTA = b'"delta":'
+_NUMBER = b'"sequence_number":'
+
+
+class NumberedLikeness:
+    """The surroundings of a text delta of a response, whose events also have a number each.
+
+    What is kept is then in three parts, with the number and the text between them, in
+    whichever order the server writes the two.
+    """
+
+    __slots__ = ("_first", "_last", "_middle", "_number_first", "_size", "_start", "_tries")
+
+    def __init__(self) -> None:
+        self._first = b"\n"  # no event begins so
+        self._middle = self._last = b""
+        self._start = self._size = 0
+        self._number_first = True
+        self._tries = _TRIES
+
+    def text(self, event: bytes) -> str | None:
+        """The text of an event that is like the learned one but for it and its number."""
+        if not (event.startswith(self._first) and event.endswith(self._last)):
+            return None
+        start, end = self._start, len(event) - self._size
+        if self._number_first:
+            at = event.find(self._middle, start, end)
+            number, start = event[start:at], at + len(self._middle)
+        else:
+            at = event.rfind(self._middle, start, end)
+            number, end = event[at + len(self._middle) : end], at
+        if at < 0 or not number.isdigit():
+            return None
+        try:
+            between = event[start:end].decode()
+            value, size = _string(between)
+        except ValueError:
+            return None
+        return value if type(value) is str and size == len(between) else None
+
+    def learn(self, event: bytes, text: str) -> None:
+        """Keep the surroundings of ``text``, which is all that this event says."""
+        if not self._tries or event.count(_DELTA) != 1 or event.count(_NUMBER) != 1:
+            return
+        self._tries -= 1
+        start = event.index(_DELTA) + len(_DELTA)
+        try:
+            rest = event[start:].decode()
+            value, size = _string(rest)
+        except ValueError:
+            return
+        if value != text:
+            return
+        end = len(event) - len(rest[size:].encode())
+        number = event.index(_NUMBER) + len(_NUMBER)
+        behind = number
+        while event[behind : behind + 1].isdigit():
+            behind += 1
+        if behind == number or start <= number < end:
+            return
+        self._number_first = number < start
+        if self._number_first:
+            self._first, self._middle = event[:number], event[behind:start]
+            self._last = event[end:]
+        else:
+            self._first, self._middle = event[:start], event[end:number]
+            self._last = event[behind:]
+        self._start, self._size = len(self._first), len(self._last)

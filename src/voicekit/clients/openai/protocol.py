@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from voicekit.clients.openai.account import Account
     from voicekit.clients.openai.config import ChatRequest
+    from voicekit.clients.openai.responses_config import ResponseRequest
     from voicekit.transport.messages import Request
 
 
@@ -38,13 +39,14 @@ def chat_request(account: Account, key: str, request: ChatRequest, *, stream: bo
         CHAT_PATH,
         model=request.model,
         accept=EVENTS if stream else JSON,
-        body=_body(request, stream=stream),
+        body=body_for(request, stream=stream),
         query=request.query,
         headers=request.headers,
     )
 
 
-def _body(request: ChatRequest, *, stream: bool) -> bytes:
+def body_for(request: ChatRequest | ResponseRequest, *, stream: bool) -> bytes:
+    """The frozen body with what says how the answer comes."""
     if not stream:
         return request.body.encode()
     options = request.stream_options
@@ -63,6 +65,7 @@ class Answer:
     usage: Usage | None
     model: str | None
     id: str | None
+    service_tier: str | None
     raw: dict[str, Any] = field(repr=False)
 
 
@@ -91,6 +94,7 @@ def read_answer(value: dict[str, Any], headers: Mapping[str, str]) -> Answer:
         usage=usage_of(value.get("usage")),
         model=token_of(value, "model"),
         id=token_of(value, "id"),
+        service_tier=token_of(value, "service_tier"),
         raw=value,
     )
 
@@ -129,16 +133,17 @@ def usage_of(value: object) -> Usage | None:
     if not isinstance(value, dict):
         return None
     return Usage(
-        input_tokens=_count(value, "prompt_tokens"),
-        output_tokens=_count(value, "completion_tokens"),
-        total_tokens=_count(value, "total_tokens"),
-        cached_input_tokens=_count(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
+        input_tokens=count_of(value, "prompt_tokens"),
+        output_tokens=count_of(value, "completion_tokens"),
+        total_tokens=count_of(value, "total_tokens"),
+        cached_input_tokens=count_of(value.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=count_of(value.get("completion_tokens_details"), "reasoning_tokens"),
         raw=value,
     )
 
 
-def _count(value: object, name: str) -> int | None:
+def count_of(value: object, name: str) -> int | None:
+    """A field that counts; None where it does not."""
     count = field_of(value, name)
     return count if isinstance(count, int) and not isinstance(count, bool) else None
 

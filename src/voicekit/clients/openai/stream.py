@@ -19,9 +19,10 @@ from voicekit.clients.openai.deltas import (
 from voicekit.clients.openai.errors import error_of
 from voicekit.clients.openai.likeness import Likeness
 from voicekit.clients.openai.protocol import field_of, text_of, token_of, usage_of
+from voicekit.clients.openai.rate_limits import rate_limits_of
 from voicekit.clients.refusals import body_of
 from voicekit.errors import RemoteProtocolError
-from voicekit.speech import ToolCall, Usage
+from voicekit.speech import RateLimits, ToolCall, Usage
 from voicekit.wire.sse import SseDecoder
 
 if TYPE_CHECKING:
@@ -292,6 +293,16 @@ class ChatDecoder:
     def id(self) -> str | None:
         """The provider's id of the answer."""
         return token_of(self._chunk, "id")
+
+    @property
+    def service_tier(self) -> str | None:
+        """Which tier serves it."""
+        return token_of(self._chunk, "service_tier")
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What is left of the account's limits."""
+        return rate_limits_of(self._headers)
 
     def calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far, in the order in which they were opened."""
