@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Mapping
 
+    from voicekit.speech.character import Character
     from voicekit.speech.chunk import AudioChunk
     from voicekit.speech.transcript import Word
     from voicekit.speech.usage import Usage
@@ -62,6 +63,7 @@ async def clip_of(speech: _Speech) -> AudioClip:
             data=b"".join(parts),
             format=speech.format,
             words=tuple(word for part in parts for word in part.words),
+            characters=tuple(each for part in parts for each in part.characters),
             timings=speech.timings,
             connection=speech.connection,
             usage=speech.usage,
@@ -80,6 +82,8 @@ class AudioClip:
         data: The audio, container headers included where the format has them.
         format: What the bytes are.
         words: Words with their times in seconds, when asked for.
+        characters: Characters with their times in seconds, when asked for and the provider
+            tells them.
         timings: Where the time went.
         connection: Which connection carried it.
         usage: What it cost.
@@ -91,6 +95,7 @@ class AudioClip:
     data: bytes
     format: AudioFormat
     words: tuple[Word, ...] = ()
+    characters: tuple[Character, ...] = ()
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
     usage: Usage | None = None
