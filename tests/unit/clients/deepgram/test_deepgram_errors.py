@@ -9,6 +9,7 @@ import pytest
 
 from voicekit.clients.deepgram.errors import (
     DIALECT,
+    LONG_DIALECT,
     label_of,
     read_close,
     read_error,
@@ -26,12 +27,14 @@ from voicekit.errors import (
 
 LEGACY = "legacy"
 MODERN = "modern"
+TEXT = "text"
 
 
 @pytest.mark.parametrize(
     ("status", "shape", "code", "kind", "retryable"),
     [
         (400, MODERN, "INVALID_JSON", InvalidRequestError, False),
+        (400, TEXT, "Bad Request", InvalidRequestError, False),
         (400, LEGACY, "Bad Request", InvalidRequestError, False),
         (400, LEGACY, "INVALID_QUERY_PARAMETER", InvalidRequestError, False),
         (400, LEGACY, "PAYLOAD_ERROR", InvalidRequestError, False),
@@ -42,6 +45,7 @@ MODERN = "modern"
         (403, LEGACY, "INSUFFICIENT_PERMISSIONS", AuthenticationError, False),
         (403, LEGACY, "FORBIDDEN", AuthenticationError, False),
         (404, LEGACY, "PROJECT_NOT_FOUND", InvalidRequestError, False),
+        (404, TEXT, "Not Found", InvalidRequestError, False),
         (408, LEGACY, "Request Timeout", UnavailableError, True),
         (411, LEGACY, "Length Required", InvalidRequestError, False),
         (413, LEGACY, "PAYLOAD_TOO_LARGE", InvalidRequestError, False),
@@ -55,7 +59,9 @@ MODERN = "modern"
         (502, LEGACY, "Bad Gateway", UnavailableError, True),
         (503, "error_code", "Service Unavailable", UnavailableError, True),
         (503, "error_code", "SERVICE_UNAVAILABLE", UnavailableError, True),
+        (503, TEXT, "upstream connect error", UnavailableError, True),
         (504, LEGACY, "Gateway Timeout", UnavailableError, True),
+        (504, TEXT, "Gateway Timeout", UnavailableError, True),
     ],
 )
 def test_refusals(
@@ -71,15 +77,20 @@ def test_refusals(
             "request_id": "r1",
         }
     )
-    error = read_error(status, {}, json.dumps(body).encode())
-    assert type(error) is kind
-    assert error.retryable is retryable
-    assert error.status == status
-    assert error.code == (code if " " not in code else None)
-    assert error.request_id == "r1"
-    assert error.detail is not None
-    assert error.detail.startswith("marked words")
-    assert "marked" not in f"{error} {error!r}"
+    sent = b"marked words: " + code.encode() if shape == TEXT else json.dumps(body).encode()
+    headers = {"dg-request-id": "r1"} if shape == TEXT else {"dg-request-id": "r2"}
+    for dialect in (DIALECT, LONG_DIALECT):
+        error = dialect.read_error(status, headers, sent)
+        assert type(error) is kind
+        # What a long recording is too long for, it is too long for next time.
+        assert error.retryable is (retryable and (dialect, status) != (LONG_DIALECT, 504))
+        assert error.status == status
+        assert error.code == (code if shape != TEXT and " " not in code else None)
+        assert error.request_id == "r1"
+        assert error.retry_after is None
+        assert error.detail is not None
+        assert error.detail.startswith("marked words")
+        assert "marked" not in f"{error} {error!r}"
 
 
 def test_a_bare_line() -> None:
