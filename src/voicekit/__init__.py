@@ -19,7 +19,10 @@ if TYPE_CHECKING:
         ElevenLabsClient as ElevenLabsClient,
         VoiceSettings as VoiceSettings,
     )
-    from voicekit.clients.openai import OpenAIClient as OpenAIClient
+    from voicekit.clients.openai import (
+        AzureOpenAIClient as AzureOpenAIClient,
+        OpenAIClient as OpenAIClient,
+    )
     from voicekit.deadlines import deadline as deadline
     from voicekit.errors import (
         AuthenticationError as AuthenticationError,
@@ -93,7 +96,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "voicekit.clients.deepgram": ("DeepgramClient",),
     "voicekit.clients.elevenlabs": ("ElevenLabsClient", "VoiceSettings"),
-    "voicekit.clients.openai": ("OpenAIClient",),
+    "voicekit.clients.openai": ("AzureOpenAIClient", "OpenAIClient"),
     "voicekit.deadlines": ("deadline",),
     "voicekit.errors": (
         "AuthenticationError", "CircuitOpenError", "ClosedError", "ConfigurationError",

@@ -8,6 +8,7 @@ a stream cheap to read, ``deltas.py`` what it yields besides text, ``errors.py``
 of refusals.
 """
 
+from voicekit.clients.openai.azure import AzureOpenAIClient
 from voicekit.clients.openai.client import OpenAIClient
 from voicekit.clients.openai.config import ChatDefaults, ChatOptions, ChatRequest
 from voicekit.clients.openai.deltas import (
@@ -20,10 +21,17 @@ from voicekit.clients.openai.deltas import (
     ToolCallDelta,
 )
 from voicekit.clients.openai.speech_options import SpeechDefaults, SpeechOptions
+from voicekit.clients.openai.transcript_stream import TranscriptStream
+from voicekit.clients.openai.transcription_options import (
+    TranscriptionDefaults,
+    TranscriptionOptions,
+)
+from voicekit.clients.openai.transcription_request import TranscriptionRequest
 from voicekit.clients.openai_speech import SpeechRequest
 
 __all__ = [
     "AudioDelta",
+    "AzureOpenAIClient",
     "ChatDefaults",
     "ChatOptions",
     "ChatRequest",
@@ -37,4 +45,8 @@ __all__ = [
     "SpeechRequest",
     "TextDelta",
     "ToolCallDelta",
+    "TranscriptStream",
+    "TranscriptionDefaults",
+    "TranscriptionOptions",
+    "TranscriptionRequest",
 ]

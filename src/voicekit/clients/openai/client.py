@@ -20,6 +20,9 @@ from voicekit.clients.openai.responses_config import ResponseSettings
 from voicekit.clients.openai.responses_options import ResponseDefaults
 from voicekit.clients.openai.speech import Speech
 from voicekit.clients.openai.speech_options import SpeechDefaults, SpeechSettings
+from voicekit.clients.openai.transcription import Transcription
+from voicekit.clients.openai.transcription_options import TranscriptionDefaults
+from voicekit.clients.openai.transcription_request import TranscriptionSettings
 from voicekit.clients.settings import Settings, base_url_of
 
 if TYPE_CHECKING:
@@ -38,13 +41,15 @@ class ClientOptions(ChatDefaults, total=False):
     Attributes:
         responses: Of responses, over those of a chat that mean the same.
         speech: Of speech.
+        transcription: Of transcriptions.
     """
 
     responses: ResponseDefaults
     speech: SpeechDefaults
+    transcription: TranscriptionDefaults
 
 
-class OpenAIClient(ChatCompletions, Responses, Speech):
+class OpenAIClient(ChatCompletions, Responses, Speech, Transcription):
     """Chat with OpenAI's models, or with any server that speaks the same protocol.
 
     Constructing does no I/O and needs no event loop. Every option of ``ChatDefaults``
@@ -63,7 +68,8 @@ class OpenAIClient(ChatCompletions, Responses, Speech):
         ca: PEM file of certificate authorities for its own transport.
         proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of an operation: ``"stream_chat"``, ``"chat"``,
-            ``"stream_speech"``, ``"synthesize"``.
+            ``"stream_speech"``, ``"synthesize"``,
+            ``"transcribe"``, ``"stream_transcription"``.
         observers: See every event of this client.
         **options: Defaults for every call; ``model``, unless each call names one.
 
@@ -83,6 +89,7 @@ class OpenAIClient(ChatCompletions, Responses, Speech):
         "chat": ChatSettings,
         "responses": ResponseSettings,
         "speech": SpeechSettings,
+        "transcription": TranscriptionSettings,
     }
 
     def __init__(
