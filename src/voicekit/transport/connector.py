@@ -30,8 +30,9 @@ from aiohttp.connector import Connection, _TransportPlaceholder
 from aiohttp.http import StreamWriter
 from yarl import URL
 
-from voicekit.errors import ClosedError, PoolTimeout
+from voicekit.errors import ClosedError, ConnectError, PoolTimeout
 from voicekit.timing import ConnectionInfo
+from voicekit.transport.failures import translate
 from voicekit.transport.handshake import refuse
 from voicekit.transport.sending import Bytes, Sending
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from voicekit.operation import Call
     from voicekit.transport.config import PoolConfig
     from voicekit.transport.messages import Upload
+    from voicekit.transport.proxy import Proxy
 
 handshake_call: ContextVar[Call | None] = ContextVar("voicekit_handshake_call", default=None)
 """How a handshake made through ``ClientSession.ws_connect`` finds its call."""
@@ -172,14 +174,30 @@ class PooledRequest(aiohttp.ClientRequest):
     """A body that goes out in one write with the headers."""
     upload: Upload | None = None
     """A body that goes out in pieces, as the peer takes them."""
+    target: str | None = None
+    """What the request line names, where that is not the path alone."""
     _connection_key: ConnectionKey | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        connector = self._session.connector
+        if isinstance(connector, WarmConnector) and connector.proxy is not None:
+            self._go_through(connector.proxy)
         handshake = handshake_call.get()
         if handshake is not None:
             self.one_use = True
             self.call = handshake
+
+    def _go_through(self, proxy: Proxy) -> None:
+        # Headers rather than aiohttp's auth, which its keys would hold, and its errors show.
+        login = {}
+        if proxy.authorization is not None:
+            login[hdrs.PROXY_AUTHORIZATION] = proxy.authorization
+        self.update_proxy(URL(proxy.url), None, login)
+        _ = self.connection_key  # before aiohttp adds to the headers, which are part of it
+        if not self.is_ssl():
+            self.target = str(self.url)
+            self.headers.update(login)
 
     @property
     def connection_key(self) -> ConnectionKey:
@@ -198,7 +216,8 @@ class PooledRequest(aiohttp.ClientRequest):
         if body is None or protocol is None:
             return await super().send(conn)
         writer = StreamWriter(protocol, self.loop)
-        await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        target = self.target or self.url.raw_path_qs
+        await writer.write_headers(f"{self.method} {target} HTTP/1.1", self.headers)
         await writer.write_eof(body)
         protocol.start_timeout()
         return self._response(writer)
@@ -213,7 +232,8 @@ class PooledRequest(aiohttp.ClientRequest):
         writer = StreamWriter(protocol, self.loop)
         if upload.size is None:
             writer.enable_chunking()
-        await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        target = self.target or self.url.raw_path_qs
+        await writer.write_headers(f"{self.method} {target} HTTP/1.1", self.headers)
         return self._response(writer), Sending(upload, writer, protocol, self.call, info)
 
     def _response(self, writer: StreamWriter) -> aiohttp.ClientResponse:
@@ -263,6 +283,7 @@ class WarmConnector(aiohttp.TCPConnector):
         resolver: Host names to addresses.
         socket_factory: Makes the OS sockets.
         background: Owns the tasks that send uploads.
+        proxy: What every connection goes through; None for none.
         on_change: Called with a key when a connection of it came back (False), or
             will not come back (True). Must be cheap.
         on_idle_lost: The peer closed an idle connection, after so many idle seconds.
@@ -276,6 +297,7 @@ class WarmConnector(aiohttp.TCPConnector):
         resolver: aiohttp.abc.AbstractResolver,
         socket_factory: Callable[[Any], Any] | None,
         background: Background,
+        proxy: Proxy | None,
         on_change: Callable[[ConnectionKey, bool], None],
         on_idle_lost: Callable[[ConnectionKey, float], None],
         on_reused: Callable[[ConnectionKey, float], None],
@@ -290,6 +312,7 @@ class WarmConnector(aiohttp.TCPConnector):
         )
         self._config = config
         self._background = background
+        self.proxy = proxy
         self._on_change = on_change
         self._on_idle_lost = on_idle_lost
         self._on_reused = on_reused
@@ -605,6 +628,42 @@ class WarmConnector(aiohttp.TCPConnector):
             raise
         if call is not None and kwargs.get("ssl"):
             call.tls_s += time.monotonic() - connected
+        return result
+
+    async def _create_proxy_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        """As aiohttp's, but whatever the proxy does instead of a tunnel is a failed dial."""
+        try:
+            return await super()._create_proxy_connection(req, traces, timeout)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError):
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            name = type(error).__name__
+            translate(error)  # which takes out of it what may be secret
+            raise ConnectError(f"the proxy opened no tunnel ({name})") from error
+
+    async def _start_tls_connection(
+        self,
+        underlying_transport: asyncio.Transport,
+        req: aiohttp.ClientRequest,
+        timeout: aiohttp.ClientTimeout,
+        client_error: type[Exception] = aiohttp.ClientConnectorError,
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        """As aiohttp's, timed; given up, it does not wait for the other side."""
+        started = time.monotonic()
+        try:
+            result: tuple[
+                asyncio.BaseTransport, ResponseHandler
+            ] = await super()._start_tls_connection(
+                underlying_transport, req, timeout, client_error
+            )
+        except BaseException:
+            underlying_transport.abort()
+            raise
+        call = req.call if isinstance(req, PooledRequest) else None
+        if call is not None:
+            call.tls_s += time.monotonic() - started
         return result
 
     def key_of(self, url: URL, ssl: SSLContext | bool) -> ConnectionKey:

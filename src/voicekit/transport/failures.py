@@ -32,11 +32,14 @@ def translate(error: Exception) -> VoicekitError:
         case ClientConnectorCertificateError() | ClientConnectorSSLError():
             where = f"{error.host}:{error.port}"
             return ConnectError(f"TLS with {where} failed ({name})", retryable=False)
+        case aiohttp.ClientHttpProxyError():
+            return proxy_refused(error.status)
         case aiohttp.ClientConnectorDNSError():
             return ConnectError(f"the name {error.host} cannot be resolved")
         case aiohttp.ClientConnectorError():
             why = error.os_error.strerror or type(error.os_error).__name__
-            return ConnectError(f"cannot connect to {error.host}:{error.port} ({why})")
+            proxy = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+            return ConnectError(f"cannot connect to {proxy}{error.host}:{error.port} ({why})")
         case aiohttp.ConnectionTimeoutError():
             return ConnectTimeout("no connection in time")
         case aiohttp.SocketTimeoutError():
@@ -55,6 +58,13 @@ def translate(error: Exception) -> VoicekitError:
             return LocalProtocolError(f"the request cannot be written ({name})")
         case _:
             return RemoteProtocolError(f"the response cannot be read ({name})")
+
+
+def proxy_refused(status: int) -> ConnectError:
+    """The error for a proxy that answered instead of the host behind it."""
+    # What it may allow later: the host behind it did not answer, or it has too much to do.
+    later = status == 429 or status >= 500
+    return ConnectError(f"the proxy refused (status {status})", retryable=later)
 
 
 def _forget_content(error: Exception) -> None:

@@ -12,6 +12,7 @@ from yarl import URL
 
 from voicekit.errors import InvalidArgumentError, VoicekitError
 from voicekit.transport.connector import abort_response, key_of_response
+from voicekit.transport.failures import proxy_refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from voicekit.transport.http_pool import HttpPool
     from voicekit.transport.messages import Request
 
+PROXY_LOGIN = 407
+"""Only ever said by a proxy, which wants another user or password."""
 _DRAIN_LIMIT = 1.0  # Seconds to wait for the end of a body that nobody wants.
 
 
@@ -69,6 +72,9 @@ async def send(
         if call.connection is not None:
             pool.refill(pool.connector.key_of(url, ssl))
         raise
+    if response.status == PROXY_LOGIN and pool.connector.proxy is not None:
+        abort_response(response)
+        raise proxy_refused(response.status)
     return AiohttpResponse(pool, response, connection)
 
 

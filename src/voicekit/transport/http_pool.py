@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from voicekit.transport.dns import ServeStaleResolver
+    from voicekit.transport.proxy import Proxy
 
 _DIAL_LIMIT = 10.0  # Own limit of the keeper's dials, seconds; callers' have theirs.
 
@@ -51,7 +52,9 @@ class _Host:
 class HttpPool:
     """Connections to the hosts of one transport. Belongs to the running event loop."""
 
-    def __init__(self, config: PoolConfig, resolver: ServeStaleResolver) -> None:
+    def __init__(
+        self, config: PoolConfig, resolver: ServeStaleResolver, proxy: Proxy | None = None
+    ) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._hosts: dict[ConnectionKey, _Host] = {}
@@ -63,6 +66,7 @@ class HttpPool:
             resolver=resolver,
             socket_factory=make_socket,
             background=self.background,
+            proxy=proxy,
             on_change=self._changed,
             on_idle_lost=lambda key, idle: self._host(key).cutoff.observe_close(idle),
             on_reused=lambda key, idle: self._host(key).cutoff.observe_survival(idle),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
+from voicekit.transport.proxy import parse_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -38,7 +39,7 @@ class Transport:
         pool: Sizes and ages.
         ca: PEM file of certificate authorities to trust instead of the system's.
         proxy: ``http://[user:password@]host:port``: HTTP goes through it, and TLS and
-            sockets by way of CONNECT.
+            sockets by way of CONNECT. See ``transport.proxy`` for what is not supported.
         http: What sends plain requests in place of our own pool, such as an
             ``HttpxTransport``; it has its own TLS and proxies. Sockets stay ours.
 
@@ -57,7 +58,7 @@ class Transport:
     ) -> None:
         self.config = pool or PoolConfig()
         self._other = http
-        self._proxy = proxy
+        self._proxy = None if proxy is None else parse_proxy(proxy)
         self._ca = None if ca is None else os.fspath(ca)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._http: HttpPool | None = None
@@ -95,7 +96,7 @@ class Transport:
 
             self._loop = loop
             self._send = send
-            self._http = HttpPool(self.config, ServeStaleResolver())
+            self._http = HttpPool(self.config, ServeStaleResolver(), self._proxy)
         elif loop is not self._loop:
             raise WrongLoopError(
                 "this client was opened in another event loop; make one per loop, "

@@ -27,9 +27,9 @@ from voicekit.transport.connector import (
     response_of,
     writer_of,
 )
-from voicekit.transport.failures import translate
+from voicekit.transport.failures import proxy_refused, translate
 from voicekit.transport.handshake import HandshakeRefused
-from voicekit.transport.http_aiohttp import parse_url
+from voicekit.transport.http_aiohttp import PROXY_LOGIN, parse_url
 
 __all__ = ["MAX_FRAME_BYTES", "AiohttpSocket", "HandshakeRefused", "SocketClosed", "dial_socket"]
 
@@ -79,6 +79,10 @@ async def dial_socket(
             compress=0,
             timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=_CLOSE_LIMIT),
         )
+    except HandshakeRefused as refused:
+        if refused.status == PROXY_LOGIN and pool.connector.proxy is not None:
+            raise proxy_refused(refused.status) from None
+        raise
     except VoicekitError:
         raise
     except (aiohttp.ClientError, OSError, ValueError) as error:
