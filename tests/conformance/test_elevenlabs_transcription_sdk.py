@@ -29,21 +29,21 @@ TEXT = "Good morning. How may I help (laughter) you."
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[Emulator]:
+def world() -> Iterator[Any]:
     """An emulator in a thread, for blocking and asynchronous clients alike."""
     with Emulator.in_thread(providers=("elevenlabs",), scenario=SCENARIO) as served:
         yield served
 
 
 @pytest.fixture(autouse=True)
-def fresh(world: Emulator) -> None:
+def fresh(world: Any) -> None:
     """Every test begins with an empty journal."""
     world.journal.clear()
     world.clear_faults()
 
 
 @pytest.fixture
-def client(world: Emulator) -> Iterator[Any]:
+def client(world: Any) -> Iterator[Any]:
     """The blocking client; it has no `close`, so the connections are handed in and closed here."""
     with httpx.Client() as connections:
         yield elevenlabs.ElevenLabs(**world.sdk("elevenlabs"), httpx_client=connections)
@@ -59,7 +59,7 @@ def wav(seconds: float = 8.0, *, channels: int = 1, rate: int = 8000) -> bytes:
     )
 
 
-def test_sync_convert(world: Emulator, client: Any) -> None:
+def test_sync_convert(world: Any, client: Any) -> None:
     """Words, the spaces between them, sounds, and their times; nothing is noted."""
     heard = client.speech_to_text.convert(model_id="scribe_v2", file=io.BytesIO(wav()))
     assert heard.text == TEXT
@@ -75,7 +75,7 @@ def test_sync_convert(world: Emulator, client: Any) -> None:
 
 
 @pytest.mark.anyio
-async def test_async_convert(world: Emulator) -> None:
+async def test_async_convert(world: Any) -> None:
     """The asynchronous client gets the same; a raw recording needs no header."""
     async with httpx.AsyncClient() as connections:
         client = elevenlabs.AsyncElevenLabs(**world.sdk("elevenlabs"), httpx_client=connections)
@@ -161,12 +161,13 @@ def test_without_times(client: Any) -> None:
     assert {word.start for word in heard.words} == {None}
 
 
-def test_refusals(world: Emulator, client: Any) -> None:
+def test_refusals(world: Any, client: Any) -> None:
     """A schema failure is the SDK's 422 type; what excludes one another is its ApiError."""
     from elevenlabs.core.api_error import ApiError
     from elevenlabs.errors import UnprocessableEntityError
 
     convert = client.speech_to_text.convert
+    wrong: dict[str, Any]
     for wrong in (
         {"model_id": "scribe_v0"},
         {"num_speakers": 33},
@@ -197,7 +198,7 @@ def test_refusals(world: Emulator, client: Any) -> None:
     assert refused.value.status_code == 503
 
 
-def test_the_literal_null(world: Emulator, client: Any) -> None:
+def test_the_literal_null(world: Any, client: Any) -> None:
     """The SDK sends the word for what is not set; the twin takes it for absent."""
     client.speech_to_text.convert(model_id="scribe_v2", file=wav(0.1))
     (record,) = world.journal.requests_for("elevenlabs", "transcription")
@@ -205,7 +206,7 @@ def test_the_literal_null(world: Emulator, client: Any) -> None:
     assert json.dumps("null").encode() not in record.body
 
 
-def test_a_token_in_place_of_a_key(world: Emulator) -> None:
+def test_a_token_in_place_of_a_key(world: Any) -> None:
     """As a browser would ask."""
     with httpx.Client() as connections:
         client = elevenlabs.ElevenLabs(
