@@ -116,15 +116,15 @@ def transcription_request(
     said: dict[str, Any] = {
         name: options.pop(name) for name in ("format", *_AUDIO) if name in options
     }
-    # Here and now, or for whatever cannot tell what it is.
-    explicit = any(given.get(name) is not None for name in ("format", *_AUDIO))
+    # A call's word counts; a constructor's may be meant for live audio, so it stands in only
+    # where a look at the recording told nothing.
+    named = any(given.get(name) is not None for name in ("format", *_AUDIO))
     if isinstance(audio, AudioURL):
         recording = None
         body: bytes | Upload = json_of(
             {"url": audio.url, **settings.extra_body}, "extra_body"
         ).encode()
         content_type = "application/json"
-        known = not explicit
     else:
         if given.get("extra_body"):
             raise wrong("extra_body", given["extra_body"], "nothing: the body is the recording")
@@ -132,11 +132,12 @@ def transcription_request(
         body, content_type = recording.upload, recording.media_type
         if not content_type.startswith(("audio/", "video/")):
             content_type = _UNKNOWN  # a name can promise JSON, which would be read as such
-        known = not explicit and content_type != _UNKNOWN
         if isinstance(audio, AudioClip):
-            _check_clip(audio, said if explicit else {})
-            known = True
-    if not known:
+            _check_clip(audio, said if named else {})
+            named = False
+        else:
+            named = named or (content_type == _UNKNOWN and recording.size is not None)
+    if named:
         options.update(_audio_query(said))
     return TranscriptionRequest(
         audio=audio,

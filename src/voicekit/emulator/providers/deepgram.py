@@ -51,7 +51,7 @@ ERRORS = {
     504: ("Gateway Timeout", "The request was not processed in time."),
 }
 
-_STAND_IN = wav_header(8000, 32_000) + bytes(32_000)
+_STAND_IN = wav_header(8000, 160_000) + bytes(160_000)
 
 
 class Deepgram(Provider):
@@ -218,7 +218,7 @@ class Deepgram(Provider):
             raise QueryRefusalError(
                 "Could not fetch the media at the given url.", code="REMOTE_CONTENT_ERROR"
             )
-        exchange.note("the url is not fetched: two seconds of scripted speech stand in for it")
+        exchange.note("the url is not fetched: ten seconds of scripted speech stand in for it")
         return _STAND_IN
 
     async def _speak(self, exchange: Exchange) -> web.StreamResponse:

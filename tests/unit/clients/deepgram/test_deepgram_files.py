@@ -236,6 +236,19 @@ def test_headerless_audio_is_named_and_containers_are_sniffed(
     assert request.content_type == content_type
 
 
+def test_a_pipe_is_not_looked_at() -> None:
+    """What it holds is known from the call alone: a constructor's word may be for live audio."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    made = client(format="pcm_8000")
+    assert audio_of(made.request(Pipe(WAV))) == {}
+    assert audio_of(made.request(Pipe(PCM), format="pcm_8000")) == LINEAR
+    assert audio_of(client().request(Pipe(PCM), format="pcm_8000")) == LINEAR
+
+
 def test_a_path_goes_by_its_name(tmp_path: Path) -> None:
     """Its content is read only while it is sent; JSON it is never called."""
     for name, sent, content_type in (
