@@ -13,6 +13,7 @@ from voicekit import (
     AudioChunk,
     AudioClip,
     AudioFormat,
+    AudioURL,
     ChatResult,
     ConnectionInfo,
     DeepgramClient,
@@ -31,6 +32,7 @@ from voicekit import (
     WarmReport,
     Word,
 )
+from voicekit.speech import Channel, PendingTranscript, Utterance
 
 
 def play(audio: bytes) -> None: ...
@@ -129,6 +131,25 @@ async def listening(pcm: bytes) -> None:
             pass
         stt.open_transcription(fromat="pcm_16000")  # type: ignore[call-arg]
         stt.open_transcription(interim_results="yes")  # type: ignore[arg-type]
+        stt.open_transcription(utterances=True)  # type: ignore[call-arg]
+
+        heard = await stt.transcribe(Path("a.wav"), utterances=True, diarize_model="v2")
+        assert_type(heard, Transcript)
+        assert_type(heard.utterances, tuple[Utterance, ...])
+        assert_type(heard.channels, tuple[Channel, ...])
+        assert_type(heard.to_vtt(speakers={0: "Ann"}), str)
+        await stt.transcribe(AudioURL("https://example.org/a.wav"))
+        with Path("a.wav").open("rb") as file:
+            await stt.transcribe(file)
+        recording = stt.request(pcm, format="pcm_16000")
+        assert_type(recording.identity, str)
+        assert_type(await stt.transcribe(recording), Transcript)
+        pending = await stt.submit_transcription(pcm, callback="https://example.org/hook")
+        assert_type(pending, PendingTranscript)
+        assert_type((await stt.grant_token(60)).token, str)
+        await stt.transcribe("a.wav")  # type: ignore[arg-type]
+        await stt.transcribe(pcm, interim_results=True)  # type: ignore[call-arg]
+        DeepgramClient(utterances=True, interim_results=True, utt_split=1.0)
 
 
 async def chatting() -> None:

@@ -23,6 +23,7 @@ from voicekit import (
     SpeechSessions,
     StreamInterruptedError,
     Synthesizer,
+    Transcriber,
     TranscriptionSessions,
     VoicekitError,
     WarmReport,
@@ -34,6 +35,7 @@ from voicekit.streams import SpeechStream
 tts: Synthesizer = ElevenLabsClient(voice="v")
 sessions: SpeechSessions = ElevenLabsClient(voice="v")
 stt: TranscriptionSessions = DeepgramClient()
+recordings: Transcriber = DeepgramClient()
 llm: ChatModel = OpenAIClient(model="m")
 
 not_one: ChatModel = DeepgramClient()  # type: ignore[assignment]
