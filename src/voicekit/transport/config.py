@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from voicekit.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ class WarmReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStats:
-    """A snapshot of one pool.
+    """A snapshot of a transport's HTTP connections, or of its sockets.
 
     Attributes:
         open: Ready and leased together.
@@ -75,6 +80,9 @@ class PoolStats:
         reused: Leases served without a dial.
         closed: How many were closed, by cause.
         idle_cutoff: Seconds after which an idle connection is replaced, as learned so far.
+        waiting: Callers for whom no connection is free and no dial may be made.
+        sockets: The pools of WebSockets together; None where there is none. Each open one
+            is among the ``leased`` here as well, whose connection it holds.
     """
 
     open: int
@@ -85,3 +93,22 @@ class PoolStats:
     reused: int
     closed: dict[str, int]
     idle_cutoff: float
+    waiting: int = 0
+    sockets: PoolStats | None = None
+
+
+def sum_of(stats: Sequence[PoolStats]) -> PoolStats | None:
+    """Several pools as one, with the shortest of their cut-offs; None of none."""
+    if not stats:
+        return None
+    return PoolStats(
+        open=sum(each.open for each in stats),
+        ready=sum(each.ready for each in stats),
+        leased=sum(each.leased for each in stats),
+        dialing=sum(each.dialing for each in stats),
+        opened=sum(each.opened for each in stats),
+        reused=sum(each.reused for each in stats),
+        closed=dict(sum((Counter(each.closed) for each in stats), Counter())),
+        idle_cutoff=min(each.idle_cutoff for each in stats),
+        waiting=sum(each.waiting for each in stats),
+    )

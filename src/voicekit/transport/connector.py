@@ -793,6 +793,11 @@ class WarmConnector(aiohttp.TCPConnector):
         leased = sum(1 for protocol in self._acquired if isinstance(protocol, PooledProtocol))
         return idle, leased
 
+    @property
+    def waiting(self) -> int:
+        """Callers for whom every connection is in use."""
+        return sum(len(waiters) for waiters in self._waiters.values())
+
     async def shut(self) -> None:
         """Abort everything, at once; whoever waits gets ``ClosedError``. Idempotent."""
         self.abandon()

@@ -232,6 +232,7 @@ class HttpPool:
             reused=connector.reused,
             closed=dict(connector.closed_by),
             idle_cutoff=min(cutoffs, default=self._config.idle_cutoff),
+            waiting=connector.waiting,
         )
 
     async def aclose(self) -> None:

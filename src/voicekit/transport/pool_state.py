@@ -189,6 +189,7 @@ class PoolState:
             reused=self._reused,
             closed=dict(self._closed_by),
             idle_cutoff=self.cutoff.seconds,
+            waiting=sum(dial is None for dial in self._waiting.values()),
         )
 
     def _room(self) -> int:

@@ -6,10 +6,11 @@ import asyncio
 import os
 import time
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
-from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
+from voicekit.transport.config import PoolConfig, PoolStats, WarmReport, sum_of
 from voicekit.transport.proxy import parse_proxy
 
 if TYPE_CHECKING:
@@ -188,15 +189,18 @@ class Transport:
             return WarmReport(opened=0, reused=0, failures=names, elapsed=elapsed)
 
     def stats(self) -> PoolStats:
-        """The HTTP connections, sockets among the leased ones."""
+        """The HTTP connections, sockets among the leased ones; and the sockets by themselves."""
         if self._other is not None:
-            return self._other.stats()
-        if self._http is None:
-            return PoolStats(
+            stats = self._other.stats()
+        elif self._http is not None:
+            stats = self._http.stats()
+        else:
+            stats = PoolStats(
                 open=0, ready=0, leased=0, dialing=0, opened=0, reused=0, closed={},
                 idle_cutoff=self.config.idle_cutoff,
             )  # fmt: skip
-        return self._http.stats()
+        sockets = sum_of([pool.stats() for pool in self._sockets.values()])
+        return stats if sockets is None else replace(stats, sockets=sockets)
 
     def retire(self) -> None:
         """The key was rotated: use no connection again that was opened before now."""
