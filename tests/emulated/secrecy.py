@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voicekit import (
+    AudioURL,
     DeepgramClient,
     ElevenLabsClient,
     Event,
@@ -33,7 +34,7 @@ AUDIO = (TEXT.encode() * 40)[:3200]
 LIMITS = Limits(connect=0.5, first_output=0.3, gap=0.3, total=1.0)
 OPERATIONS = (
     "chat", "stream_chat", "synthesize", "stream_speech", "open_speech", "open_transcription",
-    "configure",
+    "configure", "transcribe", "submit_transcription", "grant_token",
     "stream_chat", "stream_speech", "open_speech",
 )  # fmt: skip
 
@@ -153,7 +154,10 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
     }
     stt = DeepgramClient(
         base_url=where.deepgram, keyterm=[TEXT[:40]],
-        limits={"open_transcription": Limits(connect=0.5, gap=0.3, total=1.0)}, **common,
+        limits={
+            "open_transcription": Limits(connect=0.5, gap=0.3, total=1.0),
+            **dict.fromkeys(("transcribe", "submit_transcription", "grant_token"), LIMITS),
+        }, **common,
     )  # fmt: skip
     llm = OpenAIClient(
         base_url=where.openai, model="m", limits={"chat": LIMITS, "stream_chat": LIMITS}, **common
@@ -177,6 +181,9 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
         "open_speech": lambda seen: _open_speech(tts, seen),
         "open_transcription": lambda seen: _open_transcription(stt, seen),
         "configure": lambda seen: _configure(stt, seen),
+        "transcribe": lambda seen: _transcribe(stt, seen),
+        "submit_transcription": lambda seen: _submit_transcription(stt, seen),
+        "grant_token": lambda seen: _grant_token(stt, seen),
     }
     try:
         for client in (stt, llm, tts):
@@ -270,3 +277,21 @@ async def _configure(stt: DeepgramClient, seen: Evidence) -> None:
         await session.finalize()
         await session.finish()
         await session.result()
+
+
+async def _transcribe(stt: DeepgramClient, seen: Evidence) -> None:
+    request = stt.request(
+        AUDIO, format="pcm_16000", search=WORDS, utterances=True, extra_headers={"x-own": KEY}
+    )
+    seen.show("transcribe", request, request.recording)
+    seen.show("transcribe", await stt.transcribe(request))
+
+
+async def _submit_transcription(stt: DeepgramClient, seen: Evidence) -> None:
+    request = stt.request(AudioURL(f"https://{WORDS[0]}.example/?{KEY}"), callback=f"https://{KEY}")
+    seen.show("submit_transcription", request, request.audio)
+    seen.show("submit_transcription", await stt.submit_transcription(request))
+
+
+async def _grant_token(stt: DeepgramClient, seen: Evidence) -> None:
+    seen.show("grant_token", await stt.grant_token(60))
