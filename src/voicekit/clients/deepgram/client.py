@@ -18,6 +18,7 @@ from voicekit.clients.deepgram.file_config import TranscriptionRequest
 from voicekit.clients.deepgram.file_options import TranscriptionDefaults, TranscriptionOptions
 from voicekit.clients.deepgram.files import FileTranscription
 from voicekit.clients.deepgram.live import LiveTranscription
+from voicekit.clients.deepgram.speech import Speech, SpeechDefaults, SpeechSettings
 from voicekit.clients.deepgram.tokens import TokenGrants
 from voicekit.clients.settings import Settings, base_url_of
 from voicekit.errors import InvalidArgumentError
@@ -29,19 +30,27 @@ if TYPE_CHECKING:
     from voicekit.events import Observer
     from voicekit.operation import Limits
     from voicekit.speech import AudioSource
-    from voicekit.transport.config import PoolConfig, WarmReport
+    from voicekit.transport.config import PoolConfig
     from voicekit.transport.transport import Transport
 
 
 class ClientOptions(ListenDefaults, TranscriptionDefaults, total=False):
-    """Defaults for every call: those of transcription as they are, the others by family."""
+    """Defaults for every call: those of transcription as they are, the others by family.
+
+    Attributes:
+        speech: Those of speech.
+    """
+
+    speech: SpeechDefaults
 
 
-class DeepgramClient(FileTranscription, LiveTranscription, TokenGrants):
-    """Transcription with Deepgram, hosted or self-hosted: of recordings, and live.
+class DeepgramClient(FileTranscription, LiveTranscription, Speech, TokenGrants):
+    """Transcription and speech with Deepgram, hosted or self-hosted, whole and live.
 
     Constructing does no I/O and needs no event loop. Every option of ``ListenDefaults`` and
-    ``TranscriptionDefaults`` works here and in each call that it is for, and the call's wins.
+    ``TranscriptionDefaults`` works here and in each call that it is for, and the call's wins;
+    those of ``SpeechDefaults`` are given here as ``speech={…}``. As a ``Synthesizer`` it is
+    ``as_synthesizer()``.
 
     Args:
         api_key: A key, or an async callable that returns the key for the next request or
@@ -57,7 +66,8 @@ class DeepgramClient(FileTranscription, LiveTranscription, TokenGrants):
         ca: PEM file of certificate authorities for its own transport.
         proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of operations by name: ``"open_transcription"``,
-            ``"transcribe"``, ``"submit_transcription"``, ``"grant_token"``.
+            ``"transcribe"``, ``"submit_transcription"``, ``"grant_token"``, ``"stream_speech"``,
+            ``"synthesize"``, ``"open_speech"``, ``"submit_speech"``.
         observers: See every event of this client.
         **options: Defaults for every call.
 
@@ -77,7 +87,10 @@ class DeepgramClient(FileTranscription, LiveTranscription, TokenGrants):
         ...     print(heard.text)
     """
 
-    families: ClassVar[Mapping[str, type[Settings]]] = {"transcription": ListenSettings}
+    families: ClassVar[Mapping[str, type[Settings]]] = {
+        "transcription": ListenSettings,
+        "speech": SpeechSettings,
+    }
 
     def __init__(
         self,
@@ -118,6 +131,7 @@ class DeepgramClient(FileTranscription, LiveTranscription, TokenGrants):
         # Source: sheet §1.
         self._scheme = "Token" if access_token is None else "Bearer"
         self._live_requests = {}
+        self._own_places = pool is None and transport is None
 
     def with_options(
         self,
@@ -162,13 +176,8 @@ class DeepgramClient(FileTranscription, LiveTranscription, TokenGrants):
             return self.live_request(**options)
         return self.transcription_request(audio, **options)
 
-    async def _warm(self, n: int) -> WarmReport:
-        # TLS only: an open stream counts against the account's concurrent streams, and
-        # needs audio within 10 s. Source: sheet §3 and §9. A handshake on a warm
-        # connection takes one round trip.
-        return await super()._warm(n)
-
 
 if TYPE_CHECKING:
     _hears: type[interfaces.Transcriber] = DeepgramClient
     _listens: type[interfaces.TranscriptionSessions] = DeepgramClient
+    _speaks: type[interfaces.SpeechSessions] = DeepgramClient

@@ -1,0 +1,257 @@
+"""Options, merged once into frozen, validated requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Final, Literal, Self
+from urllib.parse import urlencode
+
+from voicekit.clients.checks import Check, without, wrong
+from voicekit.clients.deepgram.speech import formats
+from voicekit.clients.deepgram.speech.options import (
+    CHECKS,
+    DEFAULT_MODEL,
+    MAX_BUFFERED_S,
+    MAX_CHARACTERS,
+    SESSION_ONLY,
+    WHOLE_TEXT_ONLY,
+)
+from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits
+from voicekit.speech import AudioFormat
+from voicekit.speech.sentences import passages
+
+__all__ = ["SPEAK_PATH", "SessionSettings", "SpeechRequest", "SpeechSettings"]
+
+SPEAK_PATH: Final = "/v1/speak"
+
+# Said by an option, because this side has to know it.
+_NOT_FOR_EXTRA: Final = {
+    **dict.fromkeys(("encoding", "container", "sample_rate", "bit_rate"), "the option format"),
+    **{name: f"the option {name}" for name in ("model", "callback", "callback_method")},
+}
+_QUERY: Final = ("speed", "mip_opt_out", "tag")
+_CALLBACK: Final = ("callback", "callback_method")
+
+_CHAINABLE: Final = frozenset({"pcm", "mulaw", "alaw", "wav", "mp3", "aac", "ogg_opus"})
+"""Formats whose parts, one after the other, are one recording: samples, frames of MP3 and ADTS,
+chained Ogg (RFC 3533 §4). A WAV's parts after the first are asked for without a header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechRequest:
+    """What is to be spoken and how, validated and as JSON, so that nothing changes it any more.
+
+    Made by ``DeepgramClient.speech_request()``; may be sent any number of times.
+
+    Attributes:
+        text: The words.
+        format: What the audio will be.
+        target: Path and query.
+        more_target: The same for the parts after the first.
+        bodies: JSON, encoded; several where the text is spoken in parts.
+        characters: How many each of them has.
+        callback: Whether the audio goes elsewhere.
+        headers: Of the caller's own; may hold secrets.
+        limits: Replaces those of the operation and of the client.
+    """
+
+    text: str = field(repr=False)
+    format: AudioFormat
+    target: str = field(repr=False)
+    more_target: str = field(repr=False)
+    bodies: tuple[bytes, ...] = field(repr=False)
+    characters: tuple[int, ...]
+    callback: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits | None = None
+
+    @property
+    def identity(self) -> str:
+        """Canonical text of all that can change the audio. Holds content: never log it.
+
+        Streamed or whole is no part of it: the audio is the same.
+        """
+        bodies = [json.loads(body) for body in self.bodies]
+        return identity_of("deepgram", self.headers, target=self.target, bodies=bodies)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """How a session's text will be spoken: what its handshake fixes.
+
+    Attributes:
+        format: What the audio will be.
+        target: Path and query of the socket.
+        extra: JSON text of the caller's own fields of each message with text.
+        max_buffered_s: Seconds of audio.
+        headers: Of the caller's own; may hold secrets.
+        limits: Replaces those of the operation and of the client.
+    """
+
+    format: AudioFormat
+    target: str = field(repr=False)
+    extra: str = field(default="", repr=False)
+    max_buffered_s: float
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits | None = None
+
+
+class SpeechSettings(Settings):
+    """Checked options of speech. ``extra_body`` is of each message of a session, too."""
+
+    purpose = "speech"
+    option_checks = CHECKS
+    extra_checks: ClassVar[Mapping[str, Check]] = {
+        **EXTRAS,
+        "extra_query": without(_NOT_FOR_EXTRA),
+        "extra_body": without(dict.fromkeys(("text", "type"), "other fields")),
+    }
+
+    def updated(
+        self, given: Mapping[str, Any], *, where: Literal["text", "session"] | None = None
+    ) -> Self:
+        """These settings with ``given`` on top; the extras are merged name by name.
+
+        Args:
+            given: Options by name.
+            where: What they are for; an option that has no effect there is refused. None
+                for the constructor, whose options are for both.
+
+        Raises:
+            InvalidArgumentError: An option is unknown, out of place, or its value is not
+                allowed.
+        """
+        if not given:
+            return self
+        for name in given:
+            _in_place(name, where)
+        return super().updated(given)
+
+    @cached_property
+    def model(self) -> str:
+        """The voice."""
+        return self.options.get("model") or DEFAULT_MODEL
+
+    @cached_property
+    def format(self) -> AudioFormat:
+        """What the audio will be."""
+        return self.options.get("format") or AudioFormat.parse(formats.DEFAULT_FORMAT)
+
+    def request(self, text: object, *, callback: bool = False) -> SpeechRequest:
+        """Freeze these settings with a text.
+
+        Args:
+            text: The words.
+            callback: Whether the audio goes elsewhere.
+
+        Raises:
+            InvalidArgumentError: The text is empty, or too long and not to be split.
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise wrong("text", text, "a str that is not empty")
+        parts = [text] if len(text) <= MAX_CHARACTERS else self._parts(text)
+        try:
+            bodies = tuple(f'{{"text":{dumps(part)}{self._tail}'.encode() for part in parts)
+        except UnicodeEncodeError:
+            # Without the cause: it quotes the content.
+            raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
+        if callback and len(bodies) > 1:
+            raise wrong("text", text, f"at most {MAX_CHARACTERS} characters with a callback")
+        return SpeechRequest(
+            text=text,
+            format=self.format,
+            target=self._callback_target if callback else self._target,
+            more_target=self._more_target,
+            bodies=bodies,
+            characters=tuple(map(len, parts)),
+            callback=callback,
+            headers=self.extra_headers,
+            limits=self.limits,
+        )
+
+    def _parts(self, text: str) -> list[str]:
+        if not self.options.get("split"):
+            raise wrong(
+                "text", text, f"at most {MAX_CHARACTERS} characters, or more with split=True"
+            )
+        if self.format.encoding not in _CHAINABLE:
+            raise InvalidArgumentError(
+                f"{self.format.name} cannot be put together from parts",
+                argument="split",
+                allowed="pcm, mulaw, alaw, wav, mp3, aac, ogg_opus",
+            )
+        return [part for part in passages(text, most=MAX_CHARACTERS) if part.strip()]
+
+    @cached_property
+    def _target(self) -> str:
+        return self._address(formats.query_of(self.format))
+
+    @cached_property
+    def _more_target(self) -> str:
+        query = formats.query_of(self.format)
+        if self.format.encoding == "wav":
+            query = {**query, "container": "none"}
+        return self._address(query)
+
+    @property
+    def _callback_target(self) -> str:
+        options = self.options
+        callback = {name: options[name] for name in _CALLBACK if options.get(name) is not None}
+        return self._address({**formats.query_of(self.format), **callback})
+
+    @cached_property
+    def _tail(self) -> str:
+        """The body's JSON text after the value of ``text``."""
+        return f",{self._extra}}}" if self._extra else "}"
+
+    @cached_property
+    def _extra(self) -> str:
+        return json_of(self.extra_body, "extra_body")[1:-1] if self.extra_body else ""
+
+    @cached_property
+    def session(self) -> SessionSettings:
+        """Freeze these settings for a session.
+
+        Raises:
+            InvalidArgumentError: The socket does not make the format.
+        """
+        return SessionSettings(
+            format=self.format,
+            target=self._address(formats.query_of(self.format, socket=True)),
+            extra=self._extra,
+            max_buffered_s=self.options.get("max_buffered_s") or MAX_BUFFERED_S,
+            headers=self.extra_headers,
+            limits=self.limits,
+        )
+
+    def _address(self, audio: Mapping[str, Any]) -> str:
+        options = self.options
+        query: dict[str, Any] = {"model": self.model, **audio}
+        query.update({name: options[name] for name in _QUERY if options.get(name) is not None})
+        query.update(self.extra_query)
+        plain = {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in query.items()
+            if value is not None
+        }
+        return f"{SPEAK_PATH}?{urlencode(plain, doseq=True)}"
+
+
+def _in_place(name: str, where: str | None) -> None:
+    if where == "text" and name in SESSION_ONLY:
+        raise InvalidArgumentError(
+            "is an option of sessions",
+            argument=name,
+            allowed="open_speech(), text in pieces, or the constructor",
+        )
+    if where == "session" and name in WHOLE_TEXT_ONLY:
+        raise InvalidArgumentError(
+            "needs the whole text",
+            argument=name,
+            allowed="whole texts as a str, or the constructor",
+        )

@@ -1,0 +1,246 @@
+"""Speech, a part of ``DeepgramClient``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
+
+from voicekit.clients.audio_body import AudioDecoder, most_bytes
+from voicekit.clients.checks import wrong
+from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
+from voicekit.clients.deepgram.protocol import headers_of
+from voicekit.clients.deepgram.speech.config import (
+    SpeechRequest,
+    SpeechSettings,
+)
+from voicekit.clients.deepgram.speech.errors import error_in_body
+from voicekit.clients.deepgram.speech.live import LiveSpeech
+from voicekit.clients.deepgram.speech.options import SpeechOptions
+from voicekit.clients.deepgram.speech.pending import PendingSpeech, read_pending
+from voicekit.clients.deepgram.speech.utterance import FedUtterance
+from voicekit.clients.execute import fetch_json, open_stream
+from voicekit.clients.roles import SynthesizerRole
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.speech import AudioChunk, AudioClip, Usage
+from voicekit.streams import Opened, SpeechStream
+from voicekit.transport.messages import Request
+
+if TYPE_CHECKING:
+    from voicekit import interfaces
+    from voicekit.transport.interfaces import Response
+
+_SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
+
+STREAM_SPEECH: Final = Operation(
+    provider=PROVIDER, name="stream_speech", kind=OperationClass.COMPUTE, limits=_SPEECH
+)
+SYNTHESIZE: Final = Operation(
+    provider=PROVIDER,
+    name="synthesize",
+    kind=OperationClass.COMPUTE,
+    limits=replace(_SPEECH, total=30.0),
+)
+SUBMIT_SPEECH: Final = Operation(
+    # Done twice, the audio is delivered twice.
+    provider=PROVIDER,
+    name="submit_speech",
+    kind=OperationClass.EFFECT,
+    limits=Limits(connect=2.0, first_output=10.0, total=10.0),
+)
+PER_CHARACTER_S: Final = 0.015
+"""What a character adds to the total limit of a whole synthesis."""
+
+
+class Speech(LiveSpeech):
+    """Whole texts over HTTP; a text that is still being written goes over a socket."""
+
+    # -- whole texts ----------------------------------------------------------------------
+
+    def speech_request(self, text: str, /, **options: Unpack[SpeechOptions]) -> SpeechRequest:
+        """Merge, validate, freeze; no I/O.
+
+        Raises:
+            InvalidArgumentError: Naming the argument, what was given and what is allowed.
+        """
+        return self._speech_of(text, options)
+
+    async def synthesize(
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
+    ) -> AudioClip:
+        """The whole speech as one clip, by way of the streaming endpoint.
+
+        Limited to 30 s and 15 ms per character in all, beside the limits of a stream.
+        Cancelling frees the connection at once.
+
+        Raises:
+            InvalidArgumentError: Before any I/O.
+            StreamInterruptedError: It broke after its first audio.
+            VoicekitError: It failed before; see ``stream_speech``.
+        """
+        request = self._speech_of(text, options)
+        limits = request.limits or self._limits.get(SYNTHESIZE.name)
+        if limits is None:
+            total = 30.0 + PER_CHARACTER_S * len(request.text)
+            limits = replace(SYNTHESIZE.limits, total=total)
+        return await self._speak(request, SYNTHESIZE, limits).clip()
+
+    @overload
+    def stream_speech(
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
+    ) -> SpeechStream: ...
+
+    @overload
+    def stream_speech(
+        self, text: AsyncIterable[str], /, **options: Unpack[SpeechOptions]
+    ) -> FedUtterance: ...
+
+    @overload
+    def stream_speech(
+        self,
+        text: str | AsyncIterable[str] | interfaces.SpeechRequest,
+        /,
+        **options: Unpack[SpeechOptions],
+    ) -> SpeechStream | FedUtterance: ...
+
+    def stream_speech(
+        self,
+        text: str | AsyncIterable[str] | interfaces.SpeechRequest,
+        /,
+        **options: Unpack[SpeechOptions],
+    ) -> SpeechStream | FedUtterance:
+        """Speech as it is made. No I/O before the handle is awaited, entered or iterated.
+
+        A ``str`` or a request goes over HTTP; opening ends with the first audio. Text from
+        an async iterable, such as a model's stream, goes over a pooled socket, sentence by
+        sentence as it is written; opening ends with the socket. Limits: connect 2 s, first
+        output 5 s, gap 5 s. Cancelled while it opens, nothing is left.
+
+        Args:
+            text: What is to be said. More than 2,000 characters need ``split=True``.
+            **options: On top of the constructor's.
+
+        Raises:
+            InvalidArgumentError: At once; everything else is raised by the handle.
+            AuthenticationError: The key is wrong or may not do this.
+            InvalidRequestError: The vendor refuses the request as it is.
+            RateLimitError: Too many requests or sockets are under way in the project.
+            QuotaError: The account has no credit.
+            UnavailableError: The vendor failed.
+            TransportError: The connection failed, or what came is no such audio.
+            DeadlineError: A limit passed.
+            StreamInterruptedError: While iterating: it broke off after its first audio.
+        """
+        if isinstance(text, str | SpeechRequest):
+            request = self._speech_of(text, options)
+            return self._speak(request, STREAM_SPEECH, request.limits)
+        if not isinstance(text, AsyncIterable):
+            raise wrong("text", text, "a str, an async iterable of str, or a request")
+        settings = self._family(SpeechSettings).updated(options, where="session").session
+        return FedUtterance(self._studio(settings, STREAM_SPEECH), settings, text)
+
+    async def submit_speech(
+        self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
+    ) -> PendingSpeech:
+        """Have a text spoken, and the audio sent to the option ``callback``.
+
+        Returns when the vendor has accepted it, within 10 s. Cancelled, whether it was
+        accepted is unknown.
+
+        Args:
+            text: At most 2,000 characters.
+            **options: On top of the constructor's; ``callback`` in one of both.
+
+        Raises:
+            InvalidArgumentError: There is no ``callback``.
+            VoicekitError: As ``stream_speech``.
+        """
+        request = self._speech_of(text, options, callback=True)
+        call = self._call(SUBMIT_SPEECH, request.limits)
+        pending = await fetch_json(
+            self.transport,
+            self.pipeline(SUBMIT_SPEECH),
+            call,
+            partial(self._prepare_speech, request, 0),
+            DIALECT,
+            read_pending,
+        )
+        return replace(pending, timings=call.timings, connection=call.connection)
+
+    def as_synthesizer(self) -> SynthesizerRole:
+        """This client as a ``Synthesizer``; closing that closes this."""
+        return SynthesizerRole(self)
+
+    def _speech_of(
+        self,
+        text: str | interfaces.SpeechRequest,
+        options: Mapping[str, Any],
+        *,
+        callback: bool = False,
+    ) -> SpeechRequest:
+        if isinstance(text, SpeechRequest):
+            if options:
+                raise InvalidArgumentError(
+                    "a request has its options already",
+                    argument=", ".join(options)[:200],
+                    allowed="options in speech_request(), or a text with options",
+                )
+            request = text
+        else:
+            settings = self._family(SpeechSettings).updated(options, where="text")
+            # Only a call's own callback says that the audio goes elsewhere.
+            elsewhere = callback or options.get("callback") is not None
+            if elsewhere and settings.options.get("callback") is None:
+                raise InvalidArgumentError("is missing", argument="callback", allowed="a URL")
+            # Another provider's request is no text, and is refused as such.
+            request = settings.request(cast("str", text), callback=elsewhere)
+        return request
+
+    def _speak(
+        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+    ) -> SpeechStream:
+        if request.callback:
+            raise InvalidArgumentError(
+                "gets the audio in place of the caller",
+                argument="callback",
+                allowed="submit_speech()",
+            )
+        return SpeechStream(
+            partial(self._open_speech, request, operation, limits),
+            format=request.format,
+            usage=usage_of,
+        )
+
+    async def _open_speech(
+        self, request: SpeechRequest, operation: Operation, limits: Limits | None, part: int = 0
+    ) -> Opened[AudioChunk]:
+        def decode(response: Response) -> AudioDecoder:
+            return AudioDecoder(
+                request.format,
+                response.headers,
+                most=most_bytes(request.format, request.characters[part]),
+                error_of=error_in_body,
+            )
+
+        return await open_stream(
+            self.transport,
+            self.pipeline(operation),
+            self._call(operation, limits),
+            partial(self._prepare_speech, request, part),
+            DIALECT,
+            decode,
+        )
+
+    async def _prepare_speech(self, request: SpeechRequest, part: int) -> Request:
+        key = await self._credential.get()
+        headers = headers_of(self._scheme, key, request.headers, "application/json")
+        target = request.more_target if part else request.target
+        return Request("POST", self.base_url + target, headers, request.bodies[part])
+
+
+def usage_of(headers: Mapping[str, str]) -> Usage | None:
+    """What a response says that it counts, in characters."""
+    count = headers.get("dg-char-count", "")
+    return Usage(characters=int(count)) if count.isascii() and count.isdigit() else None

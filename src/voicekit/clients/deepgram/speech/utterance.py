@@ -1,0 +1,359 @@
+"""One utterance whose text is still being written, on a pooled socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import weakref
+from collections.abc import AsyncIterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from voicekit.clients.audio_body import most_bytes
+from voicekit.clients.deepgram.speech.errors import (
+    error_of_loss,
+    error_of_message,
+    is_of_flushes,
+    may_replay,
+)
+from voicekit.clients.deepgram.speech.flushes import FLUSHES
+from voicekit.clients.deepgram.speech.messages import SpeakScript, WholeSentences
+from voicekit.clients.fed import Fed
+from voicekit.clients.utterance import GOODBYE_LIMIT, SpokenSession, Studio
+from voicekit.errors import (
+    ConnectionLostError,
+    PoolTimeout,
+    RateLimitError,
+    RemoteProtocolError,
+    VoicekitError,
+)
+from voicekit.speech import AudioChunk
+from voicekit.wire.pcm import Aligner
+
+if TYPE_CHECKING:
+    from voicekit.clients.deepgram.speech.config import SessionSettings
+    from voicekit.clients.deepgram.speech.sockets import SpeakSocket
+    from voicekit.operation import Call
+    from voicekit.transport.lease import Lease
+
+__all__ = ["FedUtterance", "Utterance"]
+
+EARLY_CHARACTERS: Final = 20
+"""What is flushed before the text is at its end has so many at least: over a second of speech,
+which covers the time until the next flush is spoken. Source: ours."""
+
+RESERVED: Final = 2
+"""Flushes that a socket must have left for an utterance: its first sentence and its end."""
+
+SPARED: Final = 8
+"""Flushes that later sentences leave to the next utterances on the socket."""
+
+
+class Utterance(SpokenSession):
+    """Speech from text that comes in pieces; iterate for ``AudioChunk``, which are bytes.
+
+    ``send`` text as it is written, ``finish``, and read the audio meanwhile or after; or
+    ``cancel``. Its socket belongs to nobody else until then.
+
+    Whole sentences go out. The first is spoken at once, and so is what follows each time
+    that the server has said all it was told to, as far as the vendor's limit of 20 flushes
+    per minute and socket allows; what has no early flush is spoken with the next one, at
+    the latest with ``finish()``, for which one is always kept.
+
+    The socket may be lost before the first audio, an old one because its peer had left
+    long ago. Then everything is said once more, on another socket; later it is an error,
+    which says how much audio was delivered.
+
+    Attributes:
+        format: What the chunks are.
+        delivered_bytes: How many bytes iteration has handed out.
+    """
+
+    _script: SpeakScript
+
+    def __init__(self, studio: Studio, settings: SessionSettings) -> None:
+        super().__init__(
+            studio,
+            SpeakScript(settings.extra),
+            format=settings.format,
+            max_buffered_s=settings.max_buffered_s,
+        )
+        self._written_text = WholeSentences()
+        self._aligner = Aligner(settings.format.frame_bytes)
+        self._useful = settings.format.useful_bytes
+        self._uncounted = 0
+        self._heard_bytes = 0
+        self._said = 0
+        self._speakable = False
+        self._flushed = 0
+        self._flush_wanted = False
+        self._later: asyncio.TimerHandle | None = None
+
+    # -- text --------------------------------------------------------------------------------
+
+    async def send(self, text: str, /) -> None:
+        """Say this too. Pieces may end anywhere; they go out in whole sentences.
+
+        Waits only when the network takes nothing more. Cancelled, the text counts as said.
+
+        Raises:
+            InvalidArgumentError: Not a str, or one that UTF-8 cannot carry.
+            ClosedError: The session is over, or ``finish`` was called.
+            VoicekitError: The session broke.
+        """
+        self._check(text)
+        self._taking_text()
+        for sentence in self._written_text.feed(text):
+            self._say(sentence)
+            self._flush_early()
+        await self._write()
+
+    async def flush(self) -> None:
+        """Speak what was sent so far now, without waiting for more; the text may go on.
+
+        A socket may flush 20 times a minute. Where it has none left but for the end, the
+        flush waits until it has, and takes along what was sent meanwhile.
+
+        Raises:
+            ClosedError: The session is over, or ``finish`` was called.
+            VoicekitError: The session broke.
+        """
+        self._taking_text()
+        self._say(self._written_text.flush())
+        if self._script.unflushed:
+            self._flush_wanted = True
+            self._flush_early()
+        await self._write()
+
+    async def finish(self) -> None:
+        """That was all; iteration ends with the last audio. May be called twice.
+
+        Raises:
+            ClosedError: The session is over before its text was.
+            VoicekitError: The session broke.
+        """
+        if self._script.finished:
+            return
+        self._ready()
+        self._say(self._written_text.flush())
+        self._script.finish()
+        self._stop_timer()
+        self._progress()
+        await self._write()
+        self._end_if_spoken()
+
+    def _say(self, text: str) -> None:
+        self._script.say(text)
+        self._said += len(text)
+        self._speakable = self._speakable or any(map(str.isalnum, text))
+
+    def _flush_early(self) -> None:
+        """Have what was said spoken before the text is at its end, if that can be spared."""
+        script, lease = self._script, self._lease
+        if lease is None or script.finished or self._ended or not script.unflushed:
+            return
+        asked = self._flush_wanted
+        if not asked and (self._owes() or script.unflushed < EARLY_CHARACTERS):
+            return
+        budget, now = _socket_of(lease).flushes, time.monotonic()
+        need = RESERVED if asked or not script.flushes else SPARED
+        # Those that are not written yet will be spent as well.
+        left = budget.left(now) - script.queued_flushes
+        if left >= need:
+            self._flush_wanted = False
+            script.flush()
+            self._progress()
+        elif asked and self._later is None:
+            wait = budget.wait(now, need)
+            loop = asyncio.get_running_loop()
+            self._later = loop.call_later(wait, _flush_later, weakref.ref(self))
+
+    def _flush_soon(self) -> None:
+        """From the reader or a timer, which cannot wait for the network."""
+        flushes = self._script.flushes
+        self._flush_early()
+        if self._script.flushes != flushes:
+            self._studio.background().spawn(self._write_on(), "voicekit-speech-flush")
+
+    async def _write_on(self) -> None:
+        with contextlib.suppress(VoicekitError):  # the session has failed with it
+            await self._write()
+
+    def _stop_timer(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+
+    # -- the socket --------------------------------------------------------------------------
+
+    async def _borrow(self) -> Lease:
+        """Lease a socket that may still flush; one that may not is passed over.
+
+        Raises:
+            PoolTimeout: All that there may be have used up their flushes of this minute.
+        """
+        pool = self._studio.pool()
+        need = min(FLUSHES, max(RESERVED, self._script.queued_flushes + 1))
+        spent: list[Lease] = []
+        try:
+            while True:
+                lease = await pool.lease()
+                if _socket_of(lease).flushes.left(time.monotonic()) >= need:
+                    return lease
+                spent.append(lease)
+        except PoolTimeout as error:
+            if not spent:
+                raise
+            text = "every socket has used up its flushes of this minute"
+            raise PoolTimeout(text, limit=error.limit) from None
+        finally:
+            for lease in spent:
+                lease.release(idle_s=_idle_s(lease))
+
+    async def _begin(self, lease: Lease) -> None:
+        socket = _socket_of(lease)
+        # Before it knows us: one that ends meanwhile costs another lease and no replay.
+        await socket.settled()
+        socket.begin(self)
+
+    def _return(self, lease: Lease, *, reusable: bool, ended: bool) -> None:  # noqa: ARG002
+        socket = _socket_of(lease)
+        socket.leave()
+        lease.release(reusable=reusable and socket.in_step, idle_s=_idle_s(lease))
+
+    async def _dismiss(self, lease: Lease) -> None:
+        socket = _socket_of(lease)
+        clean = False
+        try:
+            async with asyncio.timeout(GOODBYE_LIMIT):
+                await socket.clear()
+            clean = True
+        except (TimeoutError, VoicekitError):
+            pass  # it is gone, which is what was wanted
+        finally:
+            self._return(lease, reusable=clean, ended=False)
+
+    async def _connect(self, call: Call) -> None:
+        await super()._connect(call)
+        self._written_again()
+
+    def _written_again(self) -> None:
+        if self._flush_wanted or self._script.unflushed:
+            self._flush_soon()
+
+    def _rewind(self) -> None:
+        super()._rewind()
+        self._flushed = 0
+
+    def _error_of_loss(self, error: VoicekitError) -> VoicekitError:
+        return error_of_loss(error)
+
+    def _may_replay(self, error: VoicekitError) -> bool:
+        return may_replay(error)
+
+    # -- frames ------------------------------------------------------------------------------
+
+    def hear(self, audio: bytes) -> None:
+        """For the socket: audio of this utterance.
+
+        Raises:
+            RemoteProtocolError: More of it than the text can take.
+        """
+        if not audio:
+            return
+        if not self._heard_bytes:
+            self._script.settle()
+        self._heard_bytes += len(audio)
+        if self._heard_bytes > most_bytes(self.format, self._said):
+            raise RemoteProtocolError("more audio came than the text can take")
+        whole = self._aligner.feed(audio)
+        self._uncounted += len(whole)
+        useful = self._uncounted >= self._useful
+        if useful:
+            self._uncounted = 0
+        if whole:
+            self._push(AudioChunk(whole, self.format), useful=useful)
+
+    def told(self, message: Mapping[str, Any]) -> None:
+        """For the socket: a message of the server. One that is not known is no error."""
+        match message.get("type"):
+            case "Flushed":
+                self._flushed += 1
+                self._progress()
+                self._flush_soon()
+                self._end_if_spoken()
+            case "Warning" if is_of_flushes(message):
+                self._not_flushed()
+            case "Error":
+                self._refused(error_of_message(message))
+
+    def _not_flushed(self) -> None:
+        """The vendor has counted more flushes than we have, and ignores the last one."""
+        if self._lease is not None:
+            _socket_of(self._lease).flushes.exhaust(time.monotonic())
+        self._refused(RateLimitError("a flush was ignored: the socket has had too many"))
+
+    def _refused(self, error: VoicekitError) -> None:
+        again = may_replay(error) or isinstance(error, RateLimitError)
+        if again and self._script.replayable and not self._replays and not self._ended:
+            lease, self._lease = self._lease, None
+            if lease is not None:  # another socket may flush; this one is to forget
+                self._studio.background().spawn(self._dismiss(lease), "voicekit-speech-goodbye")
+            self._replays += 1
+            self._rewind()
+            work = self._say_again(error)
+            self._replay = self._studio.background().spawn(work, "voicekit-speech-replay")
+        else:
+            self._fail(error)
+
+    def _end_if_spoken(self) -> None:
+        script = self._script
+        if self._ended or not script.finished or self._flushed < script.flushes:
+            return
+        if self._aligner.pending:
+            self._fail(ConnectionLostError("the audio was cut inside a sample"))
+        elif self._speakable and not self._heard_bytes:
+            self._fail(RemoteProtocolError("the utterance ended without any audio"))
+        else:
+            self._end()
+
+    # -- what the base asks ------------------------------------------------------------------
+
+    def _owes(self) -> bool:
+        return self._flushed < self._script.flushes
+
+    def _hang_up(self, *, clean: bool) -> None:
+        self._stop_timer()
+        super()._hang_up(clean=clean)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the server said of the voice when the socket opened; empty while there is none."""
+        return _socket_of(self._lease).metadata if self._lease is not None else {}
+
+
+class FedUtterance(Fed, Utterance):
+    """Speech from an async iterable of text; see ``Utterance``, and ``Fed`` for its ends."""
+
+    def __init__(
+        self, studio: Studio, settings: SessionSettings, pieces: AsyncIterable[str]
+    ) -> None:
+        super().__init__(studio, settings)
+        self._read_from(pieces)
+
+
+def _socket_of(lease: Lease) -> SpeakSocket:
+    """The socket of a lease, as the dial made it."""
+    return cast("SpeakSocket", lease.socket)
+
+
+def _idle_s(lease: Lease) -> float:
+    """The idle limit of a socket counts from the last message that it was sent."""
+    return max(0.0, time.monotonic() - _socket_of(lease).written_at)
+
+
+def _flush_later(utterance: weakref.ref[Utterance]) -> None:
+    """The timer's, which must not keep a forgotten utterance from being collected."""
+    if (alive := utterance()) is not None:
+        alive._later = None
+        alive._flush_soon()

@@ -1,0 +1,343 @@
+"""One utterance over a pooled socket: what is the same whatever the provider's grammar.
+
+How it gets its socket and gives it back, what happens when the socket is lost before the
+first audio and after, and how it ends early. A provider's subclass says what text becomes on
+the wire and what frames mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from voicekit.clients.checks import wrong
+from voicekit.clients.execute import request_id_of
+from voicekit.clients.script import Script
+from voicekit.errors import ClosedError, StreamInterruptedError, VoicekitError
+from voicekit.sessions import Session
+from voicekit.speech import AudioChunk, AudioClip, AudioFormat
+from voicekit.speech.clip import clip_of
+
+if TYPE_CHECKING:
+    from voicekit.background import Background
+    from voicekit.clients.refusals import Dialect
+    from voicekit.operation import Call, Pipeline
+    from voicekit.transport.lease import Lease
+    from voicekit.transport.pool import SocketPool
+
+__all__ = ["SpokenSession", "Studio"]
+
+GOODBYE_LIMIT: Final = 1.0
+"""Seconds that the last message may wait for back-pressure: a hung peer must not hold up
+whoever cancels."""
+
+
+class Studio:
+    """What a client lends to its utterances.
+
+    Args:
+        make_call: Begins a call; raises when the client is closed.
+        pipeline: The policies of the operation.
+        pool: The sockets of these settings, once there is an event loop.
+        background: Owns the tasks that outlive a call.
+        dialect: Names the header with the provider's id of a handshake.
+    """
+
+    __slots__ = ("background", "dialect", "make_call", "pipeline", "pool")
+
+    def __init__(
+        self,
+        *,
+        make_call: Callable[[], Call],
+        pipeline: Pipeline,
+        pool: Callable[[], SocketPool],
+        background: Callable[[], Background],
+        dialect: Dialect,
+    ) -> None:
+        self.make_call = make_call
+        self.pipeline = pipeline
+        self.pool = pool
+        self.background = background
+        self.dialect = dialect
+
+
+class DialedSocket(Protocol):
+    """What a dial leaves on a pooled socket, for the evidence of who leases it."""
+
+    tls_s: float
+    headers: Mapping[str, str]
+
+    async def send(self, data: str | bytes) -> None:
+        """See ``Socket.send``."""
+        ...
+
+
+class SpokenSession(Session[AudioChunk]):
+    """Speech from text that comes in pieces; iterate for ``AudioChunk``, which are bytes.
+
+    ``send`` text as it is written, ``finish``, and read the audio meanwhile or after; or
+    ``cancel``. Its socket belongs to nobody else until then.
+
+    The socket may be lost before the first audio, an old one because its peer had left
+    long ago. Then everything is said once more, on another socket; later it is an error,
+    which says how much audio was delivered.
+
+    Attributes:
+        format: What the chunks are.
+        delivered_bytes: How many bytes iteration has handed out.
+    """
+
+    def __init__(
+        self,
+        studio: Studio,
+        script: Script,
+        *,
+        format: AudioFormat,  # noqa: A002 - the option's name
+        max_buffered_s: float,
+    ) -> None:
+        super().__init__(studio.make_call)
+        self.format = format
+        self.delivered_bytes = 0
+        self._studio = studio
+        self._script = script
+        self._max_buffered = max_buffered_s
+        # Where bytes do not tell the time (Opus), the bit rate does nearly.
+        self._bytes_per_second = format.bytes_per_second or (format.bit_rate_kbps or 32) * 125
+        self._lease: Lease | None = None
+        self._headers: Mapping[str, str] = {}
+        self._replay: asyncio.Task[None] | None = None
+        self._replays = 0
+
+    # -- for subclasses ----------------------------------------------------------------------
+
+    async def send(self, text: str, /) -> None:
+        """Say this too."""
+        raise NotImplementedError
+
+    async def flush(self) -> None:
+        """Speak what was sent so far without waiting for more; the text may go on."""
+        raise NotImplementedError
+
+    async def finish(self) -> None:
+        """That was all; iteration ends with the last audio."""
+        raise NotImplementedError
+
+    async def _borrow(self) -> Lease:
+        """Lease a socket that may be spoken to."""
+        return await self._studio.pool().lease()
+
+    async def _begin(self, lease: Lease) -> None:
+        """Have the socket's frames from now on; the script is written next."""
+        raise NotImplementedError
+
+    def _return(self, lease: Lease, *, reusable: bool, ended: bool) -> None:
+        """Let go of the socket.
+
+        Args:
+            lease: What was held.
+            reusable: Whether the socket is in step.
+            ended: Whether the server has ended the utterance.
+        """
+        raise NotImplementedError
+
+    async def _dismiss(self, lease: Lease) -> None:
+        """Tell the server that nobody listens any more; bounded by ``GOODBYE_LIMIT``."""
+        raise NotImplementedError
+
+    def _error_of_loss(self, error: VoicekitError) -> VoicekitError:
+        """The provider's meaning of a socket's end."""
+        raise NotImplementedError
+
+    def _may_replay(self, error: VoicekitError) -> bool:
+        """Whether the same text may be said on another socket after this."""
+        raise NotImplementedError
+
+    def _rewind(self) -> None:
+        """Nothing was heard: say everything again."""
+        self._script.rewind()
+
+    def _written_again(self) -> None:
+        """The script was written on another socket than the first."""
+
+    # -- text --------------------------------------------------------------------------------
+
+    def _check(self, text: object) -> None:
+        if not isinstance(text, str):
+            raise wrong("text", text, "a str")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Without the cause: it quotes the content.
+            raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
+
+    def _taking_text(self) -> None:
+        self._ready()
+        if self._script.finished:
+            raise ClosedError("finish() was called: the utterance takes no more text")
+
+    async def _write(self) -> None:
+        """Write what is to be said. While a replay is under way, that does it."""
+        script = self._script
+        while (lease := self._lease) is not None and (message := script.take()) is not None:
+            try:
+                await lease.socket.send(message)
+            except VoicekitError as error:
+                if self._lease is lease:
+                    self._lose(error)
+                if self._error is not None:
+                    raise self._error from None
+                return
+
+    # -- the socket --------------------------------------------------------------------------
+
+    async def _connect(self, call: Call) -> None:
+        await self._studio.pipeline.open(call, self._take_socket)
+
+    async def _take_socket(self, call: Call) -> None:
+        """One attempt: lease a socket, say what is to be said.
+
+        A socket may turn out to be dead at the first word. A pooled one costs nothing, for
+        nothing was sent, and by then the pool has noticed the others that died with it; a
+        fresh one costs the replay.
+        """
+        script = self._script
+        for again in (True, False):
+            call.dialing(shared=True)
+            lease = await self._borrow()
+            socket = cast("DialedSocket", lease.socket)
+            tls_s = min(socket.tls_s, lease.connect_s)  # none of it, where it was pooled
+            call.queue_s += lease.waited - lease.connect_s
+            call.connect_s += lease.connect_s - tls_s
+            call.tls_s += tls_s
+            call.sent(lease.connection)
+            self._headers = socket.headers
+            call.request_id = request_id_of(socket.headers, self._studio.dialect)
+            self._lease = lease
+            try:
+                await self._begin(lease)
+                while (message := script.take()) is not None:
+                    await socket.send(message)
+                return
+            except VoicekitError as error:
+                if self._lease is not lease:
+                    raise  # the reader was quicker, and has decided
+                self._give_back(reusable=False, ended=False)
+                typed = self._error_of_loss(error)
+                free = lease.reused or not self._replays
+                if not (again and free and script.replayable and self._may_replay(typed)):
+                    raise typed from None
+                self._replays += not lease.reused
+                self._rewind()
+            except BaseException:
+                if self._lease is lease:
+                    self._give_back(reusable=False, ended=False)
+                raise
+
+    def lost(self, error: VoicekitError) -> None:
+        """For the socket: it ended."""
+        self._lose(error)
+
+    def _lose(self, error: VoicekitError) -> None:
+        """The socket is gone: say it all again if nothing has been heard, else fail."""
+        self._give_back(reusable=False, ended=False)
+        if self._ended:
+            return
+        typed = self._error_of_loss(error)
+        possible = self._script.replayable and not self._replays
+        if not possible or not self._may_replay(typed):
+            self._fail(typed)
+        else:
+            self._replays += 1
+            self._rewind()
+            work = self._say_again(typed)
+            self._replay = self._studio.background().spawn(work, "voicekit-speech-replay")
+
+    async def _say_again(self, cause: VoicekitError) -> None:
+        call = self._call
+        assert call is not None  # noqa: S101 - it is open
+        try:
+            await call.attempt(self._take_socket)
+        except VoicekitError as error:
+            if not self._ended:
+                error.__cause__ = error.__cause__ or cause
+                self._fail(error)
+        else:
+            self._written_again()
+
+    def _give_back(self, *, reusable: bool, ended: bool) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._return(lease, reusable=reusable, ended=ended)
+
+    # -- what the base asks ------------------------------------------------------------------
+
+    def _weigh(self, item: AudioChunk) -> float:
+        return len(item) / self._bytes_per_second
+
+    def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
+        error.delivered_bytes = self.delivered_bytes
+        error.delivered_s = self.delivered_s
+        return error
+
+    def _hang_up(self, *, clean: bool) -> None:
+        if self._replay is not None:
+            self._replay.cancel()
+        self._give_back(reusable=clean, ended=clean)
+
+    async def __anext__(self) -> AudioChunk:
+        chunk = await super().__anext__()
+        self.delivered_bytes += len(chunk)
+        return chunk
+
+    # -- ending ------------------------------------------------------------------------------
+
+    async def cancel(self) -> None:
+        """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent.
+
+        The socket goes back warm; audio that is still on its way is dropped.
+        """
+        if not self._closed or self._items:
+            self._cancelled = True
+        await self._part()
+
+    async def aclose(self) -> None:
+        """Free everything. Safe at any time, from any task, more than once."""
+        await self._part()
+
+    async def _part(self) -> None:
+        if self._closed or not self._open:
+            self._items.clear()
+            self._buffered = 0.0
+            await super().aclose()
+            return
+        lease, self._lease = self._lease, None
+        self._abandon()
+        if lease is not None:
+            await self._dismiss(lease)
+
+    # -- evidence ----------------------------------------------------------------------------
+
+    @property
+    def delivered_s(self) -> float | None:
+        """Seconds of audio handed out, where the format tells."""
+        return self.format.duration_s(self.delivered_bytes)
+
+    @property
+    def attempts(self) -> int:
+        """How many sockets the utterance was said to."""
+        return self._call.attempts if self._call is not None else 0
+
+    @property
+    def usage(self) -> None:
+        """None: sockets do not say what they charge."""
+        return
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the handshake that opened its socket, as is the request id; empty before."""
+        return self._headers
+
+    async def clip(self) -> AudioClip:
+        """Everything that is still to come, as one clip; closes the session."""
+        return await clip_of(self)
