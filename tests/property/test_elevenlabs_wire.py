@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicekit.clients.elevenlabs.alignment import WordTimes, alignment_of
-from voicekit.clients.elevenlabs.contexts import Script, audio_of, read_frame
+from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, read_frame
 from voicekit.clients.elevenlabs.errors import error_of_frame, read_error
 from voicekit.clients.elevenlabs.protocol import AudioDecoder
 from voicekit.errors import ProviderError, RemoteProtocolError, VoicekitError
@@ -61,7 +61,7 @@ def test_any_cutting_of_an_error_is_that_error(code: str, message: str, at: list
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=10))
 def test_pieces_say_the_text_and_nothing_else(pieces: list[str]) -> None:
     """What goes out is what came in, but for the spaces that keep words apart."""
-    script, typed = Script("c", ""), WholeWords()
+    script, typed = ContextScript("c", ""), WholeWords()
     for piece in pieces:
         if words := typed.feed(piece):
             script.say(words)

@@ -11,7 +11,13 @@ from urllib.parse import quote, urlencode
 
 from voicekit.clients.checks import Check, without, wrong
 from voicekit.clients.elevenlabs import formats
-from voicekit.clients.elevenlabs.options import CHECKS, SESSION_ONLY, WHOLE_TEXT_ONLY
+from voicekit.clients.elevenlabs.options import (
+    CHECKS,
+    MULTI_CONTEXT,
+    SESSION_ONLY,
+    SINGLE_CONTEXT,
+    WHOLE_TEXT_ONLY,
+)
 from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -108,6 +114,7 @@ class SessionSettings:
         format: What the audio will be.
         target: Path and query of the socket.
         first: JSON text of the first message's fields beside ``text`` and ``context_id``.
+        single: A socket is one utterance; else it serves one after the other.
         schedule: Characters before each piece of audio; None with ``auto_mode``.
         inactivity_timeout: Seconds of silence that the server bears.
         max_buffered_s: Seconds of audio.
@@ -121,6 +128,7 @@ class SessionSettings:
     schedule: tuple[int, ...] | None
     inactivity_timeout: int
     max_buffered_s: float
+    single: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
 
@@ -253,9 +261,11 @@ class SpeechSettings(Settings):
         if locators := options.get("pronunciation_dictionary_locators"):
             first["pronunciation_dictionary_locators"] = locators
         first.update(self.extra_body)
+        socket = options.get("socket") or MULTI_CONTEXT
         return SessionSettings(
             format=self.format,
-            target=f"{self._path}/multi-stream-input?{_query({**query, **self.extra_query})}",
+            target=f"{self._path}/{socket}?{_query({**query, **self.extra_query})}",
+            single=socket == SINGLE_CONTEXT,
             first=json_of(first, "options")[1:-1],
             schedule=schedule,
             inactivity_timeout=patience,

@@ -22,25 +22,19 @@ from __future__ import annotations
 import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
+from voicekit.clients.elevenlabs.script import Script, dumps
 from voicekit.errors import RemoteProtocolError
 
-__all__ = ["MAX_UNFINISHED", "OpenContexts", "Script", "audio_of", "read_frame"]
+__all__ = ["MAX_UNFINISHED", "ContextScript", "OpenContexts", "audio_of", "read_frame"]
 
 MAX_UNFINISHED: Final = 4
 """Contexts of a socket that were closed and have not ended. The vendor closes a socket, and
 kills all of its contexts, at the sixth live one; whether a closed one that still speaks
 counts is not documented. With four such the next would be the fifth: the last that is
 safe, so a socket with four is given up instead of used again."""
-
-MAX_KEPT: Final = 64 << 10
-"""Characters of messages kept for a replay until the first audio: more text than a minute
-of speech, and bounded."""
-
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def read_frame(data: str | bytes) -> dict[str, Any]:
@@ -137,78 +131,46 @@ class OpenContexts:
         return False
 
 
-class Script:
-    """What we say in one context, in order; kept until it need not be said again.
+class ContextScript(Script):
+    """What we say in one context.
 
     Args:
         context: The id.
         first: JSON text of the first message's fields beside text and id.
-
-    Attributes:
-        begun: The server has been told of the context.
-        finished: The message that closes it is among those said.
     """
 
-    __slots__ = ("_id", "_kept", "_queue", "_written", "begun", "finished")
+    __slots__ = ("_id",)
 
     def __init__(self, context: str, first: str) -> None:
-        self.begun = self.finished = False
-        self._id = f'"context_id":{_dumps(context)}'
-        more = f",{first}" if first else ""
-        self._queue = deque([f'{{"text":" ",{self._id}{more}}}'])
-        self._written: list[str] | None = []
-        self._kept = 0
+        self._id = f'"context_id":{dumps(context)}'
+        super().__init__(first)
 
-    def say(self, text: str, *, flush: bool = False) -> None:
-        """Say ``text``, in whole words; it gets the space at its end that keeps words apart."""
-        if not text.endswith(" "):
-            text += " "
-        flushed = ',"flush":true' if flush else ""
-        self._queue.append(f'{{"text":{_dumps(text)},{self._id}{flushed}}}')
+    def _message(self, text: str | None, more: str = "") -> str:
+        said = "" if text is None else f'"text":{dumps(text)},'
+        return f"{{{said}{self._id}{',' if more else ''}{more}}}"
 
     def flush(self) -> None:
         """Speak what was said so far without waiting for the schedule."""
-        self._queue.append(f'{{{self._id},"flush":true}}')
+        self._queue.append(self._message(None, '"flush":true'))
 
     def keep_alive(self) -> None:
         """Reset the server's inactivity timer. An empty text does not end a context here."""
-        self._queue.append(f'{{"text":"",{self._id}}}')
+        self._queue.append(self._message(""))
 
-    def finish(self) -> None:
-        """No more text will come. What was flushed is still spoken."""
-        if not self.finished:
-            self.finished = True
-            self._queue.append(self.goodbye)
+    def finish(self, *, speak: bool = False) -> None:
+        """No more text will come. What was flushed is still spoken, and nothing else.
+
+        Args:
+            speak: Something was said that was not flushed, and is to be spoken.
+        """
+        if self.finished:
+            return
+        if speak:
+            self.flush()
+        self.finished = True
+        self._queue.append(self.goodbye)
 
     @property
     def goodbye(self) -> str:
         """The message that closes the context."""
-        return f'{{{self._id},"close_context":true}}'
-
-    def take(self) -> str | None:
-        """The next message to write, or None."""
-        if not self._queue:
-            return None
-        self.begun = True
-        message = self._queue.popleft()
-        if self._written is not None:
-            self._written.append(message)
-            self._kept += len(message)
-            if self._kept > MAX_KEPT:
-                self._written = None
-        return message
-
-    def settle(self) -> None:
-        """Forget what was written: it will not be said again."""
-        self._written = None
-
-    @property
-    def replayable(self) -> bool:
-        """Whether everything that was written is still here."""
-        return self._written is not None
-
-    def rewind(self) -> None:
-        """Say all of it again, on another socket."""
-        assert self._written is not None  # noqa: S101 - asked before
-        self._queue.extendleft(reversed(self._written))
-        self._written, self._kept, self.begun = [], 0, False
+        return self._message(None, '"close_context":true')

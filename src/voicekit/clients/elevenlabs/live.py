@@ -82,6 +82,7 @@ class LiveSpeech(Authorized):
             config=self._places.sized(self.transport.config),
             background=self.transport.background,
             cutoff=max(1.0, settings.inactivity_timeout - CUTOFF_MARGIN),
+            one_use=settings.single,
         )
         self._places.watch(pool)
         return pool

@@ -60,6 +60,9 @@ class SpeechDefaults(Extras, total=False):
             each, the last one repeats (``(50, 120, 160, 250)``, ours).
         sync_alignment: ‡ Word times with every chunk, not only with some (False).
         enable_ssml_parsing: ‡ Costs latency (False).
+        socket: ‡ ``"multi-stream-input"``, whose sockets serve one utterance after the other,
+            or ``"stream-input"``, where each is spent on one and a spare takes its place
+            (the first, ours).
         inactivity_timeout: ‡ Seconds of silence after which the vendor closes, 1 to 180
             (180, ours; the vendor's is 20).
         max_buffered_s: ‡ Seconds of audio that may wait for a slow consumer before the
@@ -87,6 +90,7 @@ class SpeechDefaults(Extras, total=False):
     chunk_length_schedule: Sequence[int] | None
     sync_alignment: bool | None
     enable_ssml_parsing: bool | None
+    socket: str | None
     inactivity_timeout: int | None
     max_buffered_s: float | None
 
@@ -95,6 +99,8 @@ class SpeechOptions(SpeechDefaults, CallOptions, total=False):
     """The same for one call, and its limits."""
 
 
+MULTI_CONTEXT = "multi-stream-input"
+SINGLE_CONTEXT = "stream-input"
 MAX_SEED = 4_294_967_295
 MAX_LISTED = 3
 MAX_INACTIVITY = 180
@@ -165,6 +171,7 @@ CHECKS: Mapping[str, Check] = {
     "chunk_length_schedule": _schedule,
     "sync_alignment": checks.flag,
     "enable_ssml_parsing": checks.flag,
+    "socket": checks.word(MULTI_CONTEXT, SINGLE_CONTEXT),
     "inactivity_timeout": checks.integer(1, MAX_INACTIVITY),
     "max_buffered_s": _seconds,
 }
@@ -187,6 +194,7 @@ SESSION_ONLY = frozenset(
         "chunk_length_schedule",
         "sync_alignment",
         "enable_ssml_parsing",
+        "socket",
         "inactivity_timeout",
         "max_buffered_s",
     }

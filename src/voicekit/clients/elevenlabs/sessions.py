@@ -1,4 +1,4 @@
-"""One utterance whose text is still being written: a context on a pooled socket."""
+"""One utterance whose text is still being written: a context on a pooled socket, or all of one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.checks import wrong
 from voicekit.clients.elevenlabs.alignment import Debt, alignment_of
-from voicekit.clients.elevenlabs.contexts import Script, audio_of, is_error, is_final
+from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, is_error, is_final
 from voicekit.clients.elevenlabs.errors import DIALECT, error_of_frame, error_of_loss, may_replay
 from voicekit.clients.elevenlabs.protocol import most_bytes
+from voicekit.clients.elevenlabs.single import SingleScript
 from voicekit.clients.elevenlabs.spoken import SpokenAudio
 from voicekit.clients.elevenlabs.studio import Studio, return_lease, socket_of
 from voicekit.clients.execute import request_id_of
@@ -32,6 +33,7 @@ from voicekit.wire.words import WholeWords
 
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.config import SessionSettings
+    from voicekit.clients.elevenlabs.script import Script
     from voicekit.operation import Call
     from voicekit.transport.lease import Lease
 
@@ -74,7 +76,11 @@ class Utterance(Session[AudioChunk]):
             (settings.format.bit_rate_kbps or 32) * 125
         )
         self._id = f"voicekit-{next(_contexts)}"
-        self._script = Script(self._id, settings.first)
+        self._script: Script = (
+            SingleScript(settings.first)
+            if settings.single
+            else ContextScript(self._id, settings.first)
+        )
         self._debt = Debt(settings.schedule)
         self._typed = WholeWords()
         self._spoken = SpokenAudio(settings.format)
@@ -134,10 +140,8 @@ class Utterance(Session[AudioChunk]):
         rest = self._typed.flush()
         if rest.strip():
             self._say(rest, flush=True)
-        elif self._said:
-            self._script.flush()
         self._debt.finished()
-        self._script.finish()
+        self._script.finish(speak=bool(self._said) and not rest.strip())
         self._progress()
         await self._write()
         if self._all_said_and_final:
@@ -340,7 +344,8 @@ class Utterance(Session[AudioChunk]):
         """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent.
 
         The context is closed and the socket goes back warm; audio that is still on its
-        way is dropped by its id.
+        way is dropped by its id. A socket of ``"stream-input"`` is closed instead, and
+        replaced by the pool.
         """
         if not self._closed or self._items:
             self._cancelled = True
@@ -365,14 +370,15 @@ class Utterance(Session[AudioChunk]):
         """Close the context and give the socket back, at once unless the network is stuck."""
         clean = False
         try:
-            if self._script.begun and not self._script.finished:
+            goodbye = self._script.goodbye
+            if goodbye is not None and self._script.begun and not self._script.finished:
                 async with asyncio.timeout(_GOODBYE_LIMIT):
-                    await lease.socket.send(self._script.goodbye)
+                    await lease.socket.send(goodbye)
             clean = True
         except (TimeoutError, VoicekitError):
             pass  # it is gone, which is what was wanted
         finally:
-            return_lease(lease, reusable=clean, ended=False)
+            return_lease(lease, reusable=clean, ended=self._script.goodbye is None)
 
     # -- sign of life ------------------------------------------------------------------------
 

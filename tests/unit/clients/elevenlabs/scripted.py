@@ -97,7 +97,7 @@ OPERATION = Operation(
 class Room:
     """A studio with its pool; ``sockets`` are those that were dialled."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, one_use: bool = False) -> None:
         self.sockets: list[ScriptedSocket] = []
         self.refuse: VoicekitError | None = None
         self.background = Background()
@@ -107,6 +107,7 @@ class Room:
             config=PoolConfig(max_connections=5),
             background=self.background,
             cutoff=175.0,
+            one_use=one_use,
         )
         self.studio = Studio(
             make_call=lambda: Call(OPERATION, limits=self.limits),
@@ -128,8 +129,8 @@ class Room:
 
 
 @asynccontextmanager
-async def room() -> AsyncIterator[Room]:
-    made = Room()
+async def room(*, one_use: bool = False) -> AsyncIterator[Room]:
+    made = Room(one_use=one_use)
     try:
         yield made
     finally:

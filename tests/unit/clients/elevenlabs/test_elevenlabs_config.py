@@ -105,6 +105,7 @@ def test_every_option_of_a_session_goes_to_its_place() -> None:
         "auto_mode": False,
         "sync_alignment": True,
         "enable_ssml_parsing": True,
+        "socket": "multi-stream-input",
         "inactivity_timeout": 60,
         "max_buffered_s": 10,
     }

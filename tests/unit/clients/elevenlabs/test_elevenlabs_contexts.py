@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from voicekit.clients.elevenlabs.contexts import (
-    MAX_KEPT,
     MAX_UNFINISHED,
+    ContextScript,
     OpenContexts,
-    Script,
     audio_of,
     read_frame,
 )
+from voicekit.clients.elevenlabs.script import MAX_KEPT
 from voicekit.errors import RemoteProtocolError
 
 
-def written(script: Script) -> list[dict[str, Any]]:
+def written(script: ContextScript) -> list[dict[str, Any]]:
     messages = []
     while (message := script.take()) is not None:
         messages.append(json.loads(message))
@@ -28,16 +28,16 @@ def written(script: Script) -> list[dict[str, Any]]:
 
 def test_the_first_message_is_one_space_with_the_settings() -> None:
     """The vendor takes settings in a context's first message only."""
-    script = Script("c1", '"voice_settings":{"speed":1.1}')
+    script = ContextScript("c1", '"voice_settings":{"speed":1.1}')
     assert not script.begun
     assert written(script) == [{"text": " ", "context_id": "c1", "voice_settings": {"speed": 1.1}}]
     assert script.begun
-    assert written(Script("c1", "")) == [{"text": " ", "context_id": "c1"}]
+    assert written(ContextScript("c1", "")) == [{"text": " ", "context_id": "c1"}]
 
 
 def test_an_utterance_in_messages() -> None:
     """Every text ends with one space at least; the end is a flush and a close."""
-    script = Script("c1", "")
+    script = ContextScript("c1", "")
     script.say("Hello ")
     script.say("line\n")
     script.flush()
@@ -59,7 +59,7 @@ def test_an_utterance_in_messages() -> None:
 
 def test_a_rewound_script_says_all_of_it_again_in_order() -> None:
     """What was written and what was not yet, as if nothing had happened."""
-    script = Script("c1", "")
+    script = ContextScript("c1", "")
     script.say("one ")
     before = [script.take(), script.take()]
     script.say("two ")
@@ -74,7 +74,7 @@ def test_a_rewound_script_says_all_of_it_again_in_order() -> None:
 
 def test_a_settled_script_keeps_nothing() -> None:
     """Once audio has come, nothing may be said again."""
-    script = Script("c1", "")
+    script = ContextScript("c1", "")
     written(script)
     assert script.replayable
     script.settle()
@@ -85,7 +85,7 @@ def test_a_settled_script_keeps_nothing() -> None:
 
 def test_what_is_kept_is_bounded() -> None:
     """A long text before any audio is sent and not kept."""
-    script = Script("c1", "")
+    script = ContextScript("c1", "")
     for _ in range(MAX_KEPT // 1000 + 2):
         script.say("x" * 1000)
     assert script.replayable
