@@ -19,6 +19,7 @@ from voicekit.errors import (
     ConnectTimeout,
     DeadlineError,
     FirstOutputTimeout,
+    GapTimeout,
     InvalidArgumentError,
     TotalTimeout,
     VoicekitError,
@@ -69,6 +70,8 @@ async def opened(call: Call, *phases: tuple[str, float]) -> None:
         for phase, seconds in phases:
             if phase == "sent":
                 call.sent(WARM)
+            elif phase == "uploading":
+                call.uploading(WARM)
             elif phase == "shared":
                 call.dialing(shared=True)
             elif phase == "shake":
@@ -96,6 +99,11 @@ async def opened(call: Call, *phases: tuple[str, float]) -> None:
         ([("dialing", 1), ("shake", 99)], {"connect": 2.0}, 2.0, ConnectTimeout),
         ([("shake", 99)], {"connect": 2.0}, 2.0, ConnectTimeout),
         ([("shake", 99)], {"first_output": 3.0}, 3.0, FirstOutputTimeout),
+        ([("uploading", 99)], {"gap": 3.0, "first_output": 9.0}, 3.0, GapTimeout),
+        ([("uploading", 99)], {"first_output": 9.0, "total": 3.0}, 9.0, GapTimeout),
+        ([("uploading", 2), ("progressed", 2), ("progressed", 99)], {"gap": 3.0}, 7.0, GapTimeout),
+        ([("uploading", 2), ("sent", 99)], {"first_output": 3.0}, 5.0, FirstOutputTimeout),
+        ([("dialing", 1), ("uploading", 50), ("sent", 99)], {"total": 3.0}, 54.0, TotalTimeout),
     ],
 )
 async def test_each_phase_has_its_limit(
@@ -110,6 +118,69 @@ async def test_each_phase_has_its_limit(
         await opened(call, *phases)
     assert now() - start == pytest.approx(after)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("phases", "uploaded"),
+    [
+        ([("uploading", 5), ("sent", 99)], True),
+        ([("uploading", 99)], False),
+        ([("sent", 99)], False),
+    ],
+)
+async def test_a_timeout_after_an_upload_is_marked(
+    phases: list[tuple[str, float]], uploaded: bool
+) -> None:
+    """On the call and on the error, so that no policy sends it all again; never before."""
+    for limits in ({"first_output": 7.0}, {"gap": 7.0, "total": 7.0}):
+        call = make(**limits)
+        with pytest.raises(DeadlineError) as caught:
+            await opened(call, *phases)
+        assert call.uploaded is uploaded
+        assert caught.value.retry_stopped == ("uploaded" if uploaded else None)
+        assert caught.value.limit == 7.0
+
+
+async def test_an_early_answer_to_an_upload_is_none_of_its_end() -> None:
+    """The first-output limit counts from it, and what was not all sent may be repeated."""
+
+    async def step(call: Call) -> None:
+        call.uploading(WARM)
+        await asyncio.sleep(1)
+        call.sent(WARM, whole=False)
+        await asyncio.sleep(99)
+
+    call, start = make(first_output=3.0, gap=2.0), now()
+    with pytest.raises(FirstOutputTimeout) as caught:
+        await Pipeline().open(call, step)
+    assert now() - start == pytest.approx(4.0)
+    assert not call.uploaded
+    assert caught.value.retry_stopped is None
+
+
+async def test_the_ambient_deadline_goes_on_during_an_upload() -> None:
+    """Only the operation's own total waits for the last byte."""
+    start = now()
+    with deadline(4.0):
+        call = make(total=9.0)
+        with pytest.raises(TotalTimeout) as caught:
+            await opened(call, ("uploading", 99))
+    assert now() - start == pytest.approx(4.0, abs=0.05)
+    assert caught.value.limit == pytest.approx(4.0, abs=0.05)
+    assert caught.value.outcome == "unknown"
+
+
+@pytest.mark.parametrize("phase", ["uploading", "sent"])
+async def test_cancelled_in_an_upload_the_outcome_is_unknown(phase: str) -> None:
+    """Some of it may be there."""
+    recorder = Recorder()
+    call = make(recorder)
+    task = asyncio.create_task(opened(call, (phase, 99)))
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [end.outcome for end in recorder.ends] == ["unknown"]
 
 
 async def test_without_limits_nothing_trips() -> None:

@@ -448,6 +448,24 @@ async def test_a_forgotten_transport_warns_once() -> None:
         await until(lambda: not any("voicekit-dns" in t.name for t in threading.enumerate()))
 
 
+async def test_stats_say_who_waits_for_a_connection() -> None:
+    """Callers beyond the bound, until one is free or they give up."""
+    pool = PoolConfig(max_connections=1, max_wait=5.0)
+    handler = answers(CHUNKED, chunk(b"a"), then="hang")
+    async with RawServer(handler) as server, transports(pool=pool) as transport:
+        speech = await stream(transport, post(server.url), LIMITS)
+        assert transport.stats().waiting == 0
+        waits = [
+            asyncio.create_task(stream(transport, post(server.url)).__aenter__()) for _ in "ab"
+        ]
+        await until(lambda: transport.stats().waiting == 2)
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        assert transport.stats().waiting == 0
+        await speech.aclose()
+
+
 async def test_a_pool_timeout_is_one_for_sockets_too() -> None:
     """Aiohttp takes our PoolTimeout for a connection timeout of its own; we do not."""
     from voicekit.transport.messages import Request

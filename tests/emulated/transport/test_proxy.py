@@ -332,17 +332,20 @@ async def test_a_host_whose_certificate_is_not_trusted(tmp_path: Path) -> None:
 async def test_cancelled_anywhere_nothing_is_left(tmp_path: Path) -> None:
     """While connecting, in the tunnel's handshake, in that of TLS, and after."""
     context, ca = authority(tmp_path)
-    async with RawServer(ANSWERS, context) as server, SmallProxy(LOGIN) as proxy:
-        async with transports(ca=ca, proxy=proxy.url) as transport:
-            await chat(transport, server.url, "hello")
+    async with (
+        RawServer(ANSWERS, context) as server,
+        SmallProxy(LOGIN) as proxy,
+        transports(ca=ca, proxy=proxy.url) as transport,
+    ):
+        await chat(transport, server.url, "hello")
+        transport.retire()
+        for steps in range(60):
+            task = asyncio.create_task(chat(transport, server.url, "hello"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            result = (await asyncio.gather(task, return_exceptions=True))[0]
+            assert not isinstance(result, VoicekitError)
             transport.retire()
-            for steps in range(60):
-                task = asyncio.create_task(chat(transport, server.url, "hello"))
-                for _ in range(steps):
-                    await asyncio.sleep(0)
-                task.cancel()
-                result = (await asyncio.gather(task, return_exceptions=True))[0]
-                assert not isinstance(result, VoicekitError)
-                transport.retire()
-            await until(lambda: transport.stats().leased == 0)
-            assert await chat(transport, server.url, "hello", limits=LIMITS) == {"ok": True}
+        await until(lambda: transport.stats().leased == 0)
+        assert await chat(transport, server.url, "hello", limits=LIMITS) == {"ok": True}

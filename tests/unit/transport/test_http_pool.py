@@ -36,7 +36,7 @@ class FakeConnector:
         self.on_change, self.on_idle_lost, self.on_reused = on_change, on_idle_lost, on_reused
         self.conns: list[Any] = []
         self.held: list[Any] = []
-        self.opened = self.reused = 0
+        self.opened = self.reused = self.waiting = 0
         self.closed_by: dict[str, int] = {}
         self.dials: list[float] = []
         self.takes: Any = 0.05

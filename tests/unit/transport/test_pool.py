@@ -162,10 +162,16 @@ async def test_waiting_for_a_place_ends_in_pool_timeout():
     """A full pool is told from a slow provider, and nothing was sent."""
     async with World(max_connections=1, max_wait=1.0) as world:
         lease = await world.pool.lease()
+        waiting: list[int] = []
         started = now()
+        asyncio.get_running_loop().call_later(
+            0.5, lambda: waiting.append(world.pool.stats().waiting)
+        )
         with pytest.raises(PoolTimeout) as caught:
             await world.pool.lease()
         assert now() - started == pytest.approx(1.0)
+        assert waiting == [1]
+        assert world.pool.stats().waiting == 0
         assert (caught.value.limit, caught.value.outcome) == (1.0, "not_applied")
         with pytest.raises(PoolTimeout):
             await world.pool.lease(max_wait=0.0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from voicekit.transport.config import PoolStats
+from voicekit.transport.config import PoolStats, sum_of
 from voicekit.transport.transport import _SOCKET_KINDS, Transport
 
 pytestmark = pytest.mark.anyio
@@ -29,6 +29,27 @@ class Pool:
 
     async def aclose(self, drain: float = 0.0) -> None:
         self.closed.append(drain)
+
+
+def test_no_pools_are_none() -> None:
+    """A transport that has no socket says so."""
+    assert sum_of([]) is None
+    assert Transport().stats().sockets is None
+
+
+async def test_stats_show_the_sockets_of_all_kinds() -> None:
+    """Beside the HTTP connections: counts added up, the shortest cut-off."""
+    async with Transport() as transport:
+        await fill(transport, Pool(leased=2), Pool(dialing=1))
+        sockets = transport.stats().sockets
+        assert sockets is not None
+        assert (sockets.open, sockets.ready, sockets.leased, sockets.dialing) == (4, 2, 2, 1)
+        assert (sockets.opened, sockets.closed, sockets.idle_cutoff) == (2, {}, 1.0)
+        assert sockets.sockets is None
+        one = replace(sockets, closed={"used": 1}, idle_cutoff=9.0, waiting=3)
+        both = sum_of([one, replace(one, closed={"used": 1, "peer": 2}, idle_cutoff=4.0)])
+        assert both is not None
+        assert (both.closed, both.idle_cutoff, both.waiting) == ({"used": 2, "peer": 2}, 4.0, 6)
 
 
 async def fill(transport: Transport, *pools: Pool) -> list[Any]:
