@@ -146,9 +146,9 @@ class AudioDecoder:
         """Hold back the first bytes until they can be told from an error in audio's place."""
         assert self._head is not None  # noqa: S101 - checked by the caller
         head = self._head + data
-        if self._json or _NO_AUDIO.match(head):
+        if self._json or _NO_AUDIO.match(head, 0, _HEAD):
             if len(head) > _REFUSAL_BYTES:
-                raise self._refusal(head)
+                raise RemoteProtocolError("the answer is a document, not audio")
             self._json, self._head = True, head  # its end is needed to read it
             return b""
         if len(head) < _HEAD:

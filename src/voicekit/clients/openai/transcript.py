@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_STREAM_BYTES: Final = 64 << 20
 """A stream beyond this is taken for a fault of the server. Source: ours."""
 
+_MAX_EVENT_BYTES: Final = 16 << 20
+"""The end repeats the whole text, with the probability of each token where that was asked for."""
+
 _PLAIN: Final = frozenset({"text", "srt", "vtt"})
 _CUE: Final = re.compile(
     r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})[ \t]+-->[ \t]+(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
@@ -199,7 +202,7 @@ class TranscriptDecoder:
         self.usage: Usage | None = None
         self._headers = headers
         self._left = MAX_STREAM_BYTES
-        self._sse = SseDecoder()
+        self._sse = SseDecoder(_MAX_EVENT_BYTES)
         self._text: list[str] = []
         self._utterances: list[Utterance] = []
         self._whole: dict[str, Any] | None = None
