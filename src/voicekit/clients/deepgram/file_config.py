@@ -130,8 +130,6 @@ def transcription_request(
             raise wrong("extra_body", given["extra_body"], "nothing: the body is the recording")
         recording = _recording_of(audio)
         body, content_type = recording.upload, recording.media_type
-        if not content_type.startswith(("audio/", "video/")):
-            content_type = _UNKNOWN  # a name can promise JSON, which would be read as such
         if isinstance(audio, AudioClip):
             _check_clip(audio, said if named else {})
             named = False
