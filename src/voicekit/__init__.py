@@ -73,10 +73,12 @@ if TYPE_CHECKING:
         AudioFormat as AudioFormat,
         AudioURL as AudioURL,
         ChatResult as ChatResult,
+        PendingTranscript as PendingTranscript,
         ToolCall as ToolCall,
         Transcript as Transcript,
         TranscriptionResult as TranscriptionResult,
         Usage as Usage,
+        Utterance as Utterance,
         Word as Word,
     )
     from voicekit.timing import (
@@ -114,8 +116,8 @@ _NAMES = {
     "voicekit.observe": ("LogObserver",),
     "voicekit.operation": ("Limits",),
     "voicekit.speech": (
-        "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "ToolCall",
-        "Transcript", "TranscriptionResult", "Usage", "Word",
+        "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "PendingTranscript",
+        "ToolCall", "Transcript", "TranscriptionResult", "Usage", "Utterance", "Word",
     ),
     "voicekit.timing": ("ConnectionInfo", "Timings"),
     "voicekit.transport.config": ("PoolConfig", "PoolStats", "WarmReport"),
