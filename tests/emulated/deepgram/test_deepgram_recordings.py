@@ -182,6 +182,17 @@ async def test_options_meet_in_the_query() -> None:
         assert (record.headers["x-a"], record.headers["x-b"]) == ("1", "2")
 
 
+async def test_a_view_has_its_own_defaults() -> None:
+    """On the same connections."""
+    async with speaking() as (_, stt):
+        view = stt.with_options(utterances=True, diarize_model="v1")
+        assert (await stt.transcribe(WAV)).utterances == ()
+        heard = await view.transcribe(WAV)
+        assert len(heard.utterances) == 3
+        assert heard.connection is not None
+        assert heard.connection.reused
+
+
 async def test_a_transcript_that_is_delivered_elsewhere() -> None:
     """It is accepted at once, under the id that the delivery will carry."""
     async with speaking(callback="https://example.com/hook") as (world, stt):
