@@ -116,6 +116,8 @@ class Call:
         uploaded: The attempt sent an upload to its last byte. A timeout from then on is
             not to be repeated: the provider has everything and works on it. The error
             says so too: ``retry_stopped`` is ``"uploaded"``.
+        replayable: False once an upload was begun that can be read only once: whatever
+            happened, there is no second attempt.
     """
 
     __slots__ = (
@@ -139,6 +141,7 @@ class Call:
         "observer",
         "operation",
         "queue_s",
+        "replayable",
         "started_at",
         "tls_s",
         "uploaded",
@@ -166,6 +169,7 @@ class Call:
         self._secret = secret
         self.queue_s = self.connect_s = self.tls_s = 0.0
         self.uploaded = False
+        self.replayable = True
         self.first_output_at: float | None = None
         self.ended_at: float | None = None
         self._queue_at = 0.0
@@ -293,12 +297,17 @@ class Call:
             limit += self.limits.first_output or limit
         self._arm(limit)
 
-    def uploading(self, connection: ConnectionInfo) -> None:
+    def uploading(self, connection: ConnectionInfo, *, replayable: bool = True) -> None:
         """The attempt has its connection, and a body that goes out in pieces.
 
         No total limit counts until ``sent``, which then restarts it; the ambient deadline
         goes on.
+
+        Args:
+            connection: What carries it.
+            replayable: Whether the body could be sent again.
         """
+        self.replayable = replayable
         self._leave_queue()
         self._phase = _Phase.UPLOADING
         self.connection = connection

@@ -99,7 +99,7 @@ def upload_of(audio: AudioSource) -> Recording:
     if isinstance(audio, AudioClip):
         return _of_clip(audio)
     if isinstance(audio, os.PathLike):
-        return _of_path(Path(audio))
+        return _of_path(Path(os.fsdecode(audio)))
     if callable(getattr(audio, "read", None)):
         return _of_handle(cast("BinaryIO", audio))
     raise InvalidArgumentError(f"got a {type(audio).__name__}", argument="audio", allowed=ALLOWED)
@@ -200,9 +200,9 @@ def _of_handle(handle: BinaryIO) -> Recording:
     try:
         _check_binary(handle)
         start, size, head = _measured(handle)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InvalidArgumentError):
-            raise
+    except InvalidArgumentError:
+        raise
+    except Exception:  # noqa: BLE001 - somebody's object may raise anything
         why = "is closed" if getattr(handle, "closed", False) else "cannot be read"
         raise InvalidArgumentError(why, argument="audio", allowed=ALLOWED) from None
     if size == 0:

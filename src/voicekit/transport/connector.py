@@ -487,7 +487,7 @@ class WarmConnector(aiohttp.TCPConnector):
             elif req.upload is None:
                 call.sent(info)
             else:
-                call.uploading(info)
+                call.uploading(info, replayable=req.upload.replayable)
         return connection
 
     async def _join_dial(self, key: ConnectionKey, req: aiohttp.ClientRequest) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -158,6 +159,20 @@ async def test_requests_go_through_it(login: str | None, tls: Any) -> None:
             assert head.startswith(f"CONNECT {where} HTTP/1.1\r\n")
             assert KEY not in head
         assert (f"Proxy-Authorization: Basic {TOKEN}\r\n" in head) is (login is not None)
+
+
+async def test_uploads_go_through_it(tls: Any) -> None:
+    """In pieces, to the address that the proxy forwards or tunnels to."""
+    request = post(" ", bytes(1 << 20))
+    async with (
+        RawServer(ANSWERS, tls[0]) as server,
+        SmallProxy(LOGIN) as proxy,
+        transports(ca=tls[1], proxy=proxy.url) as transport,
+    ):
+        answer = await transport.send(replace(request, url=server.url + "/upload"), make_call())
+        assert answer.status == 200
+        answer.abort()
+    assert len(proxy.heads) == 1
 
 
 async def test_the_host_never_sees_the_proxys_login(tmp_path: Path) -> None:

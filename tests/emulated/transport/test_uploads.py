@@ -520,8 +520,10 @@ async def test_what_cannot_seek_is_sent_once() -> None:
         assert not body.replayable
         async with RawServer(takes(receipt)) as server, transports() as transport:
             await upload(transport, server.url, body)
+            call = make_call(LIMITS)
             with pytest.raises(LocalProtocolError):
-                await upload(transport, server.url, body)
+                await upload(transport, server.url, body, call=call)
+            assert not call.replayable
     assert receipt.equals(b"some sound")
 
 

@@ -248,6 +248,27 @@ class AsyncFile:
         return b""
 
 
+class BytesPath:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __fspath__(self) -> bytes:
+        return os.fsencode(self._path)
+
+
+class OddFile:
+    def read(self) -> bytes:
+        return b""
+
+
+def test_a_path_of_bytes_is_one(tmp_path: Path) -> None:
+    """Whatever ``os.fspath`` takes."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(WAV)
+    given: Any = BytesPath(path)
+    assert upload_of(given).filename == "a.wav"
+
+
 def closed() -> io.BytesIO:
     file = io.BytesIO(WAV)
     file.close()
@@ -267,6 +288,7 @@ def closed() -> io.BytesIO:
         (io.StringIO("sound"), "as text"),
         (closed(), "is closed"),
         (AsyncFile(), "is async"),
+        (OddFile(), "cannot be read"),
         (AudioClip(data=b"", format=PCM16), "empty clip"),
         (Path("/nowhere/at/all.wav"), "no such file"),
         (Path("/"), "a directory"),
