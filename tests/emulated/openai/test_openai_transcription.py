@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_world import CLIP, HEARD, INSTANT, PACED, TIGHT, WORDS, WRITTEN, audio_world
+from audio_world import CLIP, INSTANT, PACED, TIGHT, WORDS, WRITTEN, audio_world
 from chat_world import Recorder, settled, steps
 
 from voicekit.clients.openai import OpenAIClient
