@@ -32,14 +32,14 @@ SPEAK_PATH: Final = "/v1/speak"
 # Said by an option, because this side has to know it.
 _NOT_FOR_EXTRA: Final = {
     **dict.fromkeys(("encoding", "container", "sample_rate", "bit_rate"), "the option format"),
-    **{name: f"the option {name}" for name in ("model", "callback", "callback_method")},
+    **{name: f"the option {name}" for name in ("callback", "callback_method")},
 }
 _QUERY: Final = ("speed", "mip_opt_out", "tag")
 _CALLBACK: Final = ("callback", "callback_method")
 
-_CHAINABLE: Final = frozenset({"pcm", "mulaw", "alaw", "wav", "mp3", "aac", "ogg_opus"})
+_CHAINABLE: Final = frozenset({"pcm", "mulaw", "alaw", "mp3", "aac", "ogg_opus"})
 """Formats whose parts, one after the other, are one recording: samples, frames of MP3 and ADTS,
-chained Ogg (RFC 3533 §4). A WAV's parts after the first are asked for without a header."""
+chained Ogg (RFC 3533 §4). ``AudioClip.wav()`` puts a header before PCM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,6 @@ class SpeechRequest:
         text: The words.
         format: What the audio will be.
         target: Path and query.
-        more_target: The same for the parts after the first.
         bodies: JSON, encoded; several where the text is spoken in parts.
         characters: How many each of them has.
         callback: Whether the audio goes elsewhere.
@@ -63,7 +62,6 @@ class SpeechRequest:
     text: str = field(repr=False)
     format: AudioFormat
     target: str = field(repr=False)
-    more_target: str = field(repr=False)
     bodies: tuple[bytes, ...] = field(repr=False)
     characters: tuple[int, ...]
     callback: bool = False
@@ -166,7 +164,6 @@ class SpeechSettings(Settings):
             text=text,
             format=self.format,
             target=self._callback_target if callback else self._target,
-            more_target=self._more_target,
             bodies=bodies,
             characters=tuple(map(len, parts)),
             callback=callback,
@@ -183,20 +180,13 @@ class SpeechSettings(Settings):
             raise InvalidArgumentError(
                 f"{self.format.name} cannot be put together from parts",
                 argument="split",
-                allowed="pcm, mulaw, alaw, wav, mp3, aac, ogg_opus",
+                allowed=", ".join(sorted(_CHAINABLE)),
             )
         return [part for part in passages(text, most=MAX_CHARACTERS) if part.strip()]
 
     @cached_property
     def _target(self) -> str:
         return self._address(formats.query_of(self.format))
-
-    @cached_property
-    def _more_target(self) -> str:
-        query = formats.query_of(self.format)
-        if self.format.encoding == "wav":
-            query = {**query, "container": "none"}
-        return self._address(query)
 
     @property
     def _callback_target(self) -> str:

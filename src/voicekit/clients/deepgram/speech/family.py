@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
@@ -21,6 +21,7 @@ from voicekit.clients.deepgram.speech.options import SpeechOptions
 from voicekit.clients.deepgram.speech.pending import PendingSpeech, read_pending
 from voicekit.clients.deepgram.speech.utterance import FedUtterance
 from voicekit.clients.execute import fetch_json, open_stream
+from voicekit.clients.in_parts import SpeechInParts
 from voicekit.clients.roles import SynthesizerRole
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
@@ -190,12 +191,12 @@ class Speech(LiveSpeech):
             request = text
         else:
             settings = self._family(SpeechSettings).updated(options, where="text")
-            # Only a call's own callback says that the audio goes elsewhere.
-            elsewhere = callback or options.get("callback") is not None
-            if elsewhere and settings.options.get("callback") is None:
-                raise InvalidArgumentError("is missing", argument="callback", allowed="a URL")
+            # The constructor's callback is for submit_speech alone; a call's own is no default.
+            asked = (settings.options if callback else options).get("callback")
             # Another provider's request is no text, and is refused as such.
-            request = settings.request(cast("str", text), callback=elsewhere)
+            request = settings.request(cast("str", text), callback=asked is not None)
+        if callback and not request.callback:
+            raise InvalidArgumentError("is missing", argument="callback", allowed="a URL")
         return request
 
     def _speak(
@@ -207,14 +208,24 @@ class Speech(LiveSpeech):
                 argument="callback",
                 allowed="submit_speech()",
             )
+        if len(request.bodies) == 1:
+            open_whole = partial(self._open_speech, request, operation, 0, limits)
+            return SpeechStream(open_whole, format=request.format, usage=usage_of)
+
+        def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
+            return self._open_speech(request, operation, part, left or limits)
+
+        parts = SpeechInParts(
+            len(request.bodies), open_part, request.format, lambda: self.transport.background
+        )
         return SpeechStream(
-            partial(self._open_speech, request, operation, limits),
+            parts.open,
             format=request.format,
-            usage=usage_of,
+            usage=lambda _newest: usage_of_all(parts.all_headers),
         )
 
     async def _open_speech(
-        self, request: SpeechRequest, operation: Operation, limits: Limits | None, part: int = 0
+        self, request: SpeechRequest, operation: Operation, part: int, limits: Limits | None
     ) -> Opened[AudioChunk]:
         def decode(response: Response) -> AudioDecoder:
             return AudioDecoder(
@@ -236,8 +247,13 @@ class Speech(LiveSpeech):
     async def _prepare_speech(self, request: SpeechRequest, part: int) -> Request:
         key = await self._credential.get()
         headers = headers_of(self._scheme, key, request.headers, "application/json")
-        target = request.more_target if part else request.target
-        return Request("POST", self.base_url + target, headers, request.bodies[part])
+        return Request("POST", self.base_url + request.target, headers, request.bodies[part])
+
+
+def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:
+    """What several responses say together."""
+    counts = [usage.characters or 0 for usage in map(usage_of, headers) if usage is not None]
+    return Usage(characters=sum(counts)) if counts else None
 
 
 def usage_of(headers: Mapping[str, str]) -> Usage | None:
