@@ -19,7 +19,7 @@ from voicekit.errors import InvalidArgumentError, LocalProtocolError
 from voicekit.operation import Limits
 from voicekit.speech import AudioClip, AudioFormat
 from voicekit.speech.wav import wav_header
-from voicekit.transport.files import PIECE_BYTES
+from voicekit.transport.files import PIECE_BYTES, READ_BYTES
 from voicekit.transport.messages import Upload
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +103,7 @@ def test_a_clip_is_a_file(name: str, media_type: str) -> None:
 async def test_a_path_is_opened_for_each_attempt(tmp_path: Path) -> None:
     """The name says the media type; the content is read later, as often as it is asked for."""
     path = tmp_path / "call 1.MP3"
-    path.write_bytes(data := os.urandom(3 * PIECE_BYTES + 7))
+    path.write_bytes(data := os.urandom(2 * READ_BYTES + 7))
     recording = upload_of(path)
     assert (recording.media_type, recording.filename) == ("audio/mpeg", "call 1.MP3")
     assert (recording.size, recording.duration_s, recording.format) == (len(data), None, None)
@@ -167,6 +167,18 @@ async def test_a_pipe_is_sent_once() -> None:
             recording.upload.open()
 
 
+async def test_a_pipe_gives_what_is_there() -> None:
+    """Sound that is recorded while it is sent is not held back for a full piece."""
+    receive, send = os.pipe()
+    with os.fdopen(receive, "rb") as pipe, os.fdopen(send, "wb", buffering=0) as filling:
+        pieces = body(upload_of(pipe).upload)
+        for _ in range(3):
+            filling.write(b"a little")
+            assert await anext(pieces) == b"a little"
+        filling.close()
+        assert [piece async for piece in pieces] == []
+
+
 async def test_files_are_read_off_the_event_loop() -> None:
     """Not on its thread, and not on its default executor, which may be full."""
     seen: set[str] = set()
@@ -189,12 +201,12 @@ class Odd(io.BytesIO):
     """Gives what a test wants from the second piece on."""
 
     def __init__(self, then: Any) -> None:
-        super().__init__(bytes(2 * PIECE_BYTES))
+        super().__init__(bytes(2 * READ_BYTES))
         self._then = then
         self.armed = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.armed and self.tell() >= PIECE_BYTES:
+        if self.armed and self.tell() >= READ_BYTES:
             if isinstance(self._then, Exception):
                 raise self._then
             return self._then  # type: ignore[no-any-return]
