@@ -30,6 +30,18 @@ async def not_entered(tts: Any) -> Any:
     return await heard(tts.stream_speech(TEXT))
 
 
+async def timed(tts: Any) -> Any:
+    return (await tts.synthesize(TEXT, timestamps=True)).data
+
+
+async def in_parts(tts: Any) -> Any:
+    return (await tts.synthesize("The first of them. The second of them.", split=20)).data
+
+
+async def in_parts_not_entered(tts: Any) -> Any:
+    return await heard(tts.stream_speech("The first of them. The second of them.", split=20))
+
+
 async def session(tts: Any) -> Any:
     async with tts.open_speech() as speech:
         await speech.send(TEXT)
@@ -58,7 +70,19 @@ async def warmed(tts: Any) -> Any:
     await tts.warm(2)
 
 
-OPERATIONS = [whole, streamed, not_entered, session, barged_in, fed, fed_not_entered, warmed]
+OPERATIONS = [
+    whole,
+    streamed,
+    not_entered,
+    timed,
+    in_parts,
+    in_parts_not_entered,
+    session,
+    barged_in,
+    fed,
+    fed_not_entered,
+    warmed,
+]
 
 
 @pytest.mark.parametrize("warm", [False, True])

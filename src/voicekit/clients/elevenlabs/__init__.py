@@ -1,6 +1,7 @@
 """ElevenLabs: text to speech, over HTTP and over sockets that stay open; speech to text."""
 
 from voicekit.clients.elevenlabs.client import ElevenLabsClient
+from voicekit.clients.elevenlabs.concurrency import Concurrency
 from voicekit.clients.elevenlabs.config import SpeechRequest
 from voicekit.clients.elevenlabs.fed import FedUtterance
 from voicekit.clients.elevenlabs.options import SpeechOptions
@@ -10,6 +11,7 @@ from voicekit.clients.elevenlabs.transcription_options import TranscriptionOptio
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
 
 __all__ = [
+    "Concurrency",
     "ElevenLabsClient",
     "FedUtterance",
     "SpeechOptions",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from voicekit.speech import Word
+from voicekit.speech.character import Character
 
 __all__ = ["Debt", "WordTimes", "alignment_of", "span_of"]
 
@@ -66,15 +67,22 @@ class WordTimes:
             alignment: Of a frame.
             offset: Seconds of the utterance before the frame.
         """
+        return self.join(
+            Character(text=char, start=offset + start / 1000, end=offset + (start + length) / 1000)
+            for char, start, length in zip(*alignment, strict=True)
+        )
+
+    def join(self, characters: Iterable[Character]) -> tuple[Word, ...]:
+        """The words that end in these characters."""
         words: list[Word] = []
-        for char, start, length in zip(*alignment, strict=True):
-            if char.isspace():
+        for character in characters:
+            if character.text.isspace():
                 words += self.flush()
                 continue
             if not self._chars:
-                self._start = offset + start / 1000
-            self._chars.append(char)
-            self._end = offset + (start + length) / 1000
+                self._start = character.start
+            self._chars.append(character.text)
+            self._end = character.end
         return tuple(words)
 
     def flush(self) -> tuple[Word, ...]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import quote, urlencode
 
 from voicekit.clients.checks import Check, without, wrong
 from voicekit.clients.elevenlabs import formats
+from voicekit.clients.elevenlabs.models import (
+    DEFAULT_MODEL,
+    KNOWN_TO_STITCH,
+    MAX_CHARACTERS,
+    NO_SOCKET,
+    NO_STITCHING,
+)
 from voicekit.clients.elevenlabs.options import (
     CHECKS,
     MULTI_CONTEXT,
@@ -18,6 +25,7 @@ from voicekit.clients.elevenlabs.options import (
     SINGLE_CONTEXT,
     WHOLE_TEXT_ONLY,
 )
+from voicekit.clients.elevenlabs.passages import Passage, passages_of
 from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -35,9 +43,6 @@ REGIONS: Final[Mapping[str, str]] = {
 """``us`` pins to the United States; the others are isolated enterprise workspaces with keys
 of their own. Source: SDK elevenlabs 2.78.0, environment.py; data-residency page."""
 
-DEFAULT_MODEL: Final = "eleven_flash_v2_5"
-"""The vendor's fastest for general use, 32 languages. Source: models page, read 2026-11."""
-
 SCHEDULE: Final = (50, 120, 160, 250)
 """Characters. The least that the vendor takes first, so that speech starts early: about
 three seconds of it, which gives the next pieces time to be long enough for good prosody.
@@ -49,28 +54,6 @@ conversation; an idle one counts against no limit. Source: models page, concurre
 
 MAX_BUFFERED_S: Final = 120.0
 
-# Source: models page of August 2025 and the help article on errors 400 and 401; v3 (the
-# newer of two figures) and v4 by third parties, so the vendor may refuse less. An unknown
-# model has no limit here.
-MAX_CHARACTERS: Final[Mapping[str, int]] = {
-    "eleven_flash_v2_5": 40_000,
-    "eleven_flash_v2": 30_000,
-    "eleven_turbo_v2_5": 40_000,
-    "eleven_turbo_v2": 30_000,
-    "eleven_multilingual_v2": 10_000,
-    "eleven_multilingual_v1": 10_000,
-    "eleven_monolingual_v1": 10_000,
-    "eleven_v3": 5_000,
-    "eleven_v4": 10_000,
-    "eleven_v4_turbo": 10_000,
-}
-
-NO_SOCKET: Final = frozenset(
-    {"eleven_v3", "eleven_v3_conversational", "eleven_v4", "eleven_v4_turbo"}
-)
-"""Models that only the dialogue sockets speak. Source: models page; SDK docstrings."""
-
-_NO_STITCHING: Final = frozenset({"eleven_v3"})
 _STITCHING: Final = ("previous_text", "next_text", "previous_request_ids", "next_request_ids")
 
 
@@ -87,6 +70,10 @@ class SpeechRequest:
         body: JSON, encoded.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        whole: The endpoint answers when all of it is made: it cannot be streamed.
+        timed: Which text's characters come with their times; None for none.
+        parts: The requests that speak it one after the other, when one does not.
+        continues: The ids of earlier parts may be named, for the prosody.
     """
 
     text: str = field(repr=False)
@@ -95,6 +82,10 @@ class SpeechRequest:
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    whole: bool = False
+    timed: Literal["original", "normalized"] | None = None
+    parts: tuple[SpeechRequest, ...] = ()
+    continues: bool = False
 
     @property
     def identity(self) -> str:
@@ -102,8 +93,19 @@ class SpeechRequest:
 
         Streamed or whole is no part of it: the audio is the same.
         """
-        body = json.loads(self.body)
-        return identity_of("elevenlabs", self.headers, target=self.target, body=body)
+        facts: dict[str, Any] = {"target": self.target, "body": json.loads(self.body)}
+        if self.timed == "normalized":
+            facts["timed"] = self.timed
+        if self.parts:
+            facts["parts"] = [len(part.text) for part in self.parts]
+        return identity_of("elevenlabs", self.headers, **facts)
+
+    def after(self, ids: Sequence[str]) -> SpeechRequest:
+        """This part, when these requests have spoken those before it."""
+        if not ids or not self.continues:
+            return self
+        named = f',"previous_request_ids":{dumps(list(ids))}}}'
+        return replace(self, body=self.body[:-1] + named.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +187,17 @@ class SpeechSettings(Settings):
         if not isinstance(text, str) or not text.strip():
             raise wrong("text", text, "a str that is not empty")
         most = MAX_CHARACTERS.get(self.model)
+        split = self.options.get("split")
+        if split:
+            return self._split(text, most if split is True else min(split, most or split))
         if most is not None and len(text) > most:
-            raise wrong("text", text, f"at most {most} characters for {self.model}")
+            allowed = f"at most {most} characters for {self.model}, or split=True"
+            raise wrong("text", text, allowed)
+        return self._frozen(text, self._body_tail)
+
+    def _frozen(self, text: str, tail: str, **facts: Any) -> SpeechRequest:
         try:
-            body = f'{{"text":{dumps(text)}{self._body_tail}'.encode()
+            body = f'{{"text":{dumps(text)}{tail}'.encode()
         except UnicodeEncodeError:
             # Without the cause: it quotes the content.
             raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
@@ -199,21 +208,69 @@ class SpeechSettings(Settings):
             body=body,
             headers=self.extra_headers,
             limits=self.limits,
+            whole=self._whole,
+            timed=self._timed,
+            **facts,
         )
+
+    def _split(self, text: str, most: int | None) -> SpeechRequest:
+        if self.format.encoding not in _JOINABLE:
+            raise InvalidArgumentError(
+                f"{self.format.name} audio has a beginning and an end that cannot be joined",
+                argument="format",
+                allowed="pcm_*, mulaw_8000 and alaw_8000 with split, which become any other",
+            )
+        parts = tuple(map(self._part, passages_of(text, most)))
+        return self._frozen(text, self._body_tail, parts=parts if len(parts) > 1 else ())
+
+    def _part(self, passage: Passage) -> SpeechRequest:
+        """One part; what the caller says of the neighbours is of the first and of the last."""
+        stitches = self.model in KNOWN_TO_STITCH
+        told: dict[str, Any] = {}
+        if passage.before is not None:
+            told["previous_request_ids"] = None
+            told["previous_text"] = passage.before if stitches else None
+        if passage.after is not None:
+            told["next_request_ids"] = None
+            told["next_text"] = passage.after if stitches else None
+        return self._frozen(
+            passage.text,
+            self._tail({**self.options, **told}),
+            # Source: request-stitching page: not where the vendor keeps nothing.
+            continues=stitches
+            and self.options.get("enable_logging") is not False
+            and "previous_request_ids" not in self.extra_body,
+        )
+
+    @cached_property
+    def _whole(self) -> bool:
+        return formats.vendor_name(self.format) not in formats.STREAM_FORMATS
+
+    @cached_property
+    def _timed(self) -> Literal["original", "normalized"] | None:
+        if not self.options.get("timestamps"):
+            return None
+        return self.options.get("alignment") or "original"
 
     @cached_property
     def _target(self) -> str:
         query = {"output_format": formats.vendor_name(self.format), **self._everywhere}
-        return f"{self._path}/stream?{_query({**query, **self.extra_query})}"
+        path = self._path if self._whole else f"{self._path}/stream"
+        if self._timed is not None:
+            path += "/with-timestamps"
+        return f"{path}?{_query({**query, **self.extra_query})}"
 
     @cached_property
     def _body_tail(self) -> str:
         """The body's JSON text after the value of ``text``, which alone changes by the call."""
-        model, options = self.model, self.options
+        return self._tail(self.options)
+
+    def _tail(self, options: Mapping[str, Any]) -> str:
+        model = self.model
         fields: dict[str, Any] = {"model_id": model}
         for name in _BODY:
             if (value := options.get(name)) is not None:
-                if model in _NO_STITCHING and name in _STITCHING:
+                if model in NO_STITCHING and name in _STITCHING:
                     raise InvalidArgumentError(
                         f"is not for {model}", argument=name, allowed="other models"
                     )
@@ -291,6 +348,9 @@ class SpeechSettings(Settings):
         options = self.options
         return {name: options[name] for name in _QUERY if options.get(name) is not None}
 
+
+# Audio that is samples from its first byte to its last.
+_JOINABLE: Final = frozenset({"pcm", "mulaw", "alaw"})
 
 _QUERY = ("enable_logging", "optimize_streaming_latency")
 _SOCKET_QUERY = (

@@ -8,7 +8,7 @@ from functools import lru_cache
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
 
-__all__ = ["DEFAULT_FORMAT", "SOCKET_FORMATS", "STREAM_FORMATS", "vendor_name"]
+__all__ = ["DEFAULT_FORMAT", "SOCKET_FORMATS", "STREAM_FORMATS", "WHOLE_FORMATS", "vendor_name"]
 
 DEFAULT_FORMAT = "pcm_24000"
 """Ours, for every provider alike; the vendor's is ``mp3_44100_128``. Always sent."""
@@ -23,15 +23,17 @@ STREAM_FORMATS = frozenset(
     | {f"opus_48000_{kbps}" for kbps in _OPUS}
     | {"ulaw_8000", "alaw_8000"}
 )
-"""What ``/stream`` makes; WAV is for the unstreamed endpoints only, ``AudioClip.wav()`` adds
-the header here. Source: SDK elevenlabs 2.78.0, text_to_speech/types."""
+"""What ``/stream`` makes. Source: SDK elevenlabs 2.78.0, text_to_speech/types."""
+
+WHOLE_FORMATS = STREAM_FORMATS | {f"wav_{rate}" for rate in _PCM}
+"""What the endpoints make that answer when all of it is made. Source: the same."""
 
 SOCKET_FORMATS = STREAM_FORMATS - {"mp3_24000_48", "pcm_32000", "pcm_48000"}
 """Source: AsyncAPI of August 2025; newer additions are unverified."""
 
-# Names without numbers mean the vendor's own default, where it has one. Opus: our choice,
-# transparent for speech.
-_BARE = {"mp3": "mp3_44100_128", "ogg_opus": "opus_48000_64"}
+# Names without numbers mean the vendor's own default, where it has one. Opus and WAV: our
+# choice, transparent for speech and our own rate.
+_BARE = {"mp3": "mp3_44100_128", "ogg_opus": "opus_48000_64", "wav": "wav_24000"}
 
 
 @lru_cache(maxsize=256)
@@ -43,8 +45,8 @@ def vendor_name(format: AudioFormat) -> str:  # noqa: A002 - the option's name
     """
     ours = format.name
     name = _BARE.get(ours) or ours.replace("mulaw_", "ulaw_")
-    if name not in STREAM_FORMATS:
-        raise refused(ours, STREAM_FORMATS)
+    if name not in WHOLE_FORMATS:
+        raise refused(ours, WHOLE_FORMATS)
     return name
 
 
@@ -56,7 +58,9 @@ def exact(format: AudioFormat) -> AudioFormat:  # noqa: A002
 
 def refused(name: str, allowed: Iterable[str]) -> InvalidArgumentError:
     """The error for a format that an endpoint does not make; shows our names."""
+    allowed = frozenset(allowed)
     ours = sorted(each.replace("ulaw_", "mulaw_") for each in allowed)
+    bare = [name for name, full in _BARE.items() if full in allowed]
     return InvalidArgumentError(
-        f"got {name[:64]!r}", argument="format", allowed=", ".join([*ours, *_BARE])
+        f"got {name[:64]!r}", argument="format", allowed=", ".join([*ours, *bare])
     )

@@ -52,6 +52,15 @@ class SpeechDefaults(Extras, total=False):
         next_text: † What will be said next.
         previous_request_ids: † Up to 3 ids, at most two hours old; instead of the text.
         next_request_ids: † Up to 3 ids.
+        timestamps: † True for the words and characters of each chunk and clip with their
+            times (False). The last word comes in a chunk without audio.
+        alignment: † Whose characters those are: ``"original"``, the text as it was sent, or
+            ``"normalized"``, as it was read out, numbers as words (``"original"``).
+        split: † True speaks a text beyond the model's limit in as few parts as its sentences
+            allow, one after the other, as one speech; a number is the most characters of a
+            part, whatever the limit (False). Each part is told what comes before and after
+            it, and which requests spoke before it. For PCM and G.711 only, whose samples
+            can be joined.
         use_pvc_as_ivc: † Deprecated by the vendor.
         audio_effects: † A mapping, passed on as it is; stereo effects fail for PCM and G.711.
         auto_mode: ‡ Speak each piece as it comes, without a schedule: the lowest latency
@@ -84,6 +93,9 @@ class SpeechDefaults(Extras, total=False):
     next_text: str | None
     previous_request_ids: Sequence[str] | None
     next_request_ids: Sequence[str] | None
+    timestamps: bool | None
+    alignment: str | None
+    split: bool | int | None
     use_pvc_as_ivc: bool | None
     audio_effects: Mapping[str, Any] | None
     auto_mode: bool | None
@@ -103,6 +115,8 @@ MULTI_CONTEXT = "multi-stream-input"
 SINGLE_CONTEXT = "stream-input"
 MAX_SEED = 4_294_967_295
 MAX_LISTED = 3
+SHORTEST_PART = 20
+"""Characters. Source: ours; a part is a request, and shorter ones are hardly speech."""
 MAX_INACTIVITY = 180
 """Seconds. Source: AsyncAPI, ``inactivity_timeout``."""
 
@@ -127,6 +141,14 @@ def _locators(name: str, value: Any) -> tuple[dict[str, str], ...]:
     if len(value) > MAX_LISTED:
         raise wrong(name, value, allowed)
     return tuple(dict(each) for each in value)
+
+
+def _split(name: str, value: Any) -> bool | int:
+    if isinstance(value, bool):
+        return value
+    if not checks.is_integer(value) or value < SHORTEST_PART:
+        raise wrong(name, value, f"a bool, or an int ≥ {SHORTEST_PART}")
+    return value
 
 
 def _schedule(name: str, value: Any) -> tuple[int, ...]:
@@ -161,6 +183,9 @@ CHECKS: Mapping[str, Check] = {
     "apply_language_text_normalization": checks.flag,
     "enable_logging": checks.flag,
     "optimize_streaming_latency": checks.integer(0, 4),
+    "timestamps": checks.flag,
+    "alignment": checks.word("original", "normalized"),
+    "split": _split,
     "previous_text": checks.text,
     "next_text": checks.text,
     "previous_request_ids": _ids,
@@ -182,11 +207,14 @@ WHOLE_TEXT_ONLY = frozenset(
         "next_text",
         "previous_request_ids",
         "next_request_ids",
+        "timestamps",
+        "alignment",
+        "split",
         "use_pvc_as_ivc",
         "audio_effects",
     }
 )
-"""Fields of the HTTP body that no socket has."""
+"""What HTTP has and no socket."""
 
 SESSION_ONLY = frozenset(
     {

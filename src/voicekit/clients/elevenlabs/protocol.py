@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioDecoder",
+    "checked_type",
     "http_headers",
     "http_request",
     "most_bytes",
@@ -74,6 +75,20 @@ def most_bytes(format: AudioFormat, characters: int) -> int:  # noqa: A002
     return int(rate * (_MOST_S + _MOST_PER_CHARACTER_S * characters))
 
 
+def checked_type(headers: Mapping[str, str]) -> str:
+    """The media type of an answer, in small letters; empty where it has none.
+
+    Raises:
+        RemoteProtocolError: The headers say that the body is a text, or compressed.
+    """
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind.startswith("text/") or "html" in kind or "xml" in kind:
+        raise RemoteProtocolError(f"the answer is of type {kind[:64]!r}, not audio")
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RemoteProtocolError("the answer is compressed, unasked")
+    return kind
+
+
 class AudioDecoder:
     """Reads a body of raw audio: whole samples as they come, and never anything else.
 
@@ -114,12 +129,7 @@ class AudioDecoder:
         *,
         most: int,
     ) -> None:
-        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        self._json = "json" in kind
-        if kind.startswith("text/") or "html" in kind or "xml" in kind:
-            raise RemoteProtocolError(f"the answer is of type {kind[:64]!r}, not audio")
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise RemoteProtocolError("the answer is compressed, unasked")
+        self._json = "json" in checked_type(headers)
         self.progress = 0
         self.done = False
         self._format = format

@@ -11,6 +11,8 @@ from voicekit.clients.checks import wrong
 from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.fed import FedUtterance
+from voicekit.clients.elevenlabs.formats import STREAM_FORMATS, refused
+from voicekit.clients.elevenlabs.in_parts import SpeechInParts
 from voicekit.clients.elevenlabs.live import LiveSpeech
 from voicekit.clients.elevenlabs.options import SpeechOptions
 from voicekit.clients.elevenlabs.protocol import (
@@ -20,11 +22,12 @@ from voicekit.clients.elevenlabs.protocol import (
     most_bytes,
     usage_of,
 )
+from voicekit.clients.elevenlabs.timed import TimedDecoder
 from voicekit.clients.execute import open_stream
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioClip
-from voicekit.streams import Opened, SpeechStream
+from voicekit.streams import Decoder, Opened, SpeechStream
 
 if TYPE_CHECKING:
     from voicekit import interfaces
@@ -65,6 +68,11 @@ class Speech(LiveSpeech):
     ) -> AudioClip:
         """The whole speech as one clip, by way of the streaming endpoint.
 
+        WAV is made by an endpoint that answers when all of it is made. With ``split`` the
+        text may be of any length; then ``clip.request_id`` and ``clip.headers`` are of the
+        last part, ``clip.usage`` of all. With ``timestamps`` the clip has ``.words`` and
+        ``.characters``.
+
         Limited to 30 s and 15 ms per character in all, beside the limits of a stream.
         Cancelling frees the connection at once.
 
@@ -78,6 +86,8 @@ class Speech(LiveSpeech):
         if limits is None:
             total = 30.0 + PER_CHARACTER_S * len(request.text)
             limits = replace(SYNTHESIZE.limits, total=total)
+            if request.whole:
+                limits = replace(limits, first_output=total)  # there is none before the last
         return await self._stream(request, SYNTHESIZE, limits).clip()
 
     @overload
@@ -110,11 +120,19 @@ class Speech(LiveSpeech):
         an async iterable, such as a model's stream, goes over a pooled socket as it is
         written; opening ends with the socket.
 
+        With ``split`` a text may be of any length: the next part is asked for while the one
+        before is being played, from at most 20 s of audio that are read ahead;
+        ``.request_id`` and ``.headers`` are those of the newest part. With ``timestamps``
+        chunks have ``.words`` and ``.characters``.
+
         Raises:
-            InvalidArgumentError: An option or the text makes no sense.
+            InvalidArgumentError: An option or the text makes no sense, or the format cannot
+                be streamed (WAV).
         """
         if isinstance(text, str | SpeechRequest):
             request = self._request_of(text, options)
+            if request.whole:
+                raise refused(request.format.name, STREAM_FORMATS)
             return self._stream(request, STREAM_SPEECH, request.limits)
         if not isinstance(text, AsyncIterable):
             raise wrong("text", text, "a str, an async iterable of str, or a request")
@@ -140,18 +158,44 @@ class Speech(LiveSpeech):
     def _stream(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> SpeechStream:
+        if not request.parts:
+            return SpeechStream(
+                partial(self._open_stream, request, operation, limits),
+                format=request.format,
+                usage=usage_of,
+            )
+
+        async def open_part(
+            part: SpeechRequest, later: Limits | None, offset: float
+        ) -> Opened[AudioChunk]:
+            return await self._open_stream(part, operation, later or limits, offset)
+
+        speech = SpeechInParts(
+            request.parts, open_part, request.format, lambda: self.transport.background
+        )
         return SpeechStream(
-            partial(self._open_stream, request, operation, limits),
-            format=request.format,
-            usage=usage_of,
+            speech.open, format=request.format, usage=lambda _headers: speech.usage(usage_of)
         )
 
     async def _open_stream(
-        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+        self,
+        request: SpeechRequest,
+        operation: Operation,
+        limits: Limits | None,
+        offset: float = 0.0,
     ) -> Opened[AudioChunk]:
-        def decode(response: Response) -> AudioDecoder:
+        def decode(response: Response) -> Decoder[AudioChunk]:
             most = most_bytes(request.format, len(request.text))
-            return AudioDecoder(request.format, response.headers, most=most)
+            if request.timed is None:
+                return AudioDecoder(request.format, response.headers, most=most)
+            return TimedDecoder(
+                request.format,
+                response.headers,
+                most=most,
+                normalized=request.timed == "normalized",
+                whole=request.whole,
+                offset=offset,
+            )
 
         opened = await open_stream(
             self.transport,

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from voicekit.clients.elevenlabs import ElevenLabsClient, SpeechRequest, VoiceSettings
-from voicekit.clients.elevenlabs.config import MAX_CHARACTERS, SpeechSettings
+from voicekit.clients.elevenlabs.config import SpeechSettings
+from voicekit.clients.elevenlabs.models import MAX_CHARACTERS
 from voicekit.clients.elevenlabs.options import CHECKS, SESSION_ONLY, WHOLE_TEXT_ONLY
 from voicekit.errors import InvalidArgumentError, MissingCredentialError
 from voicekit.interfaces import SpeechSessions, Synthesizer
@@ -62,7 +63,8 @@ def test_every_option_of_a_whole_text_goes_to_its_place() -> None:
         "use_pvc_as_ivc": True,
         "audio_effects": {"filter_preset_id": "x"},
     }
-    assert set(options) | {"voice"} == set(CHECKS) - SESSION_ONLY
+    others = {"voice", "timestamps", "alignment", "split"}  # that make another path, or requests
+    assert set(options) | others == set(CHECKS) - SESSION_ONLY
     request = client().request("Hello.", **options)
     assert query_of(request.target) == {
         "output_format": "ulaw_8000",
@@ -85,6 +87,91 @@ def test_every_option_of_a_whole_text_goes_to_its_place() -> None:
         "use_pvc_as_ivc": True,
         "audio_effects": {"filter_preset_id": "x"},
     }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"voice": "other"},
+        {"model": "eleven_multilingual_v2"},
+        {"format": "mulaw_8000"},
+        {"voice_settings": {"stability": 0.1}},
+        {"language_code": "de"},
+        {"pronunciation_dictionary_locators": [{"pronunciation_dictionary_id": "p"}]},
+        {"seed": 7},
+        {"apply_text_normalization": "off"},
+        {"apply_language_text_normalization": True},
+        {"enable_logging": False},
+        {"optimize_streaming_latency": 3},
+        {"previous_text": "Before."},
+        {"next_text": "After."},
+        {"previous_request_ids": ["a"]},
+        {"next_request_ids": ["b"]},
+        {"use_pvc_as_ivc": True},
+        {"audio_effects": {"filter_preset_id": "x"}},
+        {"timestamps": True},
+        {"timestamps": True, "alignment": "normalized"},
+        {"split": 20},
+        {"split": 30},
+        {"extra_query": {"q": 1}},
+        {"extra_headers": {"X-Y": "1"}},
+        {"extra_body": {"b": 1}},
+    ],
+    ids="-".join,
+)
+def test_every_option_is_part_of_the_identity(options: dict[str, Any]) -> None:
+    """What may change a result makes another request of it, for every cache."""
+    text = "One sentence is here. Another one is here. "
+    plain, other = client().request(text), client().request(text, **options)
+    assert plain.identity != other.identity
+    assert other.identity == client().request(text, **options).identity
+    if "alignment" in options:
+        assert other.identity != client().request(text, timestamps=True).identity
+
+
+def test_endpoints_by_format_and_timestamps() -> None:
+    """Each pair of whole or streamed, with times or without, has a path of its own."""
+    speech = f"/v1/text-to-speech/{VOICE}"
+    for options, path, whole in [
+        ({}, f"{speech}/stream", False),
+        ({"timestamps": True}, f"{speech}/stream/with-timestamps", False),
+        ({"format": "wav_24000"}, speech, True),
+        ({"format": "wav"}, speech, True),
+        ({"format": "wav_24000", "timestamps": True}, f"{speech}/with-timestamps", True),
+    ]:
+        request = client().request("x", **options)
+        assert request.target.partition("?")[0] == path
+        assert request.whole is whole
+    assert query_of(request.target)["output_format"] == "wav_24000"
+
+
+def test_a_split_text_is_its_parts() -> None:
+    """Each part a request of its own; a text that fits is one request as ever."""
+    text = "One sentence is here. Another one is here. The last."
+    request = client().request(text, split=30)
+    assert [part.text for part in request.parts] == [
+        "One sentence is here. ",
+        "Another one is here. The last.",
+    ]
+    assert request.text == text
+    assert all(part.continues for part in request.parts)
+    body = json.loads(request.parts[1].after(["a", "b"]).body)
+    assert body["previous_request_ids"] == ["a", "b"]
+    assert body["text"] == request.parts[1].text
+    assert request.parts[1].after([]) is request.parts[1]
+    assert client().request(text, split=True).parts == ()
+    assert client().request(text, split=False).parts == ()
+    assert client().request(text, split=1000).identity == client().request(text).identity
+    blank = client().request("Words." + " " * 100 + "\n", split=20)
+    assert [part.text.strip() for part in blank.parts or (blank,)] == ["Words."]
+
+
+def test_a_number_never_raises_the_limit() -> None:
+    """A part is at most what the model takes, whatever is asked for."""
+    request = client(model="eleven_v3").request("A sentence of words. " * 400, split=50_000)
+    assert max(len(part.text) for part in request.parts) <= MAX_CHARACTERS["eleven_v3"]
+    private = client(model="private").request("A sentence of words. " * 4000, split=True)
+    assert private.parts == ()
 
 
 def test_every_option_of_a_session_goes_to_its_place() -> None:
@@ -185,7 +272,7 @@ def test_extras_win_over_ours() -> None:
     [
         ({"voice": ""}, "voice"),
         ({"model": 5}, "model"),
-        ({"format": "wav_24000"}, "format"),
+        ({"format": "wav_11025"}, "format"),
         ({"format": "pcm_11025"}, "format"),
         ({"format": "pcm_24000_2ch"}, "format"),
         ({"format": "flac_48000"}, "format"),
@@ -211,6 +298,11 @@ def test_extras_win_over_ours() -> None:
         ({"optimize_streaming_latency": 5}, "optimize_streaming_latency"),
         ({"enable_logging": "no"}, "enable_logging"),
         ({"audio_effects": ["x"]}, "audio_effects"),
+        ({"timestamps": 1}, "timestamps"),
+        ({"alignment": "other"}, "alignment"),
+        ({"split": 5}, "split"),
+        ({"split": "yes"}, "split"),
+        ({"split": True, "format": "mp3_44100_128"}, "format"),
         ({"auto_mode": True}, "auto_mode"),
         ({"chunk_length_schedule": [50]}, "chunk_length_schedule"),
         ({"loudness": 11}, "loudness"),

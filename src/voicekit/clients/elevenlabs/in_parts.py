@@ -1,0 +1,231 @@
+"""Several requests, spoken one after the other, as one stream.
+
+A task of its own reads ahead of the consumer, up to a bound, and asks for the next part as
+soon as the last one has come in full: while what was read of it is still being played. Only
+then may its id be named for the prosody, too. So the consumer hears no seam as long as it
+plays slower than the vendor speaks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from voicekit.errors import ClosedError, RemoteProtocolError, VoicekitError
+from voicekit.streams import Opened
+
+if TYPE_CHECKING:
+    from voicekit.background import Background
+    from voicekit.clients.elevenlabs.config import SpeechRequest
+    from voicekit.operation import Limits
+    from voicekit.speech import AudioChunk, AudioFormat, Usage
+    from voicekit.timing import ConnectionInfo
+
+__all__ = ["SpeechInParts"]
+
+AHEAD_S: Final = 20.0
+"""Seconds of audio that may wait for the consumer. Source: ours; enough for any answer to the
+next request to come, a megabyte of PCM at 24 kHz."""
+
+_NAMED: Final = 3
+"""How many earlier requests may be named. Source: OpenAPI file, ``previous_request_ids``."""
+
+_MORE: Final = b"more"
+"""Says to the stream that there is something to take, and is not read."""
+
+OpenPart = Callable[["SpeechRequest", "Limits | None", float], Awaitable["Opened[AudioChunk]"]]
+"""Asks for a part: the request, its limits where they are not the call's, and the seconds of
+the speech before it."""
+
+
+class SpeechInParts:
+    """The response and the decoder of a speech that several requests make.
+
+    Opening opens the first part. What is read afterwards is owned by ``background``.
+
+    Args:
+        parts: The requests, in order.
+        open_part: Sends one.
+        format: What the audio is; samples from its first byte to its last.
+        background: Owns the task that reads ahead; asked once there is an event loop.
+
+    Attributes:
+        progress: Of all the parts.
+        done: Everything was taken.
+        status: Of every part.
+        headers: Of the newest part.
+        connection: Of the newest part.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str]
+    connection: ConnectionInfo
+    delimited = True  # what proves the end of each part, its own decoder has seen
+
+    def __init__(
+        self,
+        parts: Sequence[SpeechRequest],
+        open_part: OpenPart,
+        format: AudioFormat,  # noqa: A002 - the option's name
+        background: Callable[[], Background],
+    ) -> None:
+        self.progress = 0
+        self.done = False
+        self._parts = parts
+        self._open_part = open_part
+        self._format = format
+        self._background = background
+        self._ahead = format.bytes_for(AHEAD_S) or 1 << 20
+        self._items: deque[AudioChunk] = deque()
+        self._held = 0
+        self._made = 0  # progress of what was read
+        self._bytes = 0
+        self._ids: list[str] = []
+        self._costs: list[Mapping[str, str]] = []
+        self._finished = False
+        self._error: VoicekitError | None = None
+        self._changed = asyncio.Event()  # something to take
+        self._taken = asyncio.Event()  # room for more
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> Opened[AudioChunk]:
+        """Ask for the first part; the others follow by themselves.
+
+        Raises:
+            VoicekitError: It failed.
+        """
+        self._first = opened = await self._open_part(self._parts[0], None, 0.0)
+        self._begin(opened)
+        self._task = self._background().spawn(self._read_all(), "voicekit-speech-parts")
+        self._task.add_done_callback(self._over)
+        return Opened(opened.call, self, self, deque(self.feed(_MORE)))
+
+    def _begin(self, opened: Opened[AudioChunk]) -> None:
+        self._current = opened
+        self.headers = opened.response.headers
+        self.connection = opened.response.connection
+        self._costs.append(self.headers)
+        self._made += opened.decoder.progress
+        self._take(opened.items)
+
+    # -- reading ahead ------------------------------------------------------------------
+
+    async def _read_all(self) -> None:
+        try:
+            await self._read(self._current)
+            for part in self._parts[1:]:
+                await self._next(part)
+                await self._read(self._current)
+            self._finished = True
+        except VoicekitError as error:
+            self._error = self._error or error
+        except Exception as error:  # noqa: BLE001 - a decoder that chokes is the server's doing
+            name = type(error).__name__
+            self._error = RemoteProtocolError(f"a part cannot be read ({name})")
+
+    def _over(self, _task: asyncio.Task[None]) -> None:
+        """The task has ended, or was cancelled before it began."""
+        if not self._finished:
+            self._current.response.abort()
+            if self._current is not self._first:
+                self._current.call.end(self._error or asyncio.CancelledError())
+            self._error = self._error or ClosedError("the speech was closed")
+        self._changed.set()
+
+    async def _next(self, part: SpeechRequest) -> None:
+        call = self._first.call
+        left = call.remaining()
+        # The total is one for all parts; a moment, where it is over, for the error it makes.
+        limits = replace(call.limits, total=None if left is None else max(left, 0.001))
+        offset = self._format.duration_s(self._bytes) or 0.0
+        opened = await self._open_part(part.after(self._ids), limits, offset)
+        call.request_id = opened.call.request_id  # the newest, as the headers are
+        self._begin(opened)
+
+    async def _read(self, opened: Opened[AudioChunk]) -> None:
+        """Read one part to its end."""
+        response, decoder = opened.response, opened.decoder
+        while not decoder.done:
+            while self._held >= self._ahead:
+                self._taken.clear()
+                await self._taken.wait()
+            data = await response.chunk()
+            before = decoder.progress
+            items = decoder.feed(data) if data else decoder.eof(delimited=response.delimited)
+            self._take(items)  # which may read as it goes
+            self._made += decoder.progress - before
+        response.release()
+        if opened is not self._first:  # whose call is that of the stream, and ends with it
+            opened.call.end()
+        if (name := response.headers.get("request-id")) and name.isprintable():
+            self._ids = [*self._ids, name][-_NAMED:]
+
+    def _take(self, items: Iterable[AudioChunk]) -> None:
+        for item in items:
+            self._items.append(item)
+            self._held += len(item)
+            self._bytes += len(item)
+            self._changed.set()
+
+    # -- as a response ---------------------------------------------------------------------
+
+    async def chunk(self) -> bytes:
+        """Wait until there is something to take; empty at the end. Cancelling loses nothing.
+
+        Raises:
+            VoicekitError: A part failed. What came before it was taken.
+        """
+        while not self._items:
+            if self._error is not None:
+                raise self._error
+            if self._finished:
+                return b""
+            self._changed.clear()
+            await self._changed.wait()
+        return _MORE
+
+    def interrupt(self, error: VoicekitError) -> None:
+        """Make a waiting (or the next) ``chunk()`` raise ``error``, and abort."""
+        self._items.clear()
+        self._error = error
+        self.abort()
+        self._changed.set()
+
+    def abort(self) -> None:
+        """Stop reading and free the connection. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            self._current.response.abort()
+
+    def release(self) -> None:
+        """Nobody wants the rest."""
+        if not self._finished:
+            self.abort()
+
+    # -- as a decoder ----------------------------------------------------------------------
+
+    def feed(self, _more: bytes, /) -> Iterable[AudioChunk]:
+        """Everything that was read ahead."""
+        items, self._items = self._items, deque()
+        self._held = 0
+        self._taken.set()
+        self.progress = self._made
+        self.done = self._finished
+        return items
+
+    def eof(self, *, delimited: bool) -> Iterable[AudioChunk]:  # noqa: ARG002 - the seam's
+        """The last part has ended."""
+        self.done = True
+        return ()
+
+    # -- evidence --------------------------------------------------------------------------
+
+    def usage(self, of: Callable[[Mapping[str, str]], Usage | None]) -> Usage | None:
+        """What all the parts cost together, as far as they have been asked for."""
+        costs = [cost for cost in map(of, self._costs) if cost is not None]
+        if not costs:
+            return None
+        return replace(costs[0], characters=sum(cost.characters or 0 for cost in costs))
