@@ -338,3 +338,25 @@ async def test_a_slow_first_byte_is_a_first_output_timeout() -> None:
     async with audio_world(slow, limits=TIGHT) as (_, client):
         with pytest.raises(FirstOutputTimeout):
             await client.synthesize(TEXT)
+
+
+async def test_the_limit_of_a_whole_speech_grows_with_the_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """15 ms per character; a stream has none in all."""
+    asked: list[Any] = []
+    async with audio_world() as (_, client):
+        make = client._call
+
+        def call(operation: Any, limits: Any) -> Any:
+            made = make(operation, limits)
+            asked.append(made.limits)
+            return made
+
+        monkeypatch.setattr(client, "_call", call)
+        await client.synthesize("x" * 100)
+        async with client.stream_speech(TEXT) as speech:
+            await speech.clip()
+        await client.synthesize(TEXT, limits=TIGHT["synthesize"])
+    assert [limits.total for limits in asked] == [31.5, None, 5.0]
+    assert [limits.first_output for limits in asked] == [5.0, 5.0, 0.3]

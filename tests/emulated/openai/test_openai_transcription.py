@@ -29,6 +29,7 @@ from voicekit.errors import (
     TotalTimeout,
     UnavailableError,
 )
+from voicekit.operation import Limits
 from voicekit.speech import Utterance
 from voicekit.transport.config import PoolConfig
 
@@ -284,6 +285,14 @@ async def test_a_fault(fault: Fault, error: Any, run: Any, caplog: Any) -> None:
     assert "opening hours" not in shown
 
 
+async def test_a_page_is_no_plain_text() -> None:
+    """A proxy's page would pass for what was said."""
+    async with audio_world() as (world, client):
+        world.inject("openai", Fault("html"))
+        with pytest.raises(RemoteProtocolError, match="html"):
+            await client.transcribe(CLIP, model="whisper-1", response_format="text")
+
+
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
@@ -366,9 +375,21 @@ async def test_three_tasks_may_share_the_life_of_a_handle() -> None:
         assert "".join(got) == WRITTEN
 
 
-async def test_the_limits_grow_with_the_recording() -> None:
-    """From the last byte; given ones are taken as they are."""
-    async with audio_world(replace(INSTANT, transcript_final=1.0)) as (_, client):
-        with pytest.raises(FirstOutputTimeout):
-            await client.transcribe(CLIP, limits=replace(TIGHT["transcribe"], total=None))
-        assert (await client.transcribe(CLIP)).text == WRITTEN
+async def test_the_limits_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a second per second; given ones are taken as they are."""
+    asked: list[Limits] = []
+    async with audio_world() as (_, client):
+        make = client._call
+
+        def call(operation: Any, limits: Limits) -> Any:
+            asked.append(limits)
+            return make(operation, limits)
+
+        monkeypatch.setattr(client, "_call", call)
+        await client.transcribe(CLIP)
+        await client.stream_transcription(CLIP).result()
+        await client.transcribe(CLIP, limits=Limits(total=7.0))
+    whole, stream, given = asked
+    assert (whole.connect, whole.first_output, whole.gap, whole.total) == (2.0, 30.1, 30.0, 30.1)
+    assert (stream.connect, stream.first_output, stream.gap, stream.total) == (2, 30.1, 10, 30.1)
+    assert given == Limits(total=7.0)

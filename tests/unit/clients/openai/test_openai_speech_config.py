@@ -61,7 +61,17 @@ def test_formats_by_our_names(given, sent, comes) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["pcm_16000", "pcm_24000_2ch", "mulaw_8000", "mp3_44100_128", "wav_8000", "flac_48000", "x", 5],
+    [
+        "pcm_16000",
+        "pcm_24000_2ch",
+        "mulaw_8000",
+        "mp3_44100_128",
+        "mp3_24000_48",
+        "wav_8000",
+        "flac_48000",
+        "x",
+        5,
+    ],
 )
 def test_formats_that_nobody_makes(given) -> None:
     """24 kHz, mono, at the vendor's bit rate, or nothing."""

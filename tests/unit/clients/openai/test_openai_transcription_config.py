@@ -234,6 +234,8 @@ def test_a_request_shows_nothing_and_is_its_own_identity() -> None:
     )
     assert same.identity == request.identity
     assert one.transcription_request(WAV).identity != request.identity
+    another = one.transcription_request(WAV, prompt="x", extra_headers={"X-Key": "HIDDEN"})
+    assert another.identity != request.identity
     assert one.transcription_request(b"ID3 other").identity != request.identity
 
 
