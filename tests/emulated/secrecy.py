@@ -35,6 +35,7 @@ LIMITS = Limits(connect=0.5, first_output=0.3, gap=0.3, total=1.0)
 OPERATIONS = (
     "chat", "stream_chat", "synthesize", "stream_speech", "open_speech", "open_transcription",
     "configure", "transcribe", "submit_transcription", "grant_token",
+    "elevenlabs transcribe", "elevenlabs submit_transcription", "elevenlabs stream-input",
     "stream_chat", "stream_speech", "open_speech",
 )  # fmt: skip
 
@@ -162,7 +163,7 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
     llm = OpenAIClient(
         base_url=where.openai, model="m", limits={"chat": LIMITS, "stream_chat": LIMITS}, **common
     )
-    named = ("synthesize", "stream_speech", "open_speech")
+    named = ("synthesize", "stream_speech", "open_speech", "transcribe", "submit_transcription")
 
     async def fresh_key() -> str:
         return KEY
@@ -184,6 +185,9 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
         "transcribe": lambda seen: _transcribe(stt, seen),
         "submit_transcription": lambda seen: _submit_transcription(stt, seen),
         "grant_token": lambda seen: _grant_token(stt, seen),
+        "elevenlabs transcribe": lambda seen: _listen(tts, seen),
+        "elevenlabs submit_transcription": lambda seen: _listen_later(tts, seen),
+        "elevenlabs stream-input": lambda seen: _open_speech(tts, seen, socket="stream-input"),
     }
     try:
         for client in (stt, llm, tts):
@@ -242,8 +246,8 @@ async def _stream_speech(tts: ElevenLabsClient, seen: Evidence) -> None:
         seen.show("stream_speech", speech)
 
 
-async def _open_speech(tts: ElevenLabsClient, seen: Evidence) -> None:
-    handle = tts.open_speech()
+async def _open_speech(tts: ElevenLabsClient, seen: Evidence, **options: Any) -> None:
+    handle = tts.open_speech(**options)
     seen.show("open_speech", handle)
     async with handle as utterance:
         await utterance.send(TEXT)
@@ -252,6 +256,26 @@ async def _open_speech(tts: ElevenLabsClient, seen: Evidence) -> None:
         async for _ in utterance:
             pass
         seen.show("open_speech", utterance)
+
+
+async def _listen(tts: ElevenLabsClient, seen: Evidence) -> None:
+    request = tts.transcription_request(
+        AUDIO,
+        format="pcm_16000",
+        keyterms=list(WORDS),
+        transcript_edit=TEXT,
+        diarize=True,
+        extra_headers={"x-own": KEY},
+    )
+    seen.show("transcribe", request, request.recording)
+    seen.show("transcribe", await tts.transcribe(request))
+
+
+async def _listen_later(tts: ElevenLabsClient, seen: Evidence) -> None:
+    audio = AudioURL(f"https://{WORDS[0]}.example/?{KEY}")
+    seen.show("submit_transcription", tts.transcription_request(audio), audio)
+    pending = await tts.submit_transcription(audio, webhook_metadata={"said": TEXT})
+    seen.show("submit_transcription", pending)
 
 
 async def _open_transcription(stt: DeepgramClient, seen: Evidence) -> None:

@@ -23,7 +23,7 @@ from voicekit.clients.uploads import limits_of
 from voicekit.errors import InvalidArgumentError, RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioSource, PendingTranscript, Transcript, Usage
-from voicekit.transport.messages import Request
+from voicekit.transport.messages import Request, Upload
 from voicekit.wire.multipart import multipart
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ TRANSCRIBE: Final = Operation(
     provider=PROVIDER, name="transcribe", kind=OperationClass.COMPUTE, limits=_LIMITS
 )
 SUBMIT_TRANSCRIPTION: Final = Operation(
-    provider=PROVIDER, name="submit_transcription", kind=OperationClass.COMPUTE, limits=_LIMITS
+    provider=PROVIDER, name="submit_transcription", kind=OperationClass.EFFECT, limits=_LIMITS
 )
 
 LONGEST_S: Final = 10 * 3600.0
@@ -72,20 +72,35 @@ class FileTranscription(Authorized):
         /,
         **options: Unpack[TranscriptionOptions],
     ) -> Transcript:
-        """All that is said in a recording: bytes, a path, an open file, a clip, an address.
+        """All that is said in a recording.
 
-        What is known to be 16-bit PCM at 16 kHz, mono, goes without a header, since the
-        vendor transcribes that sooner. Limits: connect 2 s; the answer 30 s and 0.1 s per
-        second of audio after the last byte was sent. Cancelling frees the connection at
-        once.
+        Limits: connect 2 s; 30 s and 0.1 s per second of audio for the answer, counted from
+        the last byte of the recording; where its length is unknown, as for the longest that
+        the vendor takes. Cancelled, the connection is freed at once; what was uploaded may
+        be billed.
 
         Args:
-            audio: The recording, or a request made before (then no options).
+            audio: The recording: its bytes, the path of its file (read while it is sent),
+                an open binary file from where it stands, an ``AudioClip``, an ``AudioURL``
+                that the vendor fetches, or what ``transcription_request()`` returned. Any
+                common format, sound or video, at most 10 hours. 16-bit PCM at 16 kHz, mono,
+                in a clip, in bytes, or named by ``format``, goes without a header: the
+                vendor transcribes that sooner.
             **options: On top of the constructor's ``transcription``.
 
         Raises:
             InvalidArgumentError: Before any I/O.
-            VoicekitError: It failed; see ``errors``.
+            AuthenticationError: The key is wrong or may not do this.
+            InvalidRequestError: The vendor refuses the request, or cannot read the audio.
+            RateLimitError: Too many requests at a time.
+            QuotaError: The account has no credit.
+            UnavailableError: The vendor failed or is overloaded.
+            TransportError: The connection failed, or what came is no transcript.
+            DeadlineError: A limit passed.
+
+        Example:
+            >>> heard = await client.transcribe(Path("call.mp3"), diarize=True)
+            >>> print(heard.to_srt(speakers={0: "Agent", 1: "Caller"}))
         """
         request = self._transcription_of(audio, options)
         heard = await self._ask(TRANSCRIBE, request, transcript_of, status=200)
@@ -101,7 +116,8 @@ class FileTranscription(Authorized):
     ) -> PendingTranscript:
         """Have a recording transcribed later; the account's webhooks get the transcript.
 
-        Limits and cancelling as for ``transcribe``.
+        Limits and errors as for ``transcribe``. Never repeated when it is unknown whether
+        the vendor has it, since the webhooks would get the transcript twice.
 
         Args:
             audio: The recording.
@@ -110,7 +126,7 @@ class FileTranscription(Authorized):
 
         Raises:
             InvalidArgumentError: Before any I/O.
-            VoicekitError: It failed; see ``errors``.
+            VoicekitError: As for ``transcribe``.
         """
         settings = self._family(TranscriptionSettings).updated(options)
         request = settings.request(audio, webhook=True)
@@ -143,6 +159,7 @@ class FileTranscription(Authorized):
         *,
         status: int,
     ) -> T:
+        content_type, body = _form_of(request)
         given = request.limits or self._limits.get(operation.name)
         call = self._call(operation, given or _patient(request, operation.limits))
 
@@ -156,7 +173,7 @@ class FileTranscription(Authorized):
             self.transport,
             self.pipeline(operation),
             call,
-            partial(self._prepare_form, request),
+            partial(self._prepare_form, request, content_type, body),
             DIALECT,
             parse,
             kinds=("json",),
@@ -171,14 +188,22 @@ class FileTranscription(Authorized):
             headers=headers,
         )
 
-    async def _prepare_form(self, request: TranscriptionRequest) -> Request:
-        key = await self._credential.get()
-        file, recording = None, request.recording
-        if recording is not None:
-            file = ("file", recording.filename, recording.media_type, recording.upload)
-        content_type, body = multipart(request.fields, file)
-        headers = {**http_headers(key, request.headers), "Content-Type": content_type}
+    async def _prepare_form(
+        self, request: TranscriptionRequest, content_type: str, body: bytes | Upload
+    ) -> Request:
+        # A caller's own would lack the boundary.
+        own = {n: v for n, v in request.headers.items() if n.lower() != "content-type"}
+        headers = http_headers(await self._credential.get(), own)
+        headers["Content-Type"] = content_type
         return Request("POST", self.base_url + request.target, headers, body)
+
+
+def _form_of(request: TranscriptionRequest) -> tuple[str, bytes | Upload]:
+    recording = request.recording
+    if recording is None:
+        return multipart(request.fields)
+    file = ("file", recording.filename, recording.media_type, recording.upload)
+    return multipart(request.fields, file)
 
 
 def _patient(request: TranscriptionRequest, limits: Limits) -> Limits:
