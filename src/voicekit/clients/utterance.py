@@ -248,10 +248,14 @@ class SpokenSession(Session[AudioChunk]):
         if not possible or not self._may_replay(typed):
             self._fail(typed)
         else:
-            self._replays += 1
-            self._rewind()
-            work = self._say_again(typed)
-            self._replay = self._studio.background().spawn(work, "voicekit-speech-replay")
+            self._say_elsewhere(typed)
+
+    def _say_elsewhere(self, cause: VoicekitError) -> None:
+        """Say everything again on another socket, in the background."""
+        self._replays += 1
+        self._rewind()
+        work = self._say_again(cause)
+        self._replay = self._studio.background().spawn(work, "voicekit-speech-replay")
 
     async def _say_again(self, cause: VoicekitError) -> None:
         call = self._call

@@ -285,26 +285,25 @@ class Utterance(SpokenSession):
             case "Warning" if is_of_flushes(message):
                 self._not_flushed()
             case "Error":
-                self._refused(error_of_message(message))
+                # The socket's close follows; what it holds besides is of no use to anybody.
+                self._lose(error_of_message(message))
 
     def _not_flushed(self) -> None:
-        """The vendor has counted more flushes than we have, and ignores the last one."""
-        if self._lease is not None:
-            _socket_of(self._lease).flushes.exhaust(time.monotonic())
-        self._refused(RateLimitError("a flush was ignored: the socket has had too many"))
+        """The vendor has counted more flushes than we have, and ignores the last one.
 
-    def _refused(self, error: VoicekitError) -> None:
-        again = may_replay(error) or isinstance(error, RateLimitError)
-        if again and self._script.replayable and not self._replays and not self._ended:
-            lease, self._lease = self._lease, None
-            if lease is not None:  # another socket may flush; this one is to forget
-                self._studio.background().spawn(self._dismiss(lease), "voicekit-speech-goodbye")
-            self._replays += 1
-            self._rewind()
-            work = self._say_again(error)
-            self._replay = self._studio.background().spawn(work, "voicekit-speech-replay")
-        else:
+        Another socket may flush, as long as nothing was heard; this one is to forget.
+        """
+        error = RateLimitError("a flush was ignored: the socket has had too many")
+        lease = self._lease
+        if lease is None or self._ended:
+            return
+        _socket_of(lease).flushes.exhaust(time.monotonic())
+        if not self._script.replayable or self._replays:
             self._fail(error)
+            return
+        self._lease = None
+        self._studio.background().spawn(self._dismiss(lease), "voicekit-speech-goodbye")
+        self._say_elsewhere(error)
 
     def _end_if_spoken(self) -> None:
         script = self._script
