@@ -152,6 +152,30 @@ async def listening(pcm: bytes) -> None:
         DeepgramClient(utterances=True, interim_results=True, utt_split=1.0)
 
 
+async def speaking_with_deepgram() -> None:
+    async with DeepgramClient(speech={"model": "aura-2-thalia-en", "format": "mulaw_8000"}) as dg:
+        clip = await dg.synthesize("Hello", speed=1.1, tag=["a"], split=True)
+        assert_type(clip, AudioClip)
+        async with dg.stream_speech("Hello") as speech:
+            async for chunk in speech:
+                assert_type(chunk, AudioChunk)
+        async with dg.open_speech() as session:
+            await session.send("Hello. ")
+            await session.flush()
+            await session.finish()
+            async for chunk in session:
+                assert_type(chunk, AudioChunk)
+            await session.cancel()
+        request = dg.speech_request("Hello", format="pcm_16000")
+        assert_type(await dg.synthesize(request), AudioClip)
+        pending = await dg.submit_speech("Hello", callback="https://example.org/hook")
+        assert_type(pending.request_id, str)
+        assert_type(await dg.as_synthesizer().synthesize("Hello"), AudioClip)
+        await dg.synthesize(b"Hello")  # type: ignore[arg-type]
+        await dg.synthesize("Hello", voice="x")  # type: ignore[call-arg]
+    DeepgramClient(speech={"voice": "x"})  # type: ignore[typeddict-unknown-key]
+
+
 async def chatting() -> None:
     messages = [{"role": "user", "content": "Hello"}]
     async with OpenAIClient(model="m", temperature=0.2) as llm:

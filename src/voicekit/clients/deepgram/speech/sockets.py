@@ -125,7 +125,7 @@ class SpeakSocket:
             gone = self._gone = self._loop.create_future()
             try:
                 async with asyncio.timeout(CLOSE_LIMIT):
-                    if self._owed or self._buffered:
+                    if (self._owed or self._buffered) and not self._clears:
                         await self._inner.send(CLEAR)
                     await self._inner.send(CLOSE)
                     await gone
