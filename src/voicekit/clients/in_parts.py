@@ -53,7 +53,9 @@ class SpeechInParts:
         done: Everything was taken.
         status: Of every part.
         headers: Of the newest part.
-        all_headers: Of every part so far, in order.
+        all_headers: Of every part so far, in order. When a part is asked for, those before
+            it have come in full.
+        read_bytes: Of audio, of all parts so far.
         connection: Of the newest part.
     """
 
@@ -71,6 +73,7 @@ class SpeechInParts:
     ) -> None:
         self.progress = 0
         self.done = False
+        self.read_bytes = 0
         self.all_headers: list[Mapping[str, str]] = []
         self._parts = parts
         self._open_part = open_part
@@ -93,11 +96,12 @@ class SpeechInParts:
         """
         self._first = opened = await self._open_part(0, None)
         self._begin(opened)
-        self._task = self._background().spawn(self._read_all(opened), "voicekit-speech-parts")
+        self._task = self._background().spawn(self._read_all(), "voicekit-speech-parts")
+        self._task.add_done_callback(self._over)
         return Opened(opened.call, self, self, deque(self.feed(_MORE)))
 
     def _begin(self, opened: Opened[AudioChunk]) -> None:
-        self._current = opened.response
+        self._current = opened
         self.headers = opened.response.headers
         self.connection = opened.response.connection
         self.all_headers.append(self.headers)
@@ -106,28 +110,29 @@ class SpeechInParts:
 
     # -- reading ahead ------------------------------------------------------------------
 
-    async def _read_all(self, opened: Opened[AudioChunk]) -> None:
+    async def _read_all(self) -> None:
         try:
-            for number in range(self._parts):
-                if number:
-                    opened = await self._next(number)
-                await self._read(opened)
+            await self._read(self._current)
+            for number in range(1, self._parts):
+                await self._next(number)
+                await self._read(self._current)
             self._finished = True
-        except asyncio.CancelledError:
-            self._fail(ClosedError("the speech was closed"))
-            self._give_up(opened, asyncio.CancelledError())
-            raise
         except VoicekitError as error:
-            self._give_up(opened, error)
-            self._fail(error)
+            self._error = self._error or error
         except Exception as error:  # noqa: BLE001 - a decoder that chokes is the server's doing
-            unreadable = RemoteProtocolError(f"a part cannot be read ({type(error).__name__})")
-            self._give_up(opened, unreadable)
-            self._fail(unreadable)
-        finally:
-            self._changed.set()
+            name = type(error).__name__
+            self._error = RemoteProtocolError(f"a part cannot be read ({name})")
 
-    async def _next(self, number: int) -> Opened[AudioChunk]:
+    def _over(self, _task: asyncio.Task[None]) -> None:
+        """The task has ended, or was cancelled before it began."""
+        if not self._finished:
+            self._current.response.abort()
+            if self._current is not self._first:
+                self._current.call.end(self._error or asyncio.CancelledError())
+            self._error = self._error or ClosedError("the speech was closed")
+        self._changed.set()
+
+    async def _next(self, number: int) -> None:
         call = self._first.call
         left = call.remaining()
         # The total is one for all parts; a moment, where it is over, for the error it makes.
@@ -135,7 +140,6 @@ class SpeechInParts:
         opened = await self._open_part(number, limits)
         call.request_id = opened.call.request_id  # the newest, as the headers are
         self._begin(opened)
-        return opened
 
     async def _read(self, opened: Opened[AudioChunk]) -> None:
         """Read one part to its end."""
@@ -147,8 +151,8 @@ class SpeechInParts:
             data = await response.chunk()
             before = decoder.progress
             items = decoder.feed(data) if data else decoder.eof(delimited=response.delimited)
+            self._take(items)  # which may read as it goes
             self._made += decoder.progress - before
-            self._take(items)
         response.release()
         if opened is not self._first:
             opened.call.end()
@@ -157,16 +161,8 @@ class SpeechInParts:
         for item in items:
             self._items.append(item)
             self._held += len(item)
+            self.read_bytes += len(item)
             self._changed.set()
-
-    def _give_up(self, opened: Opened[AudioChunk], error: BaseException) -> None:
-        opened.response.abort()
-        if opened is not self._first:
-            opened.call.end(error)
-
-    def _fail(self, error: VoicekitError) -> None:
-        self._error = self._error or error
-        self._changed.set()
 
     # -- as a response ---------------------------------------------------------------------
 
@@ -196,8 +192,8 @@ class SpeechInParts:
         """Stop reading and free the connection. Idempotent."""
         if self._task is not None:
             self._task.cancel()
-        if not self._finished:
-            self._current.abort()  # a task that has not begun would not
+        if self._task is not None and not self._finished:
+            self._current.response.abort()  # now, and not at the loop's next turn
 
     def release(self) -> None:
         """Nobody wants the rest."""

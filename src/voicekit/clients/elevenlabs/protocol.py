@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from voicekit.clients.elevenlabs.errors import error_of
+from voicekit.clients.elevenlabs.options import MAX_LISTED
 from voicekit.clients.refusals import body_of
 from voicekit.errors import ConnectionLostError, RemoteProtocolError, VoicekitError
 from voicekit.speech import AudioChunk, AudioFormat, Usage
@@ -21,8 +22,10 @@ __all__ = [
     "http_headers",
     "http_request",
     "most_bytes",
+    "request_ids",
     "socket_url",
     "usage_of",
+    "usage_of_all",
 ]
 
 _NO_AUDIO: Final = (b'{"detail"', b"<!doctype", b"<html")
@@ -67,6 +70,18 @@ def usage_of(headers: Mapping[str, str]) -> Usage | None:
     """What a response says that it costs, in characters."""
     cost = headers.get("character-cost", "")
     return Usage(characters=int(cost)) if cost.isascii() and cost.isdigit() else None
+
+
+def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:
+    """What several responses say that they cost together."""
+    costs = [usage.characters or 0 for usage in map(usage_of, headers) if usage is not None]
+    return Usage(characters=sum(costs)) if costs else None
+
+
+def request_ids(headers: Sequence[Mapping[str, str]]) -> list[str]:
+    """The ids of the last requests, as many as may be named in the next one."""
+    ids = [each.get("request-id", "") for each in headers]
+    return [each for each in ids if each and each.isprintable()][-MAX_LISTED:]
 
 
 def most_bytes(format: AudioFormat, characters: int) -> int:  # noqa: A002

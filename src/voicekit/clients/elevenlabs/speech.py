@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
@@ -12,7 +12,6 @@ from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.fed import FedUtterance
 from voicekit.clients.elevenlabs.formats import STREAM_FORMATS, refused
-from voicekit.clients.elevenlabs.in_parts import SpeechInParts
 from voicekit.clients.elevenlabs.live import LiveSpeech
 from voicekit.clients.elevenlabs.options import SpeechOptions
 from voicekit.clients.elevenlabs.protocol import (
@@ -20,10 +19,13 @@ from voicekit.clients.elevenlabs.protocol import (
     http_headers,
     http_request,
     most_bytes,
+    request_ids,
     usage_of,
+    usage_of_all,
 )
 from voicekit.clients.elevenlabs.timed import TimedDecoder
 from voicekit.clients.execute import open_stream
+from voicekit.clients.in_parts import SpeechInParts
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioClip
@@ -165,16 +167,18 @@ class Speech(LiveSpeech):
                 usage=usage_of,
             )
 
-        async def open_part(
-            part: SpeechRequest, later: Limits | None, offset: float
-        ) -> Opened[AudioChunk]:
-            return await self._open_stream(part, operation, later or limits, offset)
+        def open_part(number: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
+            part = request.parts[number].after(request_ids(speech.all_headers))
+            offset = request.format.duration_s(speech.read_bytes) or 0.0
+            return self._open_stream(part, operation, left or limits, offset)
 
         speech = SpeechInParts(
-            request.parts, open_part, request.format, lambda: self.transport.background
+            len(request.parts), open_part, request.format, lambda: self.transport.background
         )
         return SpeechStream(
-            speech.open, format=request.format, usage=lambda _headers: speech.usage(usage_of)
+            speech.open,
+            format=request.format,
+            usage=lambda _newest: usage_of_all(speech.all_headers),
         )
 
     async def _open_stream(
