@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from voicekit.clients.checks import wrong
+from voicekit.clients.checks import is_integer, wrong
 from voicekit.clients.settings import dumps, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.speech import AudioFormat
+from voicekit.speech.sentences import passages
 
 __all__ = [
     "DEFAULT_FORMAT",
@@ -27,7 +28,9 @@ __all__ = [
     "SpeechRequest",
     "response_format",
     "speech_body",
+    "split",
     "spoken_format",
+    "text_parts",
     "voice",
 ]
 
@@ -48,6 +51,13 @@ _FORMATS: Final[Mapping[str, str]] = {
     "flac": "flac",
 }
 """Our encodings and the vendor's names of the formats."""
+_CHAINABLE: Final = ("aac", "mp3", "ogg_opus", "pcm")
+"""Formats whose parts, one after the other, are one recording: samples, frames of MP3 and ADTS,
+chained Ogg (RFC 3533 §4). ``AudioClip.wav()`` puts a header before PCM."""
+
+_SHORTEST_PART: Final = 50
+"""Characters; a voice needs a sentence to sound like one. Source: ours."""
+
 _ALLOWED: Final = "pcm_24000, wav_24000, mp3, ogg_opus, aac, flac"
 
 
@@ -62,7 +72,8 @@ class SpeechRequest:
         format: What the audio will be.
         provider: Whose client made it.
         model: Which model speaks.
-        body: JSON, encoded.
+        bodies: JSON, encoded; several where the text is spoken in parts.
+        characters: How many each of them speaks.
         query: Encoded, without the question mark.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
@@ -72,7 +83,8 @@ class SpeechRequest:
     format: AudioFormat
     provider: str
     model: str
-    body: bytes = field(repr=False)
+    bodies: tuple[bytes, ...] = field(repr=False)
+    characters: tuple[int, ...]
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
@@ -88,7 +100,7 @@ class SpeechRequest:
             self.headers,
             path=SPEECH_PATH,
             query=self.query,
-            body=json.loads(self.body),
+            bodies=[json.loads(body) for body in self.bodies],
         )
 
 
@@ -122,6 +134,41 @@ def voice(name: str, value: Any) -> str | dict[str, str]:
         if isinstance(own, str) and own and len(value) == 1:
             return {"id": own}
     raise wrong(name, value, 'the name of a voice, or {"id": …}')
+
+
+def split(name: str, value: Any) -> bool | int:
+    """The check of the option ``split``: whether, or the most characters of a part."""
+    if isinstance(value, bool):
+        return value
+    if not is_integer(value) or value < _SHORTEST_PART:
+        raise wrong(name, value, f"a bool, or an int ≥ {_SHORTEST_PART}")
+    return value
+
+
+def text_parts(text: object, how: bool | int, format: AudioFormat, *, most: int) -> list[str]:  # noqa: A002
+    """A text in the parts that are asked for one after the other; most often one.
+
+    Args:
+        text: What is to be spoken.
+        how: The option ``split``, checked.
+        format: What the audio will be.
+        most: Characters of a part, where ``how`` does not say it.
+
+    Raises:
+        InvalidArgumentError: It is no text, or audio of the format cannot be joined.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise wrong("text", text, "a str that is not empty")
+    longest = most if isinstance(how, bool) else min(how, most)
+    if not how or len(text) <= longest:
+        return [text]
+    if format.encoding not in _CHAINABLE:
+        raise InvalidArgumentError(
+            f"{format.name} cannot be put together from parts",
+            argument="split",
+            allowed=f"the formats {', '.join(_CHAINABLE)}",
+        )
+    return [part for part in passages(text, most=longest) if part.strip()]
 
 
 def speech_body(text: str, tail: str) -> bytes:

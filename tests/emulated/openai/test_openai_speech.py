@@ -360,3 +360,61 @@ async def test_the_limit_of_a_whole_speech_grows_with_the_text(
         await client.synthesize(TEXT, limits=TIGHT["synthesize"])
     assert [limits.total for limits in asked] == [31.5, None, 5.0]
     assert [limits.first_output for limits in asked] == [5.0, 5.0, 0.3]
+
+
+# -- in parts ----------------------------------------------------------------------------------
+
+LONG = "This is one of many sentences. " * 6
+
+
+async def test_a_long_text_in_parts_is_one_speech() -> None:
+    """Asked for one after the other, over one connection, without a seam."""
+    async with audio_world() as (world, client):
+        async with client.stream_speech(LONG, split=100) as speech:
+            audio = b"".join([chunk async for chunk in speech])
+        sent = [record.json()["input"] for record in world.journal.requests]
+        assert "".join(sent) == LONG
+        assert len(sent) == 2
+        assert right(audio, *sent)
+        assert len(world.journal.connections) <= 2
+        clip = await client.synthesize(LONG, split=100)
+        assert clip.data == audio
+        assert clip.request_id == clip.headers["x-request-id"]
+
+
+async def test_a_part_that_fails() -> None:
+    """Ends the speech with an exact account; a first one, before any audio."""
+    async with audio_world(limits=TIGHT) as (world, client):
+        stream = client.stream_speech(LONG, split=100)
+        got: list[bytes] = []
+        async with stream:
+            world.inject("openai", Fault("reset"))
+            with pytest.raises(StreamInterruptedError) as caught:
+                await collect(stream, got)
+        assert caught.value.delivered_bytes == sum(map(len, got)) > 0
+        world.clear_faults()
+        world.inject("openai", Fault("status", status=429))
+        with pytest.raises(RateLimitError):
+            await client.synthesize(LONG, split=100)
+
+
+async def in_parts(client: OpenAIClient) -> bytes:
+    return (await client.synthesize(LONG, split=100)).data
+
+
+async def test_parts_are_cancelled_at_every_await() -> None:
+    """Between them, too; nothing reads on."""
+    async with audio_world(pool=PoolConfig(min_ready=1)) as (_, client):
+        for count in range(0, 3000, 2):
+            task = asyncio.create_task(in_parts(client), name="victim")
+            await steps(task, count)
+            task.cancel()
+            try:
+                await task
+                break
+            except asyncio.CancelledError:
+                pass
+            await settled(client)
+            names = {task.get_name() for task in asyncio.all_tasks()}
+            assert "voicekit-speech-parts" not in names
+        assert count > 10

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
 from voicekit.clients.execute import open_stream
+from voicekit.clients.in_parts import SpeechInParts
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.errors import DIALECT, PROVIDER, error_of
 from voicekit.clients.openai.speech_options import SpeechOptions, SpeechSettings
@@ -61,7 +62,7 @@ class Speech(Authorized):
     async def synthesize(
         self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]
     ) -> AudioClip:
-        """The whole speech as one clip.
+        """The whole speech as one clip. With ``split``, its evidence is the last part's.
 
         Limited to 30 s and 15 ms per character in all, beside the limits of a stream.
         Cancelling frees the connection at once.
@@ -88,9 +89,10 @@ class Speech(Authorized):
         replaced.
 
         Args:
-            text: What is to be said, at most 4,096 characters for the vendor's models, or a
-                request made before (then no options). The protocol takes whole texts only:
-                a text that is still being written goes sentence by sentence, a call each.
+            text: What is to be said, at most 4,096 characters for the vendor's models (more
+                with ``split``), or a request made before (then no options). The protocol
+                takes whole texts only: a text that is still being written goes sentence by
+                sentence, a call each.
             **options: On top of the constructor's.
 
         Raises:
@@ -135,39 +137,47 @@ class Speech(Authorized):
     def _speak(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> SpeechStream:
-        return SpeechStream(
-            partial(self._open_speech, request, operation, limits), format=request.format
+        if len(request.bodies) == 1:
+            open_whole = partial(self._open_speech, request, operation, 0, limits)
+            return SpeechStream(open_whole, format=request.format)
+
+        def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
+            return self._open_speech(request, operation, part, left or limits)
+
+        parts = SpeechInParts(
+            len(request.bodies), open_part, request.format, lambda: self.transport.background
         )
+        return SpeechStream(parts.open, format=request.format)
 
     async def _open_speech(
-        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+        self, request: SpeechRequest, operation: Operation, part: int, limits: Limits | None
     ) -> Opened[AudioChunk]:
         return await open_stream(
             self.transport,
             self.pipeline(operation),
             self._call(operation, limits),
-            partial(self._prepare_speech, request),
+            partial(self._prepare_speech, request, part),
             DIALECT,
-            partial(_decoder, request),
+            partial(_decoder, request, part),
         )
 
-    async def _prepare_speech(self, request: SpeechRequest) -> Request:
+    async def _prepare_speech(self, request: SpeechRequest, part: int) -> Request:
         return self._account.request(
             await self._credential.get(),
             SPEECH_PATH,
             model=request.model,
             accept=ACCEPT,
-            body=request.body,
+            body=request.bodies[part],
             query=request.query,
             headers=request.headers,
         )
 
 
-def _decoder(request: SpeechRequest, response: Response) -> AudioDecoder:
+def _decoder(request: SpeechRequest, part: int, response: Response) -> AudioDecoder:
     return AudioDecoder(
         request.format,
         response.headers,
-        most=most_bytes(request.format, len(request.text)),
+        most=most_bytes(request.format, request.characters[part]),
         error_of=error_of,
     )
 

@@ -19,7 +19,9 @@ from voicekit.clients.openai_speech import (
     SpeechRequest,
     response_format,
     speech_body,
+    split,
     spoken_format,
+    text_parts,
     voice,
 )
 from voicekit.clients.settings import EXTRAS, Settings, json_of
@@ -27,7 +29,7 @@ from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
 
 MAX_CHARACTERS: Final = 4096
-"""Of the text, for the vendor's models; servers that imitate it have their own bounds."""
+"""Of a text, for the vendor's models; servers that imitate it have their own bounds."""
 
 _OLDER: Final = frozenset({"tts-1", "tts-1-hd"})
 _VENDORS: Final = _OLDER | {"gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"}
@@ -47,6 +49,10 @@ class SpeechDefaults(Extras, total=False):
         instructions: How to speak, at most 4,096 characters. Not for ``tts-1`` and
             ``tts-1-hd``.
         speed: 0.25 to 4 (1).
+        split: True speaks a text of more than 4,096 characters in as few parts as its
+            sentences allow, one after the other, as one speech; a number is the most
+            characters of a part, for servers that speak nothing before all of it is made
+            (False). For PCM, MP3, AAC and Opus, whose parts can be joined.
     """
 
     model: str | None
@@ -54,6 +60,7 @@ class SpeechDefaults(Extras, total=False):
     format: AudioFormat | str | None
     instructions: str | None
     speed: float | None
+    split: bool | int | None
 
 
 class SpeechOptions(SpeechDefaults, CallOptions, total=False):
@@ -66,6 +73,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "format": spoken_format,
     "instructions": checks.text_up_to(4096),
     "speed": checks.number(0.25, 4.0),
+    "split": split,
 }
 
 _NOT_FOR_EXTRA: Final = {
@@ -95,19 +103,21 @@ class SpeechSettings(Settings):
 
         Raises:
             InvalidArgumentError: No model or voice was named, the text is empty or too
-                long, or the model takes no instructions.
+                long, the model takes no instructions, or the audio cannot be joined.
         """
-        if not isinstance(text, str) or not text.strip():
-            raise wrong("text", text, "a str that is not empty")
         model = self._model
-        if model in _VENDORS and len(text) > MAX_CHARACTERS:
-            raise wrong("text", text, f"at most {MAX_CHARACTERS} characters for {model}")
+        how = self.options.get("split") or False
+        parts = text_parts(text, how, self.format, most=MAX_CHARACTERS)
+        if model in _VENDORS and len(parts[0]) > MAX_CHARACTERS:
+            allowed = f"at most {MAX_CHARACTERS} characters for {model}, or split=True"
+            raise wrong("text", text, allowed)
         return SpeechRequest(
-            text=text,
+            text=str(text),
             format=self.format,
             provider=PROVIDER,
             model=model,
-            body=speech_body(text, self._tail),
+            bodies=tuple(speech_body(part, self._tail) for part in parts),
+            characters=tuple(map(len, parts)),
             query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
             headers=self.extra_headers,
             limits=self.limits,

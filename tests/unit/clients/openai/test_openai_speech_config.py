@@ -21,7 +21,7 @@ def client(**options: Any) -> OpenAIClient:
 
 
 def body(request: SpeechRequest) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(request.body)
+    read: dict[str, Any] = json.loads(request.bodies[0])
     return read
 
 
@@ -90,6 +90,8 @@ def test_formats_that_nobody_makes(given) -> None:
         ("voice", {**VOICE, "voice": {"id": "x", "name": "y"}}),
         ("speed", {**VOICE, "speed": 4.1}),
         ("speed", {**VOICE, "speed": True}),
+        ("split", {**VOICE, "split": 49}),
+        ("split", {**VOICE, "split": "yes"}),
         ("instructions", {**VOICE, "instructions": "x" * 4097}),
         ("instructions", {**VOICE, "model": "tts-1", "instructions": "Cheerfully."}),
         ("extra_body.input", {**VOICE, "extra_body": {"input": "x"}}),
@@ -122,6 +124,36 @@ def test_the_bound_is_of_the_vendors_models() -> None:
     assert "SECRET" not in str(refused.value)
     assert client(speech=VOICE).speech_request("x" * 4096)
     assert client(speech=VOICE).speech_request(long, model="kokoro").text == long
+
+
+LONG = "This is a sentence. " * 300
+
+
+def test_a_long_text_in_parts() -> None:
+    """As few as the bound allows, ending with sentences; together they are the text."""
+    request = client(speech=VOICE).speech_request(LONG, split=True)
+    parts = [json.loads(each)["input"] for each in request.bodies]
+    assert "".join(parts) == LONG == request.text
+    assert len(parts) == 2
+    assert request.characters == tuple(map(len, parts))
+    assert max(request.characters) <= 4096
+    assert all(part.rstrip().endswith(".") for part in parts)
+    # A number is the most characters of a part, a short text is one.
+    one = client(speech={**VOICE, "split": 100})
+    assert max(one.speech_request(LONG).characters) == 100
+    assert one.speech_request("Short.").characters == (6,)
+    assert one.speech_request(LONG).identity != request.identity
+    assert client(speech=VOICE).speech_request(LONG, split=True, model="kokoro").bodies[1:]
+
+
+@pytest.mark.parametrize("given", ["wav", "flac"])
+def test_parts_that_cannot_be_joined(given) -> None:
+    """Two files are no file."""
+    one = client(speech={**VOICE, "format": given, "split": True})
+    with pytest.raises(InvalidArgumentError) as refused:
+        one.speech_request(LONG)
+    assert refused.value.argument == "split"
+    assert one.speech_request("Short.")
 
 
 def test_the_call_wins_over_the_constructor() -> None:
@@ -174,7 +206,12 @@ def test_a_finished_request_takes_no_options() -> None:
     with pytest.raises(InvalidArgumentError, match="options already"):
         one.stream_speech(request, speed=2.0)
     other = SpeechRequest(
-        text="Hi", format=request.format, provider="kokoro", model="m", body=request.body
+        text="Hi",
+        format=request.format,
+        provider="kokoro",
+        model="m",
+        bodies=request.bodies,
+        characters=(2,),
     )
     with pytest.raises(InvalidArgumentError):
         one.stream_speech(other)
