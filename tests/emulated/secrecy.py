@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from voicekit import (
+    AudioClip,
+    AudioFormat,
     AudioURL,
     DeepgramClient,
     ElevenLabsClient,
@@ -30,12 +32,14 @@ WORDS = ("quetzalmark", "xylomark")
 TEXT = f"The {WORDS[0]} said {WORDS[1]}. And again: {' '.join(WORDS)}, in fifty more characters. "
 MARKS = (KEY, *WORDS)
 AUDIO = (TEXT.encode() * 40)[:3200]
+RECORDING = AudioClip(data=AUDIO, format=AudioFormat.parse("pcm_16000"))
 
 LIMITS = Limits(connect=0.5, first_output=0.3, gap=0.3, total=1.0)
 OPERATIONS = (
     "chat", "stream_chat", "synthesize", "stream_speech", "open_speech", "open_transcription",
     "configure", "transcribe", "submit_transcription", "grant_token",
     "elevenlabs transcribe", "elevenlabs submit_transcription", "elevenlabs stream-input",
+    "openai synthesize", "openai transcribe", "openai stream_transcription",
     "stream_chat", "stream_speech", "open_speech",
 )  # fmt: skip
 
@@ -160,8 +164,14 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
             **dict.fromkeys(("transcribe", "submit_transcription", "grant_token"), LIMITS),
         }, **common,
     )  # fmt: skip
+    heard_and_said = ("stream_speech", "synthesize", "transcribe", "stream_transcription")
     llm = OpenAIClient(
-        base_url=where.openai, model="m", limits={"chat": LIMITS, "stream_chat": LIMITS}, **common
+        base_url=where.openai,
+        model="m",
+        speech={"model": "gpt-4o-mini-tts", "voice": "alloy", "instructions": TEXT},
+        transcription={"model": "gpt-transcribe", "prompt": TEXT, "keywords": list(WORDS)},
+        limits=dict.fromkeys(("chat", "stream_chat", *heard_and_said), LIMITS),
+        **common,
     )
     named = ("synthesize", "stream_speech", "open_speech", "transcribe", "submit_transcription")
 
@@ -188,6 +198,9 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
         "elevenlabs transcribe": lambda seen: _listen(tts, seen),
         "elevenlabs submit_transcription": lambda seen: _listen_later(tts, seen),
         "elevenlabs stream-input": lambda seen: _open_speech(tts, seen, socket="stream-input"),
+        "openai synthesize": lambda seen: _say(llm, seen),
+        "openai transcribe": lambda seen: _hear(llm, seen),
+        "openai stream_transcription": lambda seen: _hear_as_written(llm, seen),
     }
     try:
         for client in (stt, llm, tts):
@@ -226,6 +239,27 @@ async def _stream_chat(llm: OpenAIClient, seen: Evidence) -> None:
         async for _ in reply:
             seen.show("stream_chat", reply)
         seen.show("stream_chat", reply, reply.usage, reply.timings)
+
+
+async def _say(llm: OpenAIClient, seen: Evidence) -> None:
+    request = llm.speech_request(TEXT, split=50, extra_headers={"x-own": KEY})
+    seen.show("openai synthesize", request, llm.as_synthesizer())
+    seen.show("openai synthesize", await llm.synthesize(request))
+
+
+async def _hear(llm: OpenAIClient, seen: Evidence) -> None:
+    request = llm.transcription_request(RECORDING, extra_headers={"x-own": KEY})
+    seen.show("openai transcribe", request, request.recording)
+    seen.show("openai transcribe", await llm.transcribe(request))
+
+
+async def _hear_as_written(llm: OpenAIClient, seen: Evidence) -> None:
+    handle = llm.stream_transcription(RECORDING)
+    seen.show("stream_transcription", handle)
+    async with handle as stream:
+        async for _ in stream:
+            seen.show("stream_transcription", stream, stream.transcript)
+        seen.show("stream_transcription", stream, stream.transcript, stream.usage)
 
 
 async def _synthesize(tts: ElevenLabsClient, seen: Evidence) -> None:

@@ -14,6 +14,7 @@ from voicekit import (
     AudioClip,
     AudioFormat,
     AudioURL,
+    AzureOpenAIClient,
     ChatResult,
     ConnectionInfo,
     DeepgramClient,
@@ -174,6 +175,48 @@ async def speaking_with_deepgram() -> None:
         await dg.synthesize(b"Hello")  # type: ignore[arg-type]
         await dg.synthesize("Hello", voice="x")  # type: ignore[call-arg]
     DeepgramClient(speech={"voice": "x"})  # type: ignore[typeddict-unknown-key]
+
+
+async def speaking_and_listening_with_openai() -> None:
+    async with OpenAIClient(
+        speech={"model": "tts-1", "voice": "alloy"}, transcription={"model": "whisper-1"}
+    ) as client:
+        clip = await client.synthesize("Hello", format="mp3", voice={"id": "v"}, split=True)
+        assert_type(clip, AudioClip)
+        async with client.stream_speech("Hello", speed=1.1) as speech:
+            async for chunk in speech:
+                assert_type(chunk, AudioChunk)
+        said = client.speech_request("Hello", instructions="Calm.")
+        assert_type(await client.synthesize(said), AudioClip)
+        assert_type(await client.as_synthesizer().synthesize("Hello"), AudioClip)
+        client.speech_request("Hello", emotion="glad")  # type: ignore[call-arg]
+        client.stream_speech(b"Hello")  # type: ignore[arg-type]
+
+        heard = await client.transcribe(Path("a.mp3"), timestamps=["word", "segment"])
+        assert_type(heard, Transcript)
+        assert_type(await client.transcribe(clip, diarize=True), Transcript)
+        async with client.stream_transcription(clip, language="en") as stream:
+            async for delta in stream:
+                assert_type(delta, str)
+            assert_type(stream.transcript, Transcript)
+        assert_type(await client.stream_transcription(clip).result(), Transcript)
+        asked = client.transcription_request(clip, include=["logprobs"])
+        assert_type(await client.as_transcriber().transcribe(asked), Transcript)
+        await client.transcribe("a.mp3")  # type: ignore[arg-type]
+        await client.transcribe(clip, timestamps="letter")  # type: ignore[arg-type]
+    OpenAIClient(speech={"text": "x"})  # type: ignore[typeddict-unknown-key]
+
+
+async def at_azure() -> None:
+    async with AzureOpenAIClient(
+        azure_endpoint="https://me.openai.azure.com",
+        api_version="2025-04-01",
+        azure_ad_token_provider=fresh_key,
+        model="my-deployment",
+    ) as llm:
+        assert_type((await llm.chat("Hello")).text, str)
+        assert_type(llm.with_options(temperature=0.2), AzureOpenAIClient)
+        AzureOpenAIClient(region="eu")  # type: ignore[call-arg]
 
 
 async def chatting() -> None:
