@@ -1,11 +1,12 @@
 """ElevenLabs: text to speech, over HTTP and over sockets that stay open; speech to text."""
 
+from voicekit.clients.elevenlabs.account_options import VoiceFilters
+from voicekit.clients.elevenlabs.catalogue import Model, Subscription, User, Voice
 from voicekit.clients.elevenlabs.client import ElevenLabsClient
 from voicekit.clients.elevenlabs.concurrency import Concurrency
 from voicekit.clients.elevenlabs.config import SpeechRequest
-from voicekit.clients.elevenlabs.fed import FedUtterance
 from voicekit.clients.elevenlabs.options import SpeechOptions
-from voicekit.clients.elevenlabs.sessions import Utterance
+from voicekit.clients.elevenlabs.sessions import FedUtterance, Utterance
 from voicekit.clients.elevenlabs.transcription_config import TranscriptionRequest
 from voicekit.clients.elevenlabs.transcription_options import TranscriptionOptions
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
@@ -14,10 +15,15 @@ __all__ = [
     "Concurrency",
     "ElevenLabsClient",
     "FedUtterance",
+    "Model",
     "SpeechOptions",
     "SpeechRequest",
+    "Subscription",
     "TranscriptionOptions",
     "TranscriptionRequest",
+    "User",
     "Utterance",
+    "Voice",
+    "VoiceFilters",
     "VoiceSettings",
 ]

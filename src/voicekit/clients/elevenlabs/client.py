@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, Unpack
 
 from voicekit.clients.base import ApiKey, Credential
+from voicekit.clients.elevenlabs.account import Account
+from voicekit.clients.elevenlabs.account_options import AccountDefaults, AccountSettings
 from voicekit.clients.elevenlabs.config import BASE_URL, REGIONS, SpeechSettings
 from voicekit.clients.elevenlabs.errors import PROVIDER
 from voicekit.clients.elevenlabs.options import SpeechDefaults
@@ -33,12 +35,14 @@ class ClientOptions(SpeechDefaults, total=False):
 
     Attributes:
         transcription: Those of recordings to text.
+        account: Those of voices, models and the user.
     """
 
     transcription: TranscriptionDefaults
+    account: AccountDefaults
 
 
-class ElevenLabsClient(Speech, FileTranscription):
+class ElevenLabsClient(Speech, FileTranscription, Account):
     """Text to speech and speech to text by ElevenLabs.
 
     Whole texts go over HTTP, text that is still being written over sockets that are kept
@@ -57,7 +61,8 @@ class ElevenLabsClient(Speech, FileTranscription):
         proxy: ``http://[user:password@]host:port`` to go through.
         limits: Replaces the limits of operations by name: ``"stream_speech"``,
             ``"synthesize"``, ``"open_speech"``, ``"transcribe"``,
-            ``"submit_transcription"``.
+            ``"submit_transcription"``, ``"voices"``, ``"voice"``, ``"voice_settings"``,
+            ``"models"``, ``"user"``, ``"subscription"``.
         observers: See every event.
         **options: Defaults of every call, ``voice`` above all; see ``SpeechDefaults``;
             ``transcription={…}`` for those of ``transcribe``, see ``TranscriptionDefaults``.
@@ -75,6 +80,7 @@ class ElevenLabsClient(Speech, FileTranscription):
     families: ClassVar[Mapping[str, type[Settings]]] = {
         "speech": SpeechSettings,
         "transcription": TranscriptionSettings,
+        "account": AccountSettings,
     }
 
     def __init__(

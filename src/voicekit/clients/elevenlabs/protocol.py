@@ -41,13 +41,16 @@ _MOST_PER_CHARACTER_S: Final = 1.0
 slow speech takes a quarter of a second per character, and pauses are written out."""
 
 
-def http_headers(key: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a speech request, ``extra`` over ours."""
+def http_headers(
+    key: str, extra: Mapping[str, str], *, content_type: str | None = "application/json"
+) -> dict[str, str]:
+    """The headers of a request, ``extra`` over ours; without a body it has no type."""
     headers = {
         "xi-api-key": key,
-        "Content-Type": "application/json",
         "Accept-Encoding": "identity",  # audio does not compress
     }
+    if content_type is not None:
+        headers["Content-Type"] = content_type
     if extra:
         ours = {name.lower(): name for name in headers}
         for name, value in extra.items():
