@@ -194,14 +194,16 @@ class PooledRequest(aiohttp.ClientRequest):
         if proxy.authorization is not None:
             login[hdrs.PROXY_AUTHORIZATION] = proxy.authorization
         self.update_proxy(URL(proxy.url), None, login)
-        _ = self.connection_key  # before aiohttp adds to the headers, which are part of it
         if not self.is_ssl():
             self.target = str(self.url)
             self.headers.update(login)
 
     @property
     def connection_key(self) -> ConnectionKey:
-        """As aiohttp's, made once: neither address nor TLS settings change."""
+        """As aiohttp's, made once: neither address nor TLS settings change.
+
+        The headers for a proxy are part of it, to which aiohttp adds when it dials.
+        """
         key = self._connection_key
         if key is None:
             key = self._connection_key = super().connection_key
@@ -650,17 +652,11 @@ class WarmConnector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,
         client_error: type[Exception] = aiohttp.ClientConnectorError,
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
-        """As aiohttp's, timed; given up, it does not wait for the other side."""
+        """As aiohttp's, but timed."""
         started = time.monotonic()
-        try:
-            result: tuple[
-                asyncio.BaseTransport, ResponseHandler
-            ] = await super()._start_tls_connection(
-                underlying_transport, req, timeout, client_error
-            )
-        except BaseException:
-            underlying_transport.abort()
-            raise
+        result: tuple[asyncio.BaseTransport, ResponseHandler] = await super()._start_tls_connection(
+            underlying_transport, req, timeout, client_error
+        )
         call = req.call if isinstance(req, PooledRequest) else None
         if call is not None:
             call.tls_s += time.monotonic() - started

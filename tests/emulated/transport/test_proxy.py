@@ -330,6 +330,27 @@ async def test_a_proxy_that_says_nothing_is_bounded_by_the_connect_limit(tmp_pat
         assert transport.stats().leased == 0
 
 
+async def test_a_tunnel_to_a_host_that_says_nothing(tmp_path: Path) -> None:
+    """TLS is part of the connect limit here too, and nothing is left open."""
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"never")
+
+    _, ca = authority(tmp_path)
+    async with (
+        RawServer(deaf) as server,
+        SmallProxy() as proxy,
+        transports(ca=ca, proxy=proxy.url) as transport,
+    ):
+        before = open_sockets()
+        url = "https" + server.url[4:]
+        with pytest.raises(ConnectTimeout):
+            await chat(transport, url, "hello", limits=Limits(connect=0.2, total=9))
+        assert len(proxy.heads) == 1
+        await until(lambda: open_sockets() <= before)
+        assert transport.stats().open == 0
+
+
 async def test_a_host_whose_certificate_is_not_trusted(tmp_path: Path) -> None:
     """The tunnel changes nothing about who must be at its end."""
     context, _ = authority(tmp_path)

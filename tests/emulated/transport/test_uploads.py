@@ -22,6 +22,7 @@ from seams import (
     RawServer,
     Recorder,
     make_call,
+    operation,
     read_head,
     response,
     shows_secrets,
@@ -42,6 +43,7 @@ from voicekit.errors import (
     TotalTimeout,
 )
 from voicekit.operation import Call, Limits, Pipeline
+from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request, Upload
 from voicekit.transport.transport import Transport
 from voicekit.wire.multipart import multipart
@@ -283,6 +285,32 @@ async def test_limits_count_from_the_last_byte(tls: Any, tmp_path: Path) -> None
         assert time.monotonic() - started > 1.3
     acquired = [event for event in seen.events if isinstance(event, events.ConnectionAcquired)]
     assert len(acquired) == 1
+
+
+async def test_the_last_byte_is_the_last_byte(tls: Any, tmp_path: Path) -> None:
+    """Not what waits in buffers of ours or, beyond a little, of the system's."""
+    receipt, seen = Receipt(), []
+
+    class Noting(Call):
+        __slots__ = ()
+
+        def sent(self, connection: ConnectionInfo, *, whole: bool = True) -> None:
+            super().sent(connection, whole=whole)
+            (held,) = transport._opened().connector._acquired
+            assert held.transport is not None
+            seen.append((receipt.size, held.transport.get_write_buffer_size()))
+
+    body = upload_of(sparse(tmp_path, LARGE)).upload
+    async with (
+        RawServer(takes(receipt, pause=0.002), tls[0]) as server,
+        transports(ca=tls[1]) as transport,
+    ):
+        listening = server._server.sockets[0]
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        await upload(transport, server.url, body, call=Noting(operation(LIMITS)))
+    ((received, unsent),) = seen
+    assert unsent == 0
+    assert LARGE - received < 2 << 20  # without a bound the system holds more by itself
 
 
 @pytest.mark.parametrize(
