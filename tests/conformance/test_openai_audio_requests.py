@@ -236,6 +236,17 @@ async def test_chat_at_azure(options: dict[str, Any]) -> None:
     assert found == {}
 
 
+async def test_responses_at_azure() -> None:
+    """No deployment in the address, even of a client that has one; the model names it."""
+    found = await azure(
+        "responses",
+        lambda c: c.respond("Hello", model="d"),
+        lambda c: c.responses.create(input="Hello", model="d"),
+        azure_deployment="fixed",
+    )
+    assert found == {}
+
+
 async def test_a_token_for_each_request_at_azure() -> None:
     """From an async callable, as a bearer's."""
 

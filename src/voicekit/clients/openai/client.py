@@ -50,7 +50,7 @@ class ClientOptions(ChatDefaults, total=False):
 
 
 class OpenAIClient(ChatCompletions, Responses, Speech, Transcription):
-    """Chat with OpenAI's models, or with any server that speaks the same protocol.
+    """Chat, speak and listen with OpenAI's models, or with any server of the same protocol.
 
     Constructing does no I/O and needs no event loop. Every option of ``ChatDefaults``
     works here and in each call, and the call's wins.
@@ -71,7 +71,8 @@ class OpenAIClient(ChatCompletions, Responses, Speech, Transcription):
             ``"stream_speech"``, ``"synthesize"``,
             ``"transcribe"``, ``"stream_transcription"``.
         observers: See every event of this client.
-        **options: Defaults for every call; ``model``, unless each call names one.
+        **options: Defaults for every call; ``model``, unless each call names one. Those of
+            the other families are mappings: ``speech={"model": …, "voice": …}``.
 
     Raises:
         MissingCredentialError: No key was given and the environment holds none.
