@@ -25,7 +25,7 @@ from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Any, Final
 
-from voicekit.clients.elevenlabs.script import Script, dumps
+from voicekit.clients.elevenlabs.script import SpeechScript, dumps
 from voicekit.errors import RemoteProtocolError
 
 __all__ = ["MAX_UNFINISHED", "ContextScript", "OpenContexts", "audio_of", "read_frame"]
@@ -131,7 +131,7 @@ class OpenContexts:
         return False
 
 
-class ContextScript(Script):
+class ContextScript(SpeechScript):
     """What we say in one context.
 
     Args:
@@ -148,10 +148,6 @@ class ContextScript(Script):
     def _message(self, text: str | None, more: str = "") -> str:
         said = "" if text is None else f'"text":{dumps(text)},'
         return f"{{{said}{self._id}{',' if more else ''}{more}}}"
-
-    def flush(self) -> None:
-        """Speak what was said so far without waiting for the schedule."""
-        self._queue.append(self._message(None, '"flush":true'))
 
     def keep_alive(self) -> None:
         """Reset the server's inactivity timer. An empty text does not end a context here."""

@@ -14,8 +14,8 @@ from voicekit.clients.elevenlabs.options import SpeechOptions
 from voicekit.clients.elevenlabs.protocol import socket_url
 from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
-from voicekit.clients.elevenlabs.studio import Studio
 from voicekit.clients.execute import open_socket
+from voicekit.clients.utterance import Studio
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.transport.config import WarmReport
@@ -66,6 +66,7 @@ class LiveSpeech(Authorized):
             pipeline=self.pipeline(operation),
             pool=partial(self._socket_pool, settings),
             background=lambda: self.transport.background,
+            dialect=DIALECT,
         )
 
     def _socket_pool(self, settings: SessionSettings) -> SocketPool:

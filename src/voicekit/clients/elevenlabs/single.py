@@ -17,12 +17,12 @@ An utterance, as we say it::
 
 from __future__ import annotations
 
-from voicekit.clients.elevenlabs.script import Script, dumps
+from voicekit.clients.elevenlabs.script import SpeechScript, dumps
 
 __all__ = ["SingleScript"]
 
 
-class SingleScript(Script):
+class SingleScript(SpeechScript):
     """What we say on one socket."""
 
     __slots__ = ()
@@ -31,10 +31,6 @@ class SingleScript(Script):
         # Every message has a text here; a single space says nothing.
         said = dumps(" " if text is None else text)
         return f'{{"text":{said}{"," if more else ""}{more}}}'
-
-    def flush(self) -> None:
-        """Speak what was said so far without waiting for the schedule."""
-        self._queue.append(self._message(None, '"flush":true'))
 
     def keep_alive(self) -> None:
         """Reset the server's inactivity timer. An empty text would end the utterance."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 from voicekit.clients.checks import wrong
 from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
-from voicekit.clients.elevenlabs.fed import FedUtterance
 from voicekit.clients.elevenlabs.formats import STREAM_FORMATS, refused
 from voicekit.clients.elevenlabs.live import LiveSpeech
 from voicekit.clients.elevenlabs.options import SpeechOptions
@@ -23,6 +22,7 @@ from voicekit.clients.elevenlabs.protocol import (
     usage_of,
     usage_of_all,
 )
+from voicekit.clients.elevenlabs.sessions import FedUtterance
 from voicekit.clients.elevenlabs.timed import TimedDecoder
 from voicekit.clients.execute import open_stream
 from voicekit.clients.in_parts import SpeechInParts

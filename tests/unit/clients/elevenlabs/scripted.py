@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from voicekit.background import Background
 from voicekit.clients.elevenlabs.config import SpeechSettings
+from voicekit.clients.elevenlabs.errors import DIALECT
 from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
-from voicekit.clients.elevenlabs.studio import Studio
+from voicekit.clients.utterance import Studio
 from voicekit.errors import ConnectionLostError, ProviderError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass, Pipeline
 from voicekit.timing import ConnectionInfo
@@ -30,7 +31,7 @@ class ScriptedSocket:
 
     def __init__(self) -> None:
         self.connection = ConnectionInfo(reused=False)
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self.heard: list[dict[str, Any]] = []
         self.receiver: FrameReceiver | None = None
         self.alive = True
@@ -60,7 +61,7 @@ class ScriptedSocket:
     @property
     def context(self) -> str:
         """The id of the context that was opened last."""
-        return next(m["context_id"] for m in reversed(self.heard) if m.get("text") == " ")
+        return next(str(m["context_id"]) for m in reversed(self.heard) if m.get("text") == " ")
 
     @property
     def texts(self) -> list[str]:
@@ -114,6 +115,7 @@ class Room:
             pipeline=Pipeline(),
             pool=lambda: self.pool,
             background=lambda: self.background,
+            dialect=DIALECT,
         )
 
     async def _dial(self, facts: DialFacts) -> ContextSocket:

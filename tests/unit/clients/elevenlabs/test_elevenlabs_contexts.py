@@ -15,7 +15,7 @@ from voicekit.clients.elevenlabs.contexts import (
     audio_of,
     read_frame,
 )
-from voicekit.clients.elevenlabs.script import MAX_KEPT
+from voicekit.clients.script import MAX_KEPT
 from voicekit.errors import RemoteProtocolError
 
 
