@@ -465,6 +465,35 @@ async def test_idle_sockets_that_the_server_ends_are_replaced(
         assert right(await said(tts, LAST), LAST)
 
 
+async def test_sockets_are_replaced_before_the_session_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A socket that nears its age is closed in the vendor's words, and another one serves."""
+    monkeypatch.setattr(live, "MAX_AGE", 0.2)
+    async with speaking() as (world, tts):
+        await tts.warm(1)
+        (first,) = world.journal.requests_for("deepgram", "speech.socket")
+        assert await eventually(
+            lambda: len(world.journal.requests_for("deepgram", "speech.socket")) > 1
+        )
+        assert await eventually(lambda: first.outcome == "complete")
+        assert "Close" in sent(world)
+        assert right(await said(tts, LAST), LAST)
+
+
+async def test_net_0003_before_the_first_audio_is_said_elsewhere() -> None:
+    """The vendor's session limit is no failure of the utterance."""
+    async with speaking() as (world, tts):
+        world.inject(
+            "deepgram",
+            Fault(
+                "ws_close", operation="speech.socket", code=1011, reason="NET-0003", after_events=1
+            ),
+        )
+        assert right(await said(tts, LAST), LAST)
+        assert len(world.journal.requests_for("deepgram", "speech.socket")) == 2
+
+
 async def test_forgotten_session_is_hung_up() -> None:
     """A session that nobody closed warns, and gives its place back."""
     async with speaking() as (_, tts):
