@@ -103,6 +103,14 @@ async def speaking() -> None:
             extra_body={"a": [1]},
             limits=Limits(first_output=1.0),
         )
+        async with tts.open_speech(socket="stream-input") as utterance:
+            await utterance.cancel()
+        heard = await tts.transcribe(b"RIFF", diarize=True)
+        assert_type(heard, Transcript)
+        assert_type(await tts.transcribe(tts.transcription_request(b"RIFF")), Transcript)
+        assert_type(await tts.submit_transcription(b"RIFF", webhook_id="w"), PendingTranscript)
+        await tts.transcribe(b"RIFF", diarise=True)  # type: ignore[call-arg]
+        await tts.transcribe("call.wav")  # type: ignore[arg-type]
         await tts.synthesize(b"Hello")  # type: ignore[arg-type]
         await tts.synthesize("Hello", voise="x")  # type: ignore[call-arg]
         await tts.synthesize("Hello", limits=3.0)  # type: ignore[arg-type]
