@@ -26,6 +26,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 
+# Source: ElevenLabs fact sheet of 2026-11, §5: every row, and what our own table knows beside.
 TABLE: list[tuple[int, str, type[ProviderError], bool]] = [
     (400, "max_character_limit_exceeded", InvalidRequestError, False),
     (401, "max_character_limit_exceeded", InvalidRequestError, False),
@@ -40,6 +41,10 @@ TABLE: list[tuple[int, str, type[ProviderError], bool]] = [
     (400, "invalid_uid", InvalidRequestError, False),
     (403, "only_for_creator+", AuthenticationError, False),
     (404, "not_found", InvalidRequestError, False),
+    (404, "unknown_effect", InvalidRequestError, False),
+    (400, "invalid_parameters", InvalidRequestError, False),
+    (400, "unsupported_parameter", InvalidRequestError, False),
+    (403, "never_heard_of", AuthenticationError, False),
     (422, "missing", InvalidRequestError, False),
     (429, "too_many_concurrent_requests", RateLimitError, True),
     (429, "concurrent_limit_exceeded", RateLimitError, True),
@@ -47,7 +52,11 @@ TABLE: list[tuple[int, str, type[ProviderError], bool]] = [
     (429, "rate_limit_exceeded", RateLimitError, True),
     (503, "system_busy", UnavailableError, True),
     (500, "internal_error", UnavailableError, True),
+    (500, "quota_exceeded", QuotaError, False),
     (502, "never_heard_of", UnavailableError, True),
+    (503, "never_heard_of", UnavailableError, True),
+    (504, "never_heard_of", UnavailableError, True),
+    (429, "never_heard_of", RateLimitError, True),
     (400, "never_heard_of", InvalidRequestError, False),
 ]
 
@@ -65,6 +74,42 @@ def test_the_table(status: int, code: str, kind: type[ProviderError], retryable:
         assert error.detail == "Words."
         assert "Words" not in str(error)
         assert error.retry_after is None
+        # Undocumented, and honoured where it comes.
+        again = read_error(status, {"Retry-After": "3"}, json.dumps({"detail": detail}).encode())
+        assert again.retry_after == 3.0
+
+
+SHAPES: list[tuple[int, str, type[ProviderError], str | None, str | None]] = [
+    # Status, body as the sheet has it, class, code, param.
+    (401, '{"detail":{"status":"invalid_api_key","message":"Invalid API key"}}',
+     AuthenticationError, "invalid_api_key", None),
+    (422, '{"detail":[{"loc":["body","text"],"msg":"Field required","type":"missing"}]}',
+     InvalidRequestError, "missing", "text"),
+    (400, ('{"detail":{"type":"validation_error","code":"invalid_parameters","message":"text is'
+     ' empty","status":"invalid_parameters","request_id":"req_01","param":"text"}}'),
+     InvalidRequestError, "invalid_parameters", "text"),
+    (404, '{"detail":"Not Found"}', InvalidRequestError, None, None),
+    (429, ('{"detail":{"type":"rate_limit_error","code":"concurrent_limit_exceeded","status":'
+     '"too_many_concurrent_requests","message":"Too many concurrent requests. Your subscription'
+     ' allows a maximum of 5 concurrent requests.","request_id":"req_02"}}'),
+     RateLimitError, "concurrent_limit_exceeded", None),
+    (404, '{"detail":{"code":"not_found","message":"m","param":"audio_effects.filter_preset_id"}}',
+     InvalidRequestError, "not_found", "audio_effects.filter_preset_id"),
+    (502, "<html><body>Bad Gateway</body></html>", UnavailableError, None, None),
+    (413, "Payload too large", InvalidRequestError, None, None),
+    (503, "", UnavailableError, None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "code", "param"), SHAPES)
+def test_the_sheets_own_examples(
+    status: int, body: str, kind: type[ProviderError], code: str | None, param: str | None
+) -> None:
+    """All four shapes, word for word."""
+    error = read_error(status, {}, body.encode())
+    assert type(error) is kind
+    assert (error.status, error.code, error.param) == (status, code, param)
+    assert error.retryable is issubclass(kind, RateLimitError | UnavailableError)
 
 
 def test_the_four_shapes() -> None:
