@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from voicekit.clients.elevenlabs.errors import error_of
-from voicekit.clients.elevenlabs.options import MAX_LISTED
 from voicekit.clients.refusals import body_of
 from voicekit.errors import ConnectionLostError, RemoteProtocolError, VoicekitError
 from voicekit.speech import AudioChunk, AudioFormat, Usage
@@ -34,6 +33,9 @@ but not with these by chance: nine given bytes come once in 2 ** 72."""
 _LONGEST: Final = max(map(len, _NO_AUDIO))
 
 _REFUSAL_BYTES: Final = 1 << 16
+
+_NAMED: Final = 3
+"""How many earlier requests may be named. Source: OpenAPI file, ``previous_request_ids``."""
 
 _MOST_S: Final = 60.0
 _MOST_PER_CHARACTER_S: Final = 1.0
@@ -84,7 +86,7 @@ def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:
 def request_ids(headers: Sequence[Mapping[str, str]]) -> list[str]:
     """The ids of the last requests, as many as may be named in the next one."""
     ids = [each.get("request-id", "") for each in headers]
-    return [each for each in ids if each and each.isprintable()][-MAX_LISTED:]
+    return [each for each in ids if each and each.isprintable()][-_NAMED:]
 
 
 def most_bytes(format: AudioFormat, characters: int) -> int:  # noqa: A002
