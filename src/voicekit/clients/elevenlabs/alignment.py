@@ -67,23 +67,26 @@ class WordTimes:
             alignment: Of a frame.
             offset: Seconds of the utterance before the frame.
         """
-        return self.join(
-            Character(text=char, start=offset + start / 1000, end=offset + (start + length) / 1000)
-            for char, start, length in zip(*alignment, strict=True)
-        )
+        words: list[Word] = []
+        for char, start, length in zip(*alignment, strict=True):
+            words += self._add(char, offset + start / 1000, offset + (start + length) / 1000)
+        return tuple(words)
 
     def join(self, characters: Iterable[Character]) -> tuple[Word, ...]:
         """The words that end in these characters."""
         words: list[Word] = []
-        for character in characters:
-            if character.text.isspace():
-                words += self.flush()
-                continue
-            if not self._chars:
-                self._start = character.start
-            self._chars.append(character.text)
-            self._end = character.end
+        for each in characters:
+            words += self._add(each.text, each.start, each.end)
         return tuple(words)
+
+    def _add(self, char: str, start: float, end: float) -> tuple[Word, ...]:
+        if char.isspace():
+            return self.flush()
+        if not self._chars:
+            self._start = start
+        self._chars.append(char)
+        self._end = end
+        return ()
 
     def flush(self) -> tuple[Word, ...]:
         """The word under way, now that it is over."""
