@@ -88,6 +88,37 @@ async def test_flushed_before_cleared_is_not_the_next_ones_end() -> None:
             assert await rest(session) == AUDIO
 
 
+async def test_who_clears_hears_no_more() -> None:
+    """From the ``Clear`` on nothing is heard, also while its sender still holds the socket."""
+
+    class Speaker:
+        def __init__(self) -> None:
+            self.heard: list[Any] = []
+
+        def hear(self, audio: bytes) -> None:
+            self.heard.append(audio)
+
+        def told(self, message: Any) -> None:
+            self.heard.append(message["type"])
+
+        def lost(self, error: VoicekitError) -> None:
+            self.heard.append(error)
+
+    inner, speaker = ScriptedSocket(), Speaker()
+    socket = SpeakSocket(inner)
+    socket.begin(speaker)
+    await socket.send('{"type":"Flush"}')
+    inner.audio(AUDIO)
+    await socket.clear()
+    inner.audio(AUDIO)
+    inner.flushed()
+    inner.cleared()
+    inner.cleared()  # one too many is nobody's
+    inner.audio(b"next")
+    assert speaker.heard == [AUDIO, b"next"]
+    socket.abort()
+
+
 async def test_clear_only_what_there_is() -> None:
     """Nothing said, or all of it spoken: no ``Clear``, which the vendor would have to answer."""
     async with room() as made:
@@ -360,6 +391,47 @@ async def test_deferred_flush_comes_by_itself() -> None:
         assert made.pool.stats().leased == 0
 
 
+async def test_deferred_flush_ends_with_its_session() -> None:
+    """No timer of a session that was closed stays behind."""
+    async with room() as made:
+        made.most = 2
+        async with made.utterance() as session:
+            await session.send(FIRST)
+            await session.flush()
+            await session.send(SECOND)
+            await session.flush()
+            assert session._later is not None
+        assert session._later is None
+
+
+async def test_flushes_that_wait_for_the_network_are_counted() -> None:
+    """Those that were not written yet are as good as sent."""
+    async with room() as made:
+        made.most = 2
+        async with made.utterance() as session:
+            made.sockets[0].stuck = True
+            stuck = []
+            for text in (FIRST, SECOND):
+                stuck.append(asyncio.ensure_future(session.send(text)))
+                stuck.append(asyncio.ensure_future(session.flush()))
+                await steps()
+            assert session._script.flushes == 1
+            for task in stuck:
+                task.cancel()
+            await asyncio.wait(stuck)
+            made.sockets[0].stuck = False
+
+
+async def test_flush_while_it_is_said_again() -> None:
+    """What is flushed while there is no socket is spoken once there is another."""
+    async with room() as made, made.utterance() as session:
+        await session.send(FIRST + "And")
+        made.sockets[0].loses()
+        await session.flush()
+        await steps()
+        assert made.sockets[1].types == ["Speak", "Flush", "Speak", "Flush"]
+
+
 async def test_a_socket_without_flushes_is_passed_over() -> None:
     """It stays in the pool; another one is dialled, and later it serves again."""
     async with room() as made:
@@ -418,6 +490,23 @@ async def test_said_again_once(closed: bool) -> None:
                 made.sockets[1].flushed()
             assert await rest(session) == AUDIO
         assert session.attempts == 2
+
+
+async def test_said_again_is_confirmed_again() -> None:
+    """What the lost socket had confirmed without a sound counts no more."""
+    async with room() as made, made.utterance() as session:
+        await session.send("… ")
+        await session.flush()
+        made.sockets[0].flushed()
+        await session.send(FIRST)
+        await session.finish()
+        made.sockets[0].loses()
+        await steps()
+        assert made.sockets[1].types == ["Speak", "Flush", "Speak", "Flush"]
+        made.sockets[1].flushed()
+        made.sockets[1].audio(AUDIO)
+        made.sockets[1].flushed()
+        assert await rest(session) == AUDIO
 
 
 async def test_our_fault_is_not_said_again() -> None:

@@ -153,11 +153,6 @@ class SpeakSocket:
         """The utterance lets go."""
         self._speaker = None
 
-    @property
-    def in_step(self) -> bool:
-        """Whether nothing is owed and nothing buffered, or a ``Clear`` is about to see to it."""
-        return self.alive and (bool(self._clears) or not (self._owed or self._buffered))
-
     async def settled(self) -> None:
         """Wait until what comes belongs to who holds the socket; at most ``CLEAR_LIMIT``.
 
@@ -202,7 +197,7 @@ class SpeakSocket:
         """One message arrived."""
         try:
             if isinstance(data, bytes):
-                if not self._clears and (speaker := self._held()) is not None:
+                if (speaker := self._held()) is not None:
                     speaker.hear(data)
                 return
             self._read(read_message(data))
@@ -221,7 +216,7 @@ class SpeakSocket:
                 return
             case "Flushed":
                 self._owed = max(0, self._owed - 1)
-        if not self._clears and (speaker := self._held()) is not None:
+        if (speaker := self._held()) is not None:
             speaker.told(message)
 
     def _cleared(self) -> None:
@@ -239,7 +234,10 @@ class SpeakSocket:
         self._inner.abort()
 
     def _held(self) -> Speaker | None:
-        return self._speaker() if self._speaker is not None else None
+        """Whose it is what comes; nobody's until a ``Clear`` is confirmed."""
+        if self._speaker is None or self._clears:
+            return None
+        return self._speaker()
 
     def _wake(self) -> None:
         settling, self._settling = self._settling, None

@@ -219,7 +219,7 @@ class Utterance(SpokenSession):
     def _return(self, lease: Lease, *, reusable: bool, ended: bool) -> None:  # noqa: ARG002
         socket = _socket_of(lease)
         socket.leave()
-        lease.release(reusable=reusable and socket.in_step, idle_s=_idle_s(lease))
+        lease.release(reusable=reusable, idle_s=_idle_s(lease))
 
     async def _dismiss(self, lease: Lease) -> None:
         socket = _socket_of(lease)
