@@ -410,11 +410,10 @@ async def test_flushes_that_wait_for_the_network_are_counted() -> None:
         made.most = 2
         async with made.utterance() as session:
             made.sockets[0].stuck = True
-            stuck = []
-            for text in (FIRST, SECOND):
-                stuck.append(asyncio.ensure_future(session.send(text)))
-                stuck.append(asyncio.ensure_future(session.flush()))
-                await steps()
+            stuck = [asyncio.ensure_future(session.send(FIRST + SECOND + "And"))]
+            await steps()
+            stuck.append(asyncio.ensure_future(session.flush()))
+            await steps()
             assert session._script.flushes == 1
             for task in stuck:
                 task.cancel()
