@@ -40,7 +40,8 @@ OPERATIONS = (
     "configure", "transcribe", "submit_transcription", "grant_token",
     "elevenlabs transcribe", "elevenlabs submit_transcription", "elevenlabs stream-input",
     "openai synthesize", "openai transcribe", "openai stream_transcription",
-    "stream_chat", "stream_speech", "open_speech",
+    "deepgram synthesize", "deepgram stream_speech", "deepgram open_speech",
+    "deepgram submit_speech", "stream_chat", "stream_speech", "open_speech",
 )  # fmt: skip
 
 
@@ -162,7 +163,10 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
         limits={
             "open_transcription": Limits(connect=0.5, gap=0.3, total=1.0),
             **dict.fromkeys(("transcribe", "submit_transcription", "grant_token"), LIMITS),
-        }, **common,
+            **dict.fromkeys(("synthesize", "stream_speech", "open_speech"), LIMITS),
+            "submit_speech": LIMITS,
+        },
+        speech={"tag": list(WORDS), "extra_body": {"hint": TEXT}}, **common,
     )  # fmt: skip
     heard_and_said = ("stream_speech", "synthesize", "transcribe", "stream_transcription")
     llm = OpenAIClient(
@@ -201,6 +205,10 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
         "openai synthesize": lambda seen: _say(llm, seen),
         "openai transcribe": lambda seen: _hear(llm, seen),
         "openai stream_transcription": lambda seen: _hear_as_written(llm, seen),
+        "deepgram synthesize": lambda seen: _speak(stt, seen),
+        "deepgram stream_speech": lambda seen: _stream_speech(stt, seen),
+        "deepgram open_speech": lambda seen: _open_speech(stt, seen),
+        "deepgram submit_speech": lambda seen: _speak_elsewhere(stt, seen),
     }
     try:
         for client in (stt, llm, tts):
@@ -268,7 +276,18 @@ async def _synthesize(tts: ElevenLabsClient, seen: Evidence) -> None:
     seen.show("synthesize", await tts.synthesize(request))
 
 
-async def _stream_speech(tts: ElevenLabsClient, seen: Evidence) -> None:
+async def _speak(tts: DeepgramClient, seen: Evidence) -> None:
+    request = tts.speech_request(TEXT, extra_headers={"x-own": KEY})
+    seen.show("synthesize", request)
+    seen.show("synthesize", await tts.synthesize(request))
+
+
+async def _speak_elsewhere(tts: DeepgramClient, seen: Evidence) -> None:
+    callback = f"https://{WORDS[0]}.example/?{KEY}"
+    seen.show("submit_speech", await tts.submit_speech(TEXT, callback=callback))
+
+
+async def _stream_speech(tts: ElevenLabsClient | DeepgramClient, seen: Evidence) -> None:
     async def pieces() -> AsyncIterator[str]:
         for word in TEXT.split(" "):
             yield word + " "
@@ -280,7 +299,9 @@ async def _stream_speech(tts: ElevenLabsClient, seen: Evidence) -> None:
         seen.show("stream_speech", speech)
 
 
-async def _open_speech(tts: ElevenLabsClient, seen: Evidence, **options: Any) -> None:
+async def _open_speech(
+    tts: ElevenLabsClient | DeepgramClient, seen: Evidence, **options: Any
+) -> None:
     handle = tts.open_speech(**options)
     seen.show("open_speech", handle)
     async with handle as utterance:
