@@ -14,7 +14,10 @@ from voicekit.clients.openai.config import (
     ChatSettings,
     account_headers,
 )
+from voicekit.clients.openai.embedding import Embedding
+from voicekit.clients.openai.embedding_options import EmbeddingDefaults, EmbeddingSettings
 from voicekit.clients.openai.errors import PROVIDER
+from voicekit.clients.openai.models import ModelDefaults, Models, ModelSettings
 from voicekit.clients.openai.responses import Responses
 from voicekit.clients.openai.responses_config import ResponseSettings
 from voicekit.clients.openai.responses_options import ResponseDefaults
@@ -40,16 +43,20 @@ class ClientOptions(ChatDefaults, total=False):
 
     Attributes:
         responses: Of responses, over those of a chat that mean the same.
+        embedding: Of embeddings.
+        models: Of the list of models.
         speech: Of speech.
         transcription: Of transcriptions.
     """
 
     responses: ResponseDefaults
+    embedding: EmbeddingDefaults
+    models: ModelDefaults
     speech: SpeechDefaults
     transcription: TranscriptionDefaults
 
 
-class OpenAIClient(ChatCompletions, Responses, Speech, Transcription):
+class OpenAIClient(ChatCompletions, Responses, Embedding, Speech, Transcription, Models):
     """Chat, speak and listen with OpenAI's models, or with any server of the same protocol.
 
     Constructing does no I/O and needs no event loop. Every option of ``ChatDefaults``
@@ -68,8 +75,9 @@ class OpenAIClient(ChatCompletions, Responses, Speech, Transcription):
         ca: PEM file of certificate authorities for its own transport.
         proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of an operation: ``"stream_chat"``, ``"chat"``,
-            ``"stream_speech"``, ``"synthesize"``,
-            ``"transcribe"``, ``"stream_transcription"``.
+            ``"stream_response"``, ``"respond"``, ``"embed"``, ``"stream_speech"``,
+            ``"synthesize"``, ``"transcribe"``, ``"stream_transcription"``, ``"models"``,
+            ``"model"``.
         observers: See every event of this client.
         **options: Defaults for every call; ``model``, unless each call names one. Those of
             the other families are mappings: ``speech={"model": …, "voice": …}``.
@@ -89,6 +97,8 @@ class OpenAIClient(ChatCompletions, Responses, Speech, Transcription):
     families: ClassVar[Mapping[str, type[Settings]]] = {
         "chat": ChatSettings,
         "responses": ResponseSettings,
+        "embedding": EmbeddingSettings,
+        "models": ModelSettings,
         "speech": SpeechSettings,
         "transcription": TranscriptionSettings,
     }
