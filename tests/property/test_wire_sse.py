@@ -25,6 +25,21 @@ STREAMS = st.one_of(
         st.sampled_from([b"data: a\n\n", b"data: bb\n\n", b"data: \n\n", b"\n", b"data: "]),
         max_size=12,
     ).map(b"".join),
+    st.lists(
+        st.sampled_from(
+            [
+                b"event: x\ndata: a\n\n",
+                b"event: y\ndata: \n\n",
+                b"event: z\n\n",
+                b"data: b\n\n",
+                b"data: c\nevent: x\n\n",
+                b"event: a\ndata: b\ndata: c\n\n",
+                b"event: x\n",
+                b"\n",
+            ]
+        ),
+        max_size=12,
+    ).map(b"".join),
     st.lists(st.sampled_from(list(b"dat: \r\n\xef\xbb\xbfx")), max_size=40).map(bytes),
 )
 MARK = st.sampled_from([b"", b"", b"\xef\xbb\xbf", b"\xef\xbb"])
@@ -56,6 +71,7 @@ def reference(stream: bytes) -> list[SseEvent]:
 
 @given(MARK, STREAMS, CUTS)
 @example(b"", b"data: a\r\n\r\ndata: b\r\n\r\n", [8, 9, 10, 11, 12])
+@example(b"", b"event: x\ndata: a\n\nevent: y\ndata: b\n\nevent: z\ndata: c\n\n", [3, 20, 37])
 @example(b"", b"data: a\n\ndata: b\n\ndata: c\n\n", [3, 20])
 def test_any_cutting_gives_the_standards_events(mark, stream, cuts):
     """Named or not, in any chunks, mixed at will: the reference's events in its order."""
