@@ -56,7 +56,7 @@ class ChatDefaults(Extras, total=False):
         reasoning_effort: ``"none"`` … ``"max"``, by model; the largest latency knob.
         verbosity: ``"low"``, ``"medium"`` or ``"high"`` (medium).
         service_tier: ``"auto"``, ``"default"``, ``"flex"``, ``"scale"``, ``"priority"`` or
-            ``"fast"`` (auto); which one served is in ``raw``.
+            ``"fast"`` (auto); the result's ``service_tier`` is the one that served.
         prediction: What the answer will probably be; rejected tokens are billed.
         prompt_cache_key: One stable key per system prompt routes to the same cache.
         prompt_cache_options: ``{"mode": "implicit" | "explicit", "ttl": "30m"}``.
