@@ -157,8 +157,6 @@ def numbers(body: Mapping[str, Any]) -> Iterator[Refusal]:
             yield wrong_type(name, "an integer")
         elif value < least or (most is not None and value > most):
             yield _out_of_range(name, "integer", value, least, most)
-    if body.get("top_logprobs") is not None and not body.get("logprobs"):
-        yield Refusal(message="'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
 
 
 def _choices(body: Mapping[str, Any]) -> Iterator[Refusal]:
@@ -170,6 +168,8 @@ def _choices(body: Mapping[str, Any]) -> Iterator[Refusal]:
         value = body.get(name)
         if value is not None and not isinstance(value, bool):
             yield wrong_type(name, "a boolean")
+    if body.get("top_logprobs") is not None and not body.get("logprobs"):
+        yield Refusal(message="'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         yield wrong_type("stream_options", "an object")
