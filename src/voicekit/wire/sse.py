@@ -82,14 +82,15 @@ class SseDecoder:
                 if cut > 1:
                     return [*self.feed(data[:cut]), *self.feed(data[cut:])]
         elif self._clean and data[:7] == b"event: " and _CR not in data and len(data) <= self._max:
-            cut = data.rfind(b"\n\n") + 2
-            if cut == len(data):
+            if data[-2:] == b"\n\n":
                 named = _named(data)
                 if named is not None:
                     self._begun = True
                     return named
-            elif cut > 1:
-                return [*self.feed(data[:cut]), *self.feed(data[cut:])]
+            else:
+                cut = data.rfind(b"\n\n") + 2
+                if cut > 1:
+                    return [*self.feed(data[:cut]), *self.feed(data[cut:])]
         elif not self._clean:
             # The end of an event that was cut, then whole ones: a blank line leaves us clean.
             cut = data.find(b"\n\n") + 2
@@ -183,12 +184,16 @@ class SseDecoder:
 
 def _named(data: bytes) -> list[bytes] | None:
     """The data of whole events of two lines each, a name and data; None for any other."""
+    count = data.count(b"\n")
+    if count == 3:
+        at = data.find(b"\ndata: ")
+        return None if at < 0 else [data[at + 7 : -2]]
     events = data[:-2].split(b"\n\n")
-    if data.count(b"\n") != 3 * len(events):
+    if count != 3 * len(events):
         return None
     for number, event in enumerate(events):
         at = event.find(b"\ndata: ")
-        if at < 0 or event[:7] != b"event: ":
+        if at < 0 or not event.startswith(b"event: "):
             return None
         events[number] = event[at + 7 :]
     return events
