@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,6 +24,7 @@ from voicekit.emulator.providers.openai_reply import (
     last_user_text,
     usage,
 )
+from voicekit.emulator.providers.openai_response_object import ERROR_EVENT, ResponseObject
 from voicekit.emulator.providers.openai_responses_refusals import (
     as_chat,
     check_response,
@@ -48,40 +48,6 @@ KEPT_RESPONSES = 1000
 
 PADDING = ("aZ3kQ9x", "pLm2", "Tr7VbN0wYcE", "u", "Hs81JdKqXo5ZfGt")
 """What obfuscation adds; its length varies by event."""
-
-SERVED_TIERS = {"auto": "default", "fast": "priority", None: "default"}
-
-# Source: fact sheet, errors inside a stream: the documented, flat form.
-ERROR_EVENT: Mapping[str, Any] = {
-    "type": "error",
-    "code": "server_error",
-    "message": "The server had an error while processing your request. Sorry about that!",
-    "param": None,
-}
-
-INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""Reasons of an incomplete response, by a chat's finish reason."""
-
-# Source: fact sheet, response object: what is echoed, and the vendor's defaults.
-ECHOED: Mapping[str, Any] = {
-    "background": False,
-    "instructions": None,
-    "max_output_tokens": None,
-    "max_tool_calls": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "previous_response_id": None,
-    "prompt_cache_key": None,
-    "safety_identifier": None,
-    "store": True,
-    "temperature": 1.0,
-    "tool_choice": "auto",
-    "tools": [],
-    "top_logprobs": 0,
-    "top_p": 1.0,
-    "truncation": "disabled",
-    "user": None,
-}
 
 
 class StoredResponses:
@@ -139,10 +105,12 @@ async def answer_response(
     chat = as_chat(body)
     reply = exchange.ctx.scenario.reply_to(last_user_text(chat["messages"]))
     outcome = decide(chat, reply)
-    used = _usage(usage(chat, [outcome], prompts))
-    response = _Response(exchange, body, outcome, used, reply.reasoning)
+    suffix = f"{exchange.ctx.rng.getrandbits(192):048x}"
+    used = usage(chat, [outcome], prompts)
+    made = ResponseObject(body, outcome, used, reply.reasoning, suffix)
     if body.get("store", True):
-        stored.keep(response.ended)
+        stored.keep(made.ended)
+    response = _Response(exchange, body, outcome, made)
     return await (response.stream() if body.get("stream") else response.whole())
 
 
@@ -154,19 +122,12 @@ class _Response:
         exchange: Exchange,
         body: Mapping[str, Any],
         outcome: Outcome,
-        used: dict[str, Any],
-        reasoning: str | None,
+        response: ResponseObject,
     ) -> None:
         self._exchange = exchange
-        self._body = body
-        self._sequence = 0
-        # Source: a prompt that is only put into the cache generates nothing.
-        self._silent = bool((body.get("prompt_cache_options") or {}).get("prewarm"))
         self._outcome = outcome
-        self._usage = used
-        self._reasoning = reasoning
-        self._suffix = f"{exchange.ctx.rng.getrandbits(192):048x}"
-        self._created = int(time.time())
+        self._response = response
+        self._sequence = 0
         stream_options = body.get("stream_options") or {}
         self._padded = stream_options.get("include_obfuscation", True)
 
@@ -178,8 +139,8 @@ class _Response:
             exchange.struck()
             body = exchange.fault.body if exchange.fault is not None else None
             error = body.get("error") if isinstance(body, Mapping) else None
-            return exchange.answer(self._failed(error))
-        return exchange.answer(self.ended)
+            return exchange.answer(self._response.failed(error))
+        return exchange.answer(self._response.ended)
 
     async def stream(self) -> web.StreamResponse:
         """Send the response as events."""
@@ -192,10 +153,10 @@ class _Response:
 
     async def _empty_deltas(self, writer: BodyWriter, fault: Fault) -> NoReturn:
         self._exchange.struck()
-        await writer.write(self._event("response.created", response=self._opened))
+        await writer.write(self._event("response.created", response=self._response.opened))
         while True:
             await asyncio.sleep(fault.delay or EMPTY_DELTA_SECONDS)
-            await writer.write(self._event("response.in_progress", response=self._opened))
+            await writer.write(self._event("response.in_progress", response=self._response.opened))
 
     def _error(self, fault: Fault) -> bytes:
         """The error in the form that the fault's body has, flat without one.
@@ -204,7 +165,7 @@ class _Response:
         live. With the type `response.failed`: that alone.
         """
         body = fault.body if isinstance(fault.body, Mapping) else {}
-        failed = self._event("response.failed", response=self._failed(body.get("error")))
+        failed = self._event("response.failed", response=self._response.failed(body.get("error")))
         if body.get("type") == "response.failed":
             return failed
         if "error" in body:
@@ -215,10 +176,10 @@ class _Response:
 
     def _events(self) -> Iterator[tuple[Kind, bytes]]:
         event = self._event
-        opened = self._opened
+        opened = self._response.opened
         yield Kind.OPENING, event("response.created", response=opened)
         yield Kind.OPENING, event("response.in_progress", response=opened)
-        for index, item in enumerate(self._output):
+        for index, item in enumerate(self._response.output):
             kind = item["type"]
             if kind == "reasoning":
                 yield from self._reasoning_events(index, item)
@@ -226,7 +187,10 @@ class _Response:
                 yield from self._message_events(index, item)
             else:
                 yield from self._call_events(index, item)
-        yield Kind.END, event(f"response.{self.ended['status']}", response=self.ended)
+        yield (
+            Kind.END,
+            event(f"response.{self._response.ended['status']}", response=self._response.ended),
+        )
 
     def _reasoning_events(self, index: int, item: dict[str, Any]) -> Iterator[tuple[Kind, bytes]]:
         event, where = self._event, {"item_id": item["id"], "output_index": index}
@@ -299,104 +263,6 @@ class _Response:
         if self._padded:
             padding = b',"obfuscation":"%b"' % PADDING[number % len(PADDING)].encode()
         return b"%b%d%b%b%b%b}\n\n" % (head, number, middle, _text(piece), tail, padding)
-
-    # -- the response itself ----------------------------------------------------------------
-
-    @functools.cached_property
-    def _output(self) -> list[dict[str, Any]]:
-        """The items, complete."""
-        if self._silent:
-            return []
-        outcome, items = self._outcome, []
-        status = "incomplete" if outcome.finish_reason in INCOMPLETE else "completed"
-        if self._reasoning is not None:
-            wanted = (self._body.get("reasoning") or {}).get("summary")
-            parts = [{"type": "summary_text", "text": self._reasoning}] if wanted else []
-            items.append({"id": f"rs_{self._suffix}", "type": "reasoning", "summary": parts})
-        said = "".join(outcome.pieces)
-        if said or not outcome.tool_calls:
-            part: dict[str, Any] = {"type": "refusal", "refusal": said}
-            if not outcome.refused:
-                part = {"type": "output_text", "text": said, "annotations": [], "logprobs": []}
-            items.append(
-                {
-                    "id": f"msg_{self._suffix}",
-                    "type": "message",
-                    "status": status,
-                    "role": "assistant",
-                    "phase": "final_answer",
-                    "content": [part],
-                }
-            )
-        items += [
-            {
-                "id": f"fc_{self._suffix}{number}",
-                "type": "function_call",
-                "call_id": call.id or f"call_{self._suffix[-20:]}{number:04d}",
-                "name": call.name,
-                "arguments": call.arguments,
-                "status": status,
-            }
-            for number, call in enumerate(outcome.tool_calls)
-        ]
-        return items
-
-    @functools.cached_property
-    def _opened(self) -> dict[str, Any]:
-        body = self._body
-        tier = body.get("service_tier")
-        text = body.get("text") or {}
-        echoed = {name: body.get(name, default) for name, default in ECHOED.items()}
-        return {
-            "id": f"resp_{self._suffix}",
-            "object": "response",
-            "created_at": self._created,
-            "status": "in_progress",
-            "completed_at": None,
-            "error": None,
-            "incomplete_details": None,
-            "model": body["model"],
-            "output": [],
-            **echoed,
-            "reasoning": {"effort": None, "summary": None, **(body.get("reasoning") or {})},
-            "service_tier": SERVED_TIERS.get(tier, tier),
-            "text": {"format": {"type": "text"}, "verbosity": "medium", **text},
-            "usage": None,
-        }
-
-    @functools.cached_property
-    def ended(self) -> dict[str, Any]:
-        """The whole response."""
-        reason = INCOMPLETE.get(self._outcome.finish_reason)
-        return {
-            **self._opened,
-            "status": "completed" if reason is None else "incomplete",
-            "completed_at": int(time.time()) if reason is None else None,
-            "incomplete_details": None if reason is None else {"reason": reason},
-            "output": self._output,
-            "usage": self._usage,
-        }
-
-    def _failed(self, error: Any) -> dict[str, Any]:
-        said = error if isinstance(error, Mapping) else ERROR_EVENT
-        error = {"code": said.get("code") or "server_error", "message": said.get("message", "")}
-        return {**self._opened, "status": "failed", "error": error}
-
-
-def _usage(counted: dict[str, Any]) -> dict[str, Any]:
-    """A chat's usage in the words of a response; a scripted one may have these already."""
-    block = {
-        "input_tokens": counted.pop("prompt_tokens"),
-        "input_tokens_details": {
-            "cached_tokens": counted.pop("prompt_tokens_details").get("cached_tokens", 0),
-            "cache_write_tokens": 0,
-        },
-        "output_tokens": counted.pop("completion_tokens"),
-        "output_tokens_details": {
-            "reasoning_tokens": counted.pop("completion_tokens_details").get("reasoning_tokens", 0)
-        },
-    }
-    return {**block, **counted}
 
 
 @functools.lru_cache(maxsize=4096)
