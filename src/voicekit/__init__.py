@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         PendingTranscript as PendingTranscript,
         ToolCall as ToolCall,
         Transcript as Transcript,
+        TranscriptionGap as TranscriptionGap,
         TranscriptionResult as TranscriptionResult,
         Usage as Usage,
         Utterance as Utterance,
@@ -117,7 +118,8 @@ _NAMES = {
     "voicekit.operation": ("Limits",),
     "voicekit.speech": (
         "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "PendingTranscript",
-        "ToolCall", "Transcript", "TranscriptionResult", "Usage", "Utterance", "Word",
+        "ToolCall", "Transcript", "TranscriptionGap", "TranscriptionResult", "Usage", "Utterance",
+        "Word",
     ),
     "voicekit.timing": ("ConnectionInfo", "Timings"),
     "voicekit.transport.config": ("PoolConfig", "PoolStats", "WarmReport"),

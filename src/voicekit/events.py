@@ -53,6 +53,27 @@ class FirstOutput(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnected(Event):
+    """A session lost its connection and goes on over another one.
+
+    Attributes:
+        attempt: How many dials it took.
+        outage: Seconds from the loss until everything was sent again.
+        lost: Seconds of audio that could not be sent again.
+        replayed: Seconds of audio that were sent again; 0 where bytes do not tell.
+        error: Type name of what ended the connection before.
+        connection: The new one.
+    """
+
+    attempt: int
+    outage: float
+    lost: float
+    replayed: float
+    error: str
+    connection: ConnectionInfo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded(Event):
     """The one terminal record of a call.
 

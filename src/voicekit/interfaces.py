@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ChatResult,
         SpeechStarted,
         Transcript,
+        TranscriptionGap,
         TranscriptionResult,
         UtteranceEnd,
     )
@@ -169,7 +170,7 @@ class TranscriptionSessions(Protocol):
 
     def open_transcription(
         self, *args: Any, **options: Any
-    ) -> Session[TranscriptionResult | SpeechStarted | UtteranceEnd]:
+    ) -> Session[TranscriptionResult | SpeechStarted | UtteranceEnd | TranscriptionGap]:
         """Audio goes in, interim and final results come out."""
         ...
 

@@ -431,6 +431,7 @@ class Call:
         if left is not None and left <= 0:
             raise self.total_timeout()
         self.attempts += 1
+        committed = self._phase is _Phase.COMMITTED  # a session's next connection
         self._phase = _Phase.PREPARING
         self.uploaded = False
         self._total_is_next = True
@@ -449,6 +450,8 @@ class Call:
             self._attempt = None
             attempt.stop()
             self._leave_queue()
+            if committed:
+                self._phase = _Phase.COMMITTED
 
     def __repr__(self) -> str:
         operation = self.operation

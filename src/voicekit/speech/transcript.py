@@ -282,3 +282,24 @@ class UtteranceEnd:
     """
 
     last_word_end: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionGap:
+    """Audio of a live transcription that nobody has heard, and nobody will.
+
+    A connection was lost, and this part of what had been sent could not be sent again.
+
+    Attributes:
+        start: Seconds from the start of the session.
+        end: Seconds from the start of the session; an estimate by the clock where the
+            audio's bytes do not tell its time.
+    """
+
+    start: float
+    end: float
+
+    @property
+    def duration(self) -> float:
+        """Seconds that are lost."""
+        return self.end - self.start

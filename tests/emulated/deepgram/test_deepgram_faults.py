@@ -150,7 +150,7 @@ async def test_too_many_streams(monkeypatch: pytest.MonkeyPatch) -> None:
 async def broken(world: Any, stt: DeepgramClient, fault: Fault) -> VoicekitError:
     """The error of a session whose second result never comes, as its consumer sees it."""
     world.inject("deepgram", fault)
-    async with stt.open_transcription() as session:
+    async with stt.open_transcription(reconnect=False) as session:
         with contextlib.suppress(VoicekitError):
             await session.send(tone(4.0))
             await session.finish()
@@ -219,7 +219,7 @@ async def test_a_sender_learns_of_the_break() -> None:
     """Who only sends gets the provider's error, and then ClosedError."""
     async with listening() as (world, stt):
         world.inject("deepgram", Fault("ws_close", code=1011, reason="NET-0000"))
-        async with stt.open_transcription() as session:
+        async with stt.open_transcription(reconnect=False) as session:
             await session.send(tone(1.5))
             assert await eventually(lambda: session._closed)
             with pytest.raises(UnavailableError):
@@ -349,6 +349,6 @@ async def test_limits_are_per_call() -> None:
     async with listening() as (world, stt):
         world.inject("deepgram", Fault("ws_hang"))
         started = time.monotonic()
-        error = await fails(stt, limits=Limits(gap=0.2))
+        error = await fails(stt, limits=Limits(gap=0.2), reconnect=False)
         assert isinstance(error, FirstOutputTimeout)
         assert time.monotonic() - started < 2.0

@@ -289,14 +289,15 @@ async def test_events_tell_the_story() -> None:
         assert await whole(stt) == HEARD
     kinds = [type(event).__name__ for event in seen]
     assert kinds == [
+        "PoolOpened",
         "CallStarted",
         "AttemptStarted",
         "ConnectionAcquired",
         "FirstOutput",
         "CallEnded",
     ]
-    assert isinstance(seen[2], ConnectionAcquired)
-    assert isinstance(seen[3], FirstOutput)
+    assert isinstance(seen[3], ConnectionAcquired)
+    assert isinstance(seen[4], FirstOutput)
     assert isinstance(seen[-1], CallEnded)
     assert seen[-1].result == "ok"
     assert seen[-1].request_id is not None

@@ -3,7 +3,8 @@
 ``client.py`` is what users hold, made of parts: ``files.py`` for recordings, ``live.py`` for
 live transcription, the package ``speech``, ``tokens.py``. ``options.py`` and
 ``file_options.py`` are the options, ``config.py`` and ``file_config.py`` the requests they
-merge into, ``sessions.py`` the live handle, ``protocol.py``, ``results.py`` and
+merge into, ``sessions.py`` the live handle, ``reconnecting.py`` its sockets one after another with
+``replay.py``, ``finals.py`` and ``outages.py``, ``protocol.py``, ``results.py`` and
 ``file_results.py`` the wire grammar, ``pulse.py`` the signs of life, ``errors.py`` the table
 of refusals and close codes.
 """

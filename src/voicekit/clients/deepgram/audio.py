@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
@@ -41,6 +41,19 @@ _SILENCE_S: Final = 0.020
 _MAX_FRAME_BYTES: Final = 16_384
 
 
+Rejoin = Literal["exact", "header", "pieces", "never"]
+"""What can be done with audio when its connection is lost.
+
+``"exact"``: bytes tell the time, and it may begin at any sample. ``"header"``: the same, once
+a header has been said again (WAV). ``"pieces"``: it may begin anywhere, but nobody knows when
+that is (packets, MP3, AAC). ``"never"``: it makes no sense without its beginning, and later
+parts cannot be told apart (Ogg, FLAC).
+"""
+
+# Unverified: that the vendor finds its way into these in their middle.
+_REJOINS: Final[dict[str, Rejoin]] = {"wav": "header", "mp3": "pieces", "aac": "pieces"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireAudio:
     """The audio of one stream.
@@ -53,6 +66,7 @@ class WireAudio:
         sample_bytes: Bytes that must stay together: one sample of each channel.
         max_frame_bytes: Most bytes in one binary frame; None where each chunk that the
             caller sends is a packet and must stay whole.
+        rejoin: How it can be continued on another connection.
     """
 
     encoding: str | None
@@ -61,6 +75,7 @@ class WireAudio:
     byte_rate: int | None = None
     sample_bytes: int = 1
     max_frame_bytes: int | None = _MAX_FRAME_BYTES
+    rejoin: Rejoin = "never"
 
     @classmethod
     def of(cls, format: AudioFormat) -> WireAudio:  # noqa: A002
@@ -72,7 +87,8 @@ class WireAudio:
         if encoding is None:
             rate = format.bytes_per_second
             frame = _MAX_FRAME_BYTES if rate is None else max(1, int(rate * _MAX_FRAME_S))
-            return cls(encoding=None, byte_rate=rate, max_frame_bytes=frame)
+            rejoin = _REJOINS.get(format.encoding, "never")
+            return cls(encoding=None, byte_rate=rate, max_frame_bytes=frame, rejoin=rejoin)
         return cls(encoding=encoding, sample_rate=format.sample_rate_hz, channels=format.channels)
 
     @classmethod
@@ -94,6 +110,7 @@ class WireAudio:
                 sample_rate=sample_rate,
                 channels=channels,
                 max_frame_bytes=most,
+                rejoin="never" if most is not None else "pieces",
             )
         frame = size * channels
         return cls(
@@ -103,6 +120,7 @@ class WireAudio:
             byte_rate=sample_rate * frame,
             sample_bytes=frame,
             max_frame_bytes=max(1, int(sample_rate * _MAX_FRAME_S)) * frame,
+            rejoin="exact",
         )
 
     @property
@@ -133,6 +151,10 @@ class FrameCutter:
         self._sample = audio.sample_bytes
         self._most = audio.max_frame_bytes
         self.rest = b""
+
+    def align(self, sample_bytes: int) -> None:
+        """From here on so many bytes must stay together."""
+        self._sample = sample_bytes
 
     def cut(self, audio: bytes | bytearray | memoryview) -> Sequence[bytes]:
         """The frames of one chunk; none where it holds no whole sample.

@@ -15,6 +15,7 @@ from voicekit.clients.deepgram.options import (
     FORMAT,
     INTERIM_RESULTS,
     LIVE_ONLY,
+    MAX_REPLAY_S,
     MODEL,
     ListenDefaults,
     ListenOptions,
@@ -64,6 +65,8 @@ class ListenRequest:
         interim_results: Whether results come before they are final.
         callback: Whether the results go elsewhere.
         query: Encoded, without the question mark.
+        reconnect: Whether a lost connection is replaced.
+        max_replay_s: Seconds of audio that are kept for that.
         headers: The caller's own; they may hold secrets.
         limits: Replaces the limits of the operation and of the client.
     """
@@ -73,6 +76,8 @@ class ListenRequest:
     audio: WireAudio
     interim_results: bool
     callback: bool = False
+    reconnect: bool = True
+    max_replay_s: float = MAX_REPLAY_S
     query: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
@@ -155,6 +160,8 @@ class ListenSettings(Settings):
             if audio.channels > 1:
                 options["channels"] = audio.channels
         options.pop("format", None)
+        reconnect = options.pop("reconnect", True)
+        max_replay_s = options.pop("max_replay_s", MAX_REPLAY_S)
         query = query_of({name: options[name] for name in CHECKS if name in options}, self)
         return ListenRequest(
             model=model,
@@ -162,6 +169,8 @@ class ListenSettings(Settings):
             audio=audio,
             interim_results=bool(interim),
             callback="callback" in options,
+            reconnect=reconnect,
+            max_replay_s=max_replay_s,
             query=query,
             headers=self.extra_headers,
             limits=self.limits,

@@ -30,7 +30,6 @@ class Heartbeat:
     Args:
         pulse: Decides.
         silence: A frame of it; None where the stream's format has none.
-        state: Told of silence that was sent, and that the caller pauses.
         quiet: Method of the session, called when the caller pauses. Held weakly, so that a
             session which is forgotten can warn of it.
         background: Owns the sending.
@@ -53,23 +52,22 @@ class Heartbeat:
         pulse: Pulse,
         *,
         silence: bytes | None,
-        state: ListenState,
         quiet: Callable[[], None],
         background: Callable[[], Background],
     ) -> None:
         self.pulse = pulse
         self._silence = silence
-        self._state = state
+        self._state: ListenState | None = None
         self._quiet = weakref.WeakMethod(quiet)
         self._background = background
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Socket | None = None
-        self._beating = False
+        self._beating: Socket | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, socket: Socket, loop: asyncio.AbstractEventLoop) -> None:
-        """The socket is open."""
-        self._socket, self._loop = socket, loop
+    def start(self, socket: Socket, loop: asyncio.AbstractEventLoop, state: ListenState) -> None:
+        """The socket is open; its state is told of silence that is sent, and of pauses."""
+        self._socket, self._loop, self._state = socket, loop, state
         self.pulse.opened(loop.time(), can_pad=self._silence is not None)
         self._timer = loop.call_at(self.pulse.due_at(), self._ring)
 
@@ -80,24 +78,24 @@ class Heartbeat:
             timer.cancel()
 
     def _ring(self) -> None:
-        loop, socket, pulse = self._loop, self._socket, self.pulse
-        if loop is None or socket is None:
+        loop, socket, pulse, state = self._loop, self._socket, self.pulse, self._state
+        if loop is None or socket is None or state is None:
             return
         now = loop.time()
-        pulse.had_audio = self._state.sent_bytes > 0
+        pulse.had_audio = state.sent_bytes > 0
         beat = pulse.beat(now)
         if beat is not None:
             pulse.sent_at = now
             data: str | bytes = KEEP_ALIVE
             if beat == "silence" and self._silence is not None:
                 data = self._silence
-                self._state.padded(len(data))
+                state.padded(len(data))
                 pulse.had_audio = True
-            self._state.quiet = True
+            state.quiet = True
             if (quiet := self._quiet()) is not None:
                 quiet()
-            if not self._beating:  # else the last one still waits for a peer that reads nothing
-                self._beating = True
+            if self._beating is not socket:  # else one still waits for a peer that reads nothing
+                self._beating = socket
                 self._background().spawn(self._send(socket, data), "voicekit-deepgram-keep-alive")
         self._timer = loop.call_at(pulse.due_at(), self._ring)
 
@@ -106,7 +104,8 @@ class Heartbeat:
             with contextlib.suppress(VoicekitError):  # the socket's receiver has been told
                 await socket.send(data)
         finally:
-            self._beating = False
+            if self._beating is socket:
+                self._beating = None
 
 
 class Farewell:

@@ -74,7 +74,7 @@ class LiveTranscription(Authorized):
         a warm connection if there is one (``session.connection.reused``). Limits: connect
         2 s; gap 10 s, for the handshake's answer and for results while audio was sent that
         none of them covers, or after ``finish()``. Cancelled while it opens, nothing is
-        left. A session that breaks is not reopened.
+        left. A connection that is lost afterwards is replaced (``reconnect``).
 
         Args:
             request: A request made before (then no options).

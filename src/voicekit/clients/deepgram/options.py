@@ -26,6 +26,10 @@ MODEL: Final = "nova-3"
 FORMAT: Final = "pcm_24000"
 """The same in every client, in and out."""
 
+MAX_REPLAY_S: Final = 60.0
+"""Ours. Spans are frozen within 10 s, a hang is noticed after 10 s more, and a dozen dials
+take some 20 s; 16 kHz PCM of that length is 1.9 MB."""
+
 INTERIM_RESULTS: Final = True
 """The vendor's default is false. A live transcription is asked for to react while someone
 speaks; and without interims silence of the service cannot be told from a long sentence."""
@@ -115,6 +119,10 @@ class ListenDefaults(CommonDefaults, total=False):
             once a second (off).
         vad_events: Whether ``SpeechStarted`` comes (False).
         no_delay: With ``smart_format``: final at once, with entities left as spoken (False).
+        reconnect: Whether a lost connection is replaced, and what no final result covers sent
+            again (ours: True). See ``TranscriptionSession``.
+        max_replay_s: Seconds of audio that are kept for that, and while there is no
+            connection; what is older is lost with a connection, and reported (ours: 60).
     """
 
     interim_results: bool | None
@@ -122,6 +130,8 @@ class ListenDefaults(CommonDefaults, total=False):
     utterance_end_ms: int | None
     vad_events: bool | None
     no_delay: bool | None
+    reconnect: bool | None
+    max_replay_s: float | None
 
 
 class ListenOptions(ListenDefaults, total=False):
@@ -247,6 +257,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     # Source: livekit/agents; the vendor names no bound.
     "tag": texts("str of at most 128 characters, or a sequence", lambda item: len(item) <= 128),
     "mip_opt_out": checks.flag,
+    "reconnect": checks.flag,
+    "max_replay_s": checks.number(0.1, 3600),
 }
 """The check of each option of a live transcription; their order is the order in the URL."""
 

@@ -15,21 +15,28 @@ from voicekit import __version__
 from voicekit.clients import checks
 from voicekit.clients.checks import wrong
 from voicekit.clients.deepgram.errors import read_error_message
+from voicekit.clients.deepgram.finals import Finals
 from voicekit.clients.deepgram.results import (
     read_message,
     read_results,
     read_speech_started,
     read_utterance_end,
 )
-from voicekit.errors import LocalProtocolError, ProviderError
-from voicekit.speech import SpeechStarted, TranscriptionResult, UtteranceEnd, Word
+from voicekit.errors import ProviderError
+from voicekit.speech import (
+    SpeechStarted,
+    TranscriptionGap,
+    TranscriptionResult,
+    UtteranceEnd,
+    Word,
+)
 from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
     from voicekit.clients.deepgram.audio import WireAudio
     from voicekit.clients.deepgram.config import ListenRequest
 
-ListenEvent = TranscriptionResult | SpeechStarted | UtteranceEnd
+ListenEvent = TranscriptionResult | SpeechStarted | UtteranceEnd | TranscriptionGap
 """What a live transcription yields."""
 
 KEEP_ALIVE: Final = '{"type":"KeepAlive"}'
@@ -42,9 +49,6 @@ _COVERED_S: Final = 0.050
 # Source: sheet §3, interims come about once a second: the vendor may hold that much
 # and say nothing until more audio comes. Twice that, since it is "about".
 _HELD_S: Final = 2.0
-
-# Source: ours, some 75 hours of speech. A server that says more is not transcribing.
-_MOST_TEXT: Final = 4 << 20
 
 
 def listen_request(url: str, scheme: str, key: str, request: ListenRequest) -> Request:
@@ -79,13 +83,13 @@ def finalize_message(channel: int | None) -> str:
     return FINALIZE if channel is None else f'{{"type":"Finalize","channel":{channel:d}}}'
 
 
-def configure_message(keyterms: Sequence[str] | None, numerals: bool | None) -> str:
-    """Changes the stream under way: an empty sequence and None in turn change nothing.
+def configure_fields(keyterms: Sequence[str] | None, numerals: bool | None) -> dict[str, Any]:
+    """What a stream under way is to change: an empty sequence and None in turn change nothing.
 
     Raises:
         InvalidArgumentError: Nothing is to be changed, or not to that.
     """
-    fields: dict[str, Any] = {"type": "Configure"}
+    fields: dict[str, Any] = {}
     if keyterms is None:
         fields["keyterms"] = None
     elif isinstance(keyterms, str) or not all(isinstance(term, str) for term in keyterms):
@@ -94,9 +98,14 @@ def configure_message(keyterms: Sequence[str] | None, numerals: bool | None) -> 
         fields["keyterms"] = list(keyterms)
     if numerals is not None:
         fields["features"] = {"numerals": checks.flag("numerals", numerals)}
-    if len(fields) == 1:
+    if not fields:
         raise wrong("keyterms", keyterms, "something to change: keyterms=…, numerals=…")
-    return json.dumps(fields, separators=(",", ":"))
+    return fields
+
+
+def configure_message(fields: Mapping[str, Any]) -> str:
+    """Asks for the change."""
+    return json.dumps({"type": "Configure", **fields}, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +122,13 @@ class ListenState:
     first byte of the session, so every time in a result is shifted: by ``offset``, and
     back by the silence of ours that went before theirs. ``acknowledged_s`` is how far
     final results reach: what was sent after it may have to be sent again on another
-    socket, whose state then starts with that offset.
+    socket, whose state then starts with an offset a little before it.
 
     Args:
         audio: What is sent.
-        offset: Seconds of the session that earlier sockets have settled.
+        offset: Second of the session at which this socket's audio begins.
+        settled: By channel, up to which second earlier sockets' final results reach.
+        finals: What they said.
         interim_results: Whether results were asked for before they are final.
         silent: Whether the results go elsewhere, so that none are owed here.
 
@@ -128,24 +139,26 @@ class ListenState:
         quiet: The vendor was told that no audio comes for the time being.
         metadata: Its summary of the stream, at the end.
         request_id: Its id of the stream, from a result.
-        language: As last told.
+        finals: What was said for good, on this and earlier sockets.
     """
 
     __slots__ = (
+        "_again_until",
         "_answered_bytes",
         "_channels",
         "_final_s",
-        "_finals",
         "_heard_s",
         "_held_s",
+        "_of",
         "_pad_bytes",
         "_rate",
+        "_settled",
+        "_settled_s",
         "_shift",
         "_silent",
-        "_text_size",
         "done",
+        "finals",
         "finishing",
-        "language",
         "metadata",
         "offset",
         "quiet",
@@ -158,6 +171,8 @@ class ListenState:
         audio: WireAudio,
         *,
         offset: float = 0.0,
+        settled: Mapping[int, float] | None = None,
+        finals: Finals | None = None,
         interim_results: bool = True,
         silent: bool = False,
     ) -> None:
@@ -165,7 +180,10 @@ class ListenState:
         self.finishing = self.done = self.quiet = False
         self.metadata: dict[str, Any] | None = None
         self.request_id: str | None = None
-        self.language: str | None = None
+        self.finals = finals or Finals()
+        self._settled = settled or {0: offset}
+        self._settled_s = min(self._settled.values())
+        self._again_until = self.finals.resume(settled) if settled else 0.0
         self._rate = audio.byte_rate
         self._held_s = _HELD_S if interim_results else float("inf")
         self._silent = silent
@@ -176,8 +194,7 @@ class ListenState:
         self._heard_s = 0.0  # on the socket's clock, as are the next two
         self._final_s = 0.0
         self._channels: dict[int, tuple[float, float]] = {}
-        self._finals: list[tuple[str, tuple[Word, ...], float | None]] = []
-        self._text_size = 0
+        self._of = 1
 
     # -- what was sent ----------------------------------------------------------------
 
@@ -192,22 +209,42 @@ class ListenState:
         self._heard_s = self._final_s = seconds
 
     @property
+    def audio_bytes(self) -> int:
+        """Of the caller's audio, on this socket."""
+        return self.sent_bytes - self._pad_bytes
+
+    @property
+    def answered(self) -> bool:
+        """Whether this socket has said anything about its audio."""
+        return self._answered_bytes > 0
+
+    @property
     def sent_s(self) -> float | None:
         """Seconds of the session that went out so far; None where bytes do not tell."""
         rate = self._rate
         if rate is None:
             return None
-        return self.offset + (self.sent_bytes - self._pad_bytes) / rate
+        return self.offset + self.audio_bytes / rate
 
     @property
     def acknowledged_s(self) -> float:
         """Seconds of the session that final results cover, on every channel."""
-        return max(self.offset, self._final_s + self._shift)
+        return max(self._settled_s, self._final_s + self._shift)
+
+    @property
+    def settled(self) -> dict[int, float]:
+        """The same, by channel."""
+        if not self._channels:
+            return {**self._settled, 0: max(self._settled.get(0, 0.0), self.acknowledged_s)}
+        settled = {c: self._settled.get(c, self._settled_s) for c in range(self._of)}
+        for channel, (_, final) in self._channels.items():
+            settled[channel] = max(settled[channel], final + self._shift)
+        return settled
 
     @property
     def heard_s(self) -> float:
         """Seconds of the session that any result covers, on every channel."""
-        return max(self.offset, self._heard_s + self._shift)
+        return max(self._settled_s, self._heard_s + self._shift)
 
     def owes(self) -> bool:
         """Whether the vendor has something to say without hearing more first."""
@@ -237,12 +274,21 @@ class ListenState:
         if kind == "Results":
             result = read_results(message, self._shift)
             self._heard(result, message)
+            if result.start < self._again_until:
+                rest = self.finals.cut(result)
+                if rest is None:
+                    return None
+                result = rest
+            if result.is_final:
+                self.finals.add(result)
             return result
         match kind:
             case "SpeechStarted":
-                return read_speech_started(message, self._shift)
+                started = read_speech_started(message, self._shift)
+                return started if self.finals.tells(started, self._again_until) else None
             case "UtteranceEnd":
-                return read_utterance_end(message, self._shift)
+                ended = read_utterance_end(message, self._shift)
+                return ended if self.finals.tells(ended, self._again_until) else None
             case "Metadata":
                 self.metadata = message
                 # Unasked for, it ends nothing: what is sent after it would be lost.
@@ -265,6 +311,7 @@ class ListenState:
             if result.is_final and end > self._final_s:
                 self._final_s = end
         else:
+            self._of = of
             heard, final = self._channels.get(index, (0.0, 0.0))
             self._channels[index] = max(heard, end), max(final, end) if result.is_final else final
             if len(self._channels) >= of:
@@ -275,33 +322,27 @@ class ListenState:
             if isinstance(named, dict) and isinstance(named.get("request_id"), str):
                 self.request_id = named["request_id"][:200]
         if result.language is not None:
-            self.language = result.language
-        if result.is_final and result.text:
-            self._text_size += len(result.text)
-            if self._text_size > _MOST_TEXT:
-                raise LocalProtocolError(f"the transcript is longer than {_MOST_TEXT} characters")
-            self._finals.append((result.text, result.words, result.confidence))
+            self.finals.language = result.language
 
     @property
     def transcript(self) -> str:
         """The final results' texts, joined by spaces."""
-        return " ".join([text for text, _, _ in self._finals])
+        return self.finals.transcript
 
     @property
     def words(self) -> tuple[Word, ...]:
         """The final results' words."""
-        return tuple([word for _, words, _ in self._finals for word in words])
+        return self.finals.words
 
     @property
     def confidence(self) -> float | None:
         """The final results' confidence, weighted by their words."""
-        known: Sequence[tuple[float, int]] = [
-            (confidence, max(1, len(words)))
-            for _, words, confidence in self._finals
-            if confidence is not None
-        ]
-        weight = sum(count for _, count in known)
-        return sum(value * count for value, count in known) / weight if weight else None
+        return self.finals.confidence
+
+    @property
+    def language(self) -> str | None:
+        """As last told."""
+        return self.finals.language
 
     @property
     def duration(self) -> float:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
-import weakref
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.checks import wrong
-from voicekit.clients.deepgram.audio import FrameCutter
 from voicekit.clients.deepgram.errors import read_loss
-from voicekit.clients.deepgram.heartbeat import Farewell, Heartbeat, say_last_word
 from voicekit.clients.deepgram.protocol import (
     CLOSE_STREAM,
     Configured,
-    ListenEvent,
-    ListenState,
+    configure_fields,
     configure_message,
     finalize_message,
 )
-from voicekit.clients.deepgram.pulse import Pulse
+from voicekit.clients.deepgram.reconnecting import ReconnectingSession
 from voicekit.errors import (
     ClosedError,
     GapTimeout,
@@ -29,20 +23,17 @@ from voicekit.errors import (
     StreamInterruptedError,
     VoicekitError,
 )
-from voicekit.sessions import Session
-from voicekit.speech import Transcript
+from voicekit.speech import Transcript, TranscriptionGap
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
-    from voicekit.clients.deepgram.config import ListenRequest
-    from voicekit.operation import Call
+    from voicekit.clients.deepgram.reconnecting import Line
     from voicekit.transport.interfaces import Socket
 
 # Source: ours. A result takes one or two KB, so this is over an hour that nobody reads.
 _MAX_UNREAD_BYTES: Final = 16 << 20
 
 
-class TranscriptionSession(Session[ListenEvent]):
+class TranscriptionSession(ReconnectingSession):
     """Audio goes in, interim and final results come out.
 
     Awaitable and an async context manager, both of which open it. ``send`` and iteration
@@ -54,6 +45,17 @@ class TranscriptionSession(Session[ListenEvent]):
     Results that wait for their reader are bounded (16 MiB); reading from the network
     never pauses.
 
+    A connection that is lost, or hangs for longer than the gap limit, is replaced (0.15 to
+    3 s between dials, ten in a row at most, three that hang), and what no final result
+    covers is sent again, as fast as the network takes it; ``send()`` goes on meanwhile.
+    Words of final results are there once, in order, timed from the session's first byte.
+    What an interim result said may change, as ever. What could not be sent again is a
+    ``TranscriptionGap`` among the results, and in ``gaps``: audio beyond ``max_replay_s``
+    (16 MiB at most); and, where bytes do not tell the time, everything between the last
+    result and the loss: of packets, MP3 and AAC, which then go on. Ogg and FLAC cannot: a
+    loss ends the session, as does ``reconnect=False``, ``callback`` or an error that
+    repeating cannot mend (a wrong key, no credit, audio that cannot be decoded).
+
     Example:
         >>> async with stt.open_transcription(format="pcm_16000") as session:
         ...     await session.send(pcm)
@@ -62,40 +64,7 @@ class TranscriptionSession(Session[ListenEvent]):
         ...         print(result.is_final, result.text)
     """
 
-    def __init__(
-        self,
-        request: ListenRequest,
-        *,
-        make_call: Callable[[], Call],
-        dial: Callable[[Call], Awaitable[Socket]],
-        background: Callable[[], Background],
-        pulse: Pulse | None = None,
-    ) -> None:
-        super().__init__(make_call)
-        audio = request.audio
-        self.request = request
-        self._dial = dial
-        self._background = background
-        self._state = ListenState(
-            audio, interim_results=request.interim_results, silent=request.callback
-        )
-        self._pulse = pulse or Pulse()
-        self._heartbeat = Heartbeat(
-            self._pulse,
-            silence=audio.silence,
-            state=self._state,
-            quiet=self._progress,
-            background=background,
-        )
-        self._cutter = FrameCutter(audio)
-        self._usual = -1  # length of a chunk that may go out as it is, while any may
-        self._socket: Socket | None = None
-        self._time = time.monotonic
-        self._headers: Mapping[str, str] = {}
-        self._counting = False
-        self._configuring: asyncio.Future[None] | None = None
-        self._unread: deque[int] = deque()
-        self._unread_bytes = 0
+    _unread_bytes = 0
 
     # -- what callers send ------------------------------------------------------------
 
@@ -105,12 +74,13 @@ class TranscriptionSession(Session[ListenEvent]):
         Waits only for back-pressure. The vendor wants 20 to 250 ms at a time, not faster
         than 1.25 times real time; neither is enforced here. No bytes are no audio: they
         are not sent (the vendor would end the stream). A sample cut in two by the end of
-        a chunk is held until the next. Cancelled, no frame is sent by half.
+        a chunk is held until the next. Cancelled, no frame is sent by half. While a lost
+        connection is being replaced it is kept, and this returns at once.
 
         Raises:
             InvalidArgumentError: It is not bytes.
             ClosedError: Not open, over, or ``finish()`` was called.
-            VoicekitError: The socket broke; iteration raises the same.
+            VoicekitError: The session broke; iteration raises the same.
         """
         socket = self._socket
         if type(audio) is not bytes or len(audio) != self._usual or socket is None:
@@ -119,15 +89,19 @@ class TranscriptionSession(Session[ListenEvent]):
             return
         # What follows is _send_frame, written out: fifty times a second, another coroutine
         # would be felt.
-        self._state.sent_bytes += self._usual
-        self._state.quiet = False
+        state = self._state
+        state.sent_bytes = sent = state.sent_bytes + self._usual
+        state.quiet = False
+        self._keep(audio)
+        if sent > self._full_at:
+            self._settle()
         self._pulse.sent_at = self._time()
         if self._waiter is not None and not self._counting:
             self._progress()
         try:
             await socket.send(audio)
         except VoicekitError as error:
-            raise self._broken(error) from None
+            self._not_sent(socket, error)
 
     async def finalize(self, *, channel: int | None = None) -> None:
         """Have everything sent so far transcribed now, as final results.
@@ -144,7 +118,9 @@ class TranscriptionSession(Session[ListenEvent]):
         if channel is not None and (type(channel) is not int or not 0 <= channel < 64):
             raise wrong("channel", channel, "the index of a channel, or None")
         self._may_speak()
-        await self._send_text(finalize_message(channel))
+        message = finalize_message(channel)
+        self._keep(message)
+        await self._send_text(message)
 
     async def finish(self) -> None:
         """That was all the audio; iteration ends with the last result. May be called twice.
@@ -180,15 +156,16 @@ class TranscriptionSession(Session[ListenEvent]):
             LocalProtocolError: Another change waits for its answer.
             ClosedError: Not open, over, or ``finish()`` was called.
         """
-        message = configure_message(keyterms, numerals)
+        fields = configure_fields(keyterms, numerals)
         self._may_speak()
         if self._configuring is not None:
             raise LocalProtocolError("another change waits for its answer")
         answer = self._configuring = asyncio.get_running_loop().create_future()
+        self._asked = fields
         limit = self._call.limits.gap if self._call is not None else None
         try:
             async with asyncio.timeout(limit):
-                await self._send_text(message)
+                await self._send_text(configure_message(fields))
                 await answer
         except TimeoutError as error:
             if isinstance(error, VoicekitError):
@@ -197,6 +174,7 @@ class TranscriptionSession(Session[ListenEvent]):
         finally:
             if self._configuring is answer:
                 self._configuring = None
+                self._asked = {}
 
     # -- what has come ----------------------------------------------------------------
 
@@ -212,8 +190,18 @@ class TranscriptionSession(Session[ListenEvent]):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers of the handshake's response; empty before it is open."""
+        """Headers of the last handshake's response; empty before it is open."""
         return self._headers
+
+    @property
+    def reconnects(self) -> int:
+        """How many connections were replaced."""
+        return self._reconnects
+
+    @property
+    def gaps(self) -> tuple[TranscriptionGap, ...]:
+        """What was sent and nobody has heard, in order of its time."""
+        return tuple(self._gaps)
 
     async def result(self) -> Transcript:
         """Read to the end and return all that was final; closes the session.
@@ -242,43 +230,6 @@ class TranscriptionSession(Session[ListenEvent]):
 
     # -- the socket -------------------------------------------------------------------
 
-    async def _connect(self, call: Call) -> None:
-        socket = self._socket = await self._dial(call)
-        self._headers = socket.headers
-        socket.attach(_Inbox(self))
-        if not self._over():
-            loop = asyncio.get_running_loop()
-            self._time = loop.time
-            self._heartbeat.start(socket, loop)
-
-    def _hang_up(self, *, clean: bool) -> None:
-        self._heartbeat.stop()
-        answer, self._configuring = self._configuring, None
-        if answer is not None and not answer.done():
-            answer.set_exception(self._error or ClosedError("the session is closed"))
-        socket, self._socket = self._socket, None
-        if socket is None:
-            return
-        try:
-            loop, background = asyncio.get_running_loop(), self._background()
-        except (VoicekitError, RuntimeError):  # closed, or no event loop runs any more
-            socket.abort()
-            return
-        if not socket.alive:
-            socket.abort()
-            return
-        # An open stream counts against the account until the vendor knows that it is over.
-        Farewell(socket, loop)
-        if not (clean or self._state.finishing):
-            background.spawn(say_last_word(socket), "voicekit-deepgram-leave")
-
-    def _owes(self) -> bool:
-        return self._state.owes()
-
-    def _progress(self) -> None:
-        super()._progress()
-        self._counting = self._waiter is not None and self._state.owes()
-
     def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
         error.delivered_s = self._state.heard_s
         error.delivered_characters = len(self._state.transcript)
@@ -292,28 +243,48 @@ class TranscriptionSession(Session[ListenEvent]):
         return frames
 
     async def _send_frame(self, frame: bytes) -> None:
-        socket = self._socket
-        if socket is None:
-            raise self._broken()
+        state = self._state
+        if not self._first_audio_at:
+            self._first_audio_at = self._time()
+        if self._lead is not None:
+            whole, frame = frame, self._beginning(frame)
+            if not frame or frame is not whole:
+                await self._write(whole[: len(whole) - len(frame)])
+            if not frame:
+                return
         # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
-        self._state.sent_bytes += len(frame)
-        self._state.quiet = False
-        self._pulse.sent_at = self._time()
+        state = self._state
+        state.sent_bytes += len(frame)
+        state.quiet = False
+        self._keep(frame)
+        if self._reconnecting is not None:
+            self._replay.bound(self._position)
+        elif state.sent_bytes > self._full_at:
+            self._settle()
         if self._waiter is not None and not self._counting:
             self._progress()
-        try:
-            await socket.send(frame)
-        except VoicekitError as error:
-            raise self._broken(error) from None
+        await self._write(frame)
 
     async def _send_text(self, text: str) -> None:
+        await self._write(text)
+
+    async def _write(self, data: str | bytes) -> None:
         socket = self._socket
         if socket is None:
-            raise self._broken()
+            if self._reconnecting is None:
+                raise self._broken()
+            return  # it is kept, and said by the next socket
         self._pulse.sent_at = self._time()
         try:
-            await socket.send(text)
+            await socket.send(data)
         except VoicekitError as error:
+            self._not_sent(socket, error)
+
+    def _not_sent(self, socket: Socket, error: VoicekitError) -> None:
+        """The socket has ended; it is lost, and what was not sent is kept, or it all is over."""
+        if socket is self._socket:
+            self._lost(self._line, error)
+        if self._ended:
             raise self._broken(error) from None
 
     def _broken(self, error: VoicekitError | None = None) -> VoicekitError:
@@ -330,7 +301,7 @@ class TranscriptionSession(Session[ListenEvent]):
 
     # -- from the socket's reader -----------------------------------------------------
 
-    def _frame(self, data: str | bytes) -> None:
+    def _frame(self, line: Line, data: str | bytes) -> None:
         if self._ended:
             return
         unread = self._unread
@@ -339,52 +310,39 @@ class TranscriptionSession(Session[ListenEvent]):
         try:
             event = self._state.read(data)
         except VoicekitError as error:
-            self._fail(error)
+            self._lost(line, error)
             return
         if type(event) is Configured:
-            self._configured(event)
+            self._configured(line, event)
         elif event is not None:
             if self._call is not None and self._call.request_id is None:
                 self._call.request_id = self._state.request_id
             unread.append(len(data))
             self._unread_bytes += len(data)
             self._push(event)  # type: ignore[arg-type] # mypy does not narrow by type(x) is not
+            if self._state.acknowledged_s != self._settled_s:
+                self._settle()
             if self._unread_bytes > _MAX_UNREAD_BYTES:
                 self._fail(LocalProtocolError("the consumer is too far behind: the buffer is full"))
         elif self._state.done:
             self._end()
 
-    def _configured(self, answer: Configured) -> None:
-        waiting = self._configuring
+    def _configured(self, line: Line, answer: Configured) -> None:
+        waiting, error, asked = self._configuring, answer.error, self._asked
+        repeated, line.repeated = line.repeated, False
         if waiting is None or waiting.done():
+            if error is not None and repeated:  # what another socket had agreed to
+                self._lost(line, error)
             return
-        if answer.error is None:
+        self._asked = {}
+        if error is None:
+            self._agreed.update(asked)
             waiting.set_result(None)
-        else:
-            waiting.set_exception(
-                self._call.describe(answer.error) if self._call is not None else answer.error
+            return
+        if repeated and self._agreed:
+            # Refused together with what had been agreed to, which holds.
+            line.repeated = True
+            self._background().spawn(
+                self._send_text(configure_message(self._agreed)), "voicekit-deepgram-configure"
             )
-
-    def _lost(self, error: VoicekitError) -> None:
-        self._fail(read_loss(error))
-
-
-class _Inbox:
-    """What the socket's reader sees of a session. Weakly: one that is forgotten warns of it."""
-
-    __slots__ = ("_session",)
-
-    def __init__(self, session: TranscriptionSession) -> None:
-        self._session = weakref.ref(session)
-
-    def frame(self, data: str | bytes) -> None:
-        """One message arrived."""
-        session = self._session()
-        if session is not None:
-            session._frame(data)
-
-    def lost(self, error: VoicekitError) -> None:
-        """The socket ended."""
-        session = self._session()
-        if session is not None:
-            session._lost(error)
+        waiting.set_exception(self._call.describe(error) if self._call is not None else error)

@@ -122,7 +122,7 @@ class World:
             return self.socket
 
         return TranscriptionSession(
-            self.client.request(**{"format": "pcm_16000", **options}),
+            self.client.live_request(**{"format": "pcm_16000", "reconnect": False, **options}),
             make_call=make_call,
             dial=dial,
             background=lambda: self.background,

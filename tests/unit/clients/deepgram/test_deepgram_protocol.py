@@ -10,11 +10,12 @@ from deepgram_fakes import METADATA, results
 
 from voicekit import AudioFormat, InvalidArgumentError
 from voicekit.clients.deepgram import DeepgramClient
-from voicekit.clients.deepgram import protocol as protocol_module
+from voicekit.clients.deepgram import finals as finals_module
 from voicekit.clients.deepgram.audio import FrameCutter, WireAudio
 from voicekit.clients.deepgram.protocol import (
     Configured,
     ListenState,
+    configure_fields,
     configure_message,
     finalize_message,
     listen_request,
@@ -58,15 +59,16 @@ def test_control_messages() -> None:
     """They are the vendor's, letter by letter."""
     assert json.loads(finalize_message(None)) == {"type": "Finalize"}
     assert json.loads(finalize_message(1)) == {"type": "Finalize", "channel": 1}
-    assert json.loads(configure_message(["a"], numerals=True)) == {
+    assert json.loads(configure_message(configure_fields(["a"], numerals=True))) == {
         "type": "Configure",
         "keyterms": ["a"],
         "features": {"numerals": True},
     }
-    assert json.loads(configure_message(None, None)) == {"type": "Configure", "keyterms": None}
+    nothing = configure_message(configure_fields(None, None))
+    assert json.loads(nothing) == {"type": "Configure", "keyterms": None}
     for bad in (((), None), ("abc", None), ([1], None), ((), 1)):
         with pytest.raises(InvalidArgumentError):
-            configure_message(*bad)  # type: ignore[arg-type]
+            configure_fields(*bad)  # type: ignore[arg-type]
 
 
 # -- what it says -----------------------------------------------------------------------
@@ -373,7 +375,7 @@ def test_the_transcript_is_the_finals() -> None:
 
 def test_an_endless_transcript_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never stops saying new things cannot fill the memory."""
-    monkeypatch.setattr(protocol_module, "_MOST_TEXT", 100)
+    monkeypatch.setattr(finals_module, "_MOST_TEXT", 100)
     listening = state()
     for _ in range(100 // len("word word")):
         read(listening, results("word word", is_final=True))
