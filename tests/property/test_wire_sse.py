@@ -71,6 +71,7 @@ def reference(stream: bytes) -> list[SseEvent]:
 
 @given(MARK, STREAMS, CUTS)
 @example(b"", b"data: a\r\n\r\ndata: b\r\n\r\n", [8, 9, 10, 11, 12])
+@example(b"", b"event: x\ndata: a\n\ndata: b\ndata: c\n\n", [])
 @example(b"", b"event: x\ndata: a\n\nevent: y\ndata: b\n\nevent: z\ndata: c\n\n", [3, 20, 37])
 @example(b"", b"data: a\n\ndata: b\n\ndata: c\n\n", [3, 20])
 def test_any_cutting_gives_the_standards_events(mark, stream, cuts):

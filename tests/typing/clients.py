@@ -5,7 +5,9 @@ A ``type: ignore`` here is an assertion: strict mode complains of one that is no
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import assert_type
 
@@ -33,7 +35,8 @@ from voicekit import (
     WarmReport,
     Word,
 )
-from voicekit.speech import Channel, PendingTranscript, Utterance
+from voicekit.clients.openai import Embeddings
+from voicekit.speech import Channel, PendingTranscript, RateLimits, Utterance
 
 
 def play(audio: bytes) -> None: ...
@@ -248,6 +251,37 @@ async def chatting() -> None:
         assert_type(await llm.chat(request), ChatResult)
         await llm.chat(messages, temprature=0.2)  # type: ignore[call-arg]
         await llm.chat(1)  # type: ignore[arg-type]
+
+
+async def responding_and_embedding() -> None:
+    async with OpenAIClient(
+        model="m",
+        responses={"store": False, "reasoning": {"summary": "auto"}},
+        embedding={"model": "e", "dimensions": 256},
+    ) as llm:
+        async with llm.stream_response("Hello", instructions="Be brief.") as reply:
+            async for delta in reply:
+                assert_type(delta, str)
+            assert_type(reply.id, str | None)
+            assert_type(reply.service_tier, str | None)
+            assert_type(reply.rate_limits, RateLimits | None)
+        items = [{"role": "user", "content": "Hello"}]
+        answer = await llm.respond(items, previous_response_id=reply.id)
+        assert_type(answer, ChatResult)
+        assert_type(await llm.respond(llm.response_request("Hello")), ChatResult)
+        await llm.respond("Hello", n=2)  # type: ignore[call-arg]
+        await llm.respond(1)  # type: ignore[arg-type]
+
+        made = await llm.embed(["a", "b"])
+        assert_type(made, Embeddings)
+        assert_type(made[0], array[float])
+        assert_type(made.vectors, tuple[array[float], ...])
+        await llm.embed("a", dimension=1)  # type: ignore[call-arg]
+
+        for model in await llm.models():
+            assert_type(model.shutdown_date, date | None)
+        assert_type((await llm.model("m")).id, str)
+        OpenAIClient(responses={"n": 2})  # type: ignore[typeddict-unknown-key]
 
 
 async def composed() -> None:

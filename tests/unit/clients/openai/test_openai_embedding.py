@@ -222,6 +222,7 @@ def test_vectors_stand_in_the_order_of_the_texts() -> None:
         answer(None),
         answer(7),
         {"data": ["what"]},
+        {"data": [{"index": 0, "embedding": [1.0]}] * 2},
         {"data": [{"index": 5, "embedding": [1.0]}]},
         {"data": [{"index": "0", "embedding": [1.0]}]},
     ],
