@@ -18,7 +18,7 @@ _MAX_DIGITS: Final = 18
 
 
 def rate_limits_of(headers: Mapping[str, str]) -> RateLimits | None:
-    """The limits in the headers of any answer, stream or error of OpenAI's; None without any.
+    """The limits in the headers of any answer or stream of OpenAI's; None without any.
 
     Compatible servers mostly send the same headers. What cannot be understood is None, as
     if it were absent.
