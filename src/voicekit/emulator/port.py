@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from aiohttp import web
 
 from voicekit.emulator.connection import RecordingHandler
+from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.link import Link
 from voicekit.emulator.relay import Relay
 
@@ -46,6 +47,7 @@ class Port:
         self._runner: web.AppRunner | None = None
         self._factory: Callable[[], RecordingHandler]
         self._relays = 0
+        self._relaying: set[Relay] = set()
 
     async def start(self, *, host: str, port: int, keepalive_timeout: float) -> None:
         """Listen on a host and port (0 takes a free one) and begin to accept."""
@@ -143,7 +145,30 @@ class Port:
         ctx = self.provider.ctx
         rng = random.Random(f"{ctx.seed}/{ctx.provider}/link/{self._relays}")
         crossed = functools.partial(ctx.journal.crossed, ctx.provider)
-        await Relay(link, rng, inner, crossed).run(accepted)
+        relay = Relay(link, rng, inner, crossed)
+        self._relaying.add(relay)
+        try:
+            await relay.run(accepted)
+        finally:
+            self._relaying.discard(relay)
+
+    def cut(self, how: Literal["fin", "rst", "blackhole"]) -> int:
+        """Break every connection now, in use or not, and return how many there were.
+
+        Raises:
+            EmulatorError: A black hole without a link.
+        """
+        if self._link is not None:
+            relays = list(self._relaying)
+            for relay in relays:
+                relay.cut(how)
+            return len(relays)
+        if how == "blackhole":
+            raise EmulatorError("a black hole needs a link: Emulator(link=Link())")
+        handlers = list(self.handlers)
+        for handler in handlers:
+            handler.drop(how)
+        return len(handlers)
 
     async def drop_idle(self, how: Literal["fin", "rst"]) -> int:
         """Close the connections without a request under way and return how many there were."""

@@ -156,6 +156,10 @@ class EmulatorProcess(Addresses):
         """As `Emulator.drop_idle`, blocking until done."""
         return cast("int", self._call("drop_idle", provider=provider, how=how))
 
+    def cut(self, provider: str, *, how: Literal["fin", "rst", "blackhole"] = "rst") -> int:
+        """As `Emulator.cut`."""
+        return cast("int", self._call("cut", provider=provider, how=how))
+
     def connections(self, provider: str) -> list[ConnectionRecord]:
         """As `Emulator.connections`: a snapshot."""
         return cast("list[ConnectionRecord]", self._call("connections", provider=provider))

@@ -27,7 +27,7 @@ async def _answer(world: Emulator, call: str, arguments: dict[str, Any]) -> Any:
         return world.journal.to_json()
     if call == "drop_idle":
         return await world.drop_idle(**arguments)
-    if call in {"inject", "clear_faults", "set_scenario", "clear_journal", "connections"}:
+    if call in {"inject", "clear_faults", "set_scenario", "clear_journal", "connections", "cut"}:
         return getattr(world, call)(**arguments)
     raise ValueError(f"unknown call {call!r}")
 

@@ -114,6 +114,24 @@ class Relay:
         for side in (self._client, self._server):
             hang_up(side.transport, reset=True)
 
+    def cut(self, how: Literal["fin", "rst", "blackhole"]) -> None:
+        """Break the connection now.
+
+        Args:
+            how: ``"fin"`` closes both sides, ``"rst"`` resets them; after ``"blackhole"`` both
+                stay open and nothing crosses any more, not even the end of the other side.
+        """
+        if how == "rst":
+            self.reset()
+            return
+        self._up.cancel()
+        self._down.cancel()
+        for side in (self._client, self._server):
+            if how == "fin":
+                hang_up(side.transport, reset=False)
+            else:
+                side.resume()
+
     def _check_idle(self) -> None:
         assert self.link.idle_cutoff is not None  # noqa: S101 - armed only then
         due = self._last_byte + self.link.idle_cutoff

@@ -92,7 +92,9 @@ class Scenario:
         replies: Chat answers by the last user text: one answer, a mapping (its default under ""),
             or a function. Answers are scripted; what is *heard* never is with real speech.
         heard: Only for `speech="tones"`, which has no ears: the words that a listener gets, spread
-            over the audio sent; a string, or a function of the audio's seconds.
+            over the audio sent; a string, or a function of the audio's seconds. A `Spoken` (of
+            `voicekit.emulator.spoken`) puts each word at its place in a recording that tells
+            where in it one is: live listening then hears what was really sent.
     """
 
     name: str

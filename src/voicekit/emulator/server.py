@@ -169,6 +169,16 @@ class Emulator(Addresses):
         """Close a provider's idle connections now, as its server might, and return how many."""
         return await self._port(provider).drop_idle(how)
 
+    def cut(self, provider: str, *, how: Literal["fin", "rst", "blackhole"] = "rst") -> int:
+        """Break all of a provider's connections now, in use or idle, and return how many.
+
+        Args:
+            provider: Whose.
+            how: ``"fin"`` and ``"rst"`` end them, without a word of their protocol;
+                ``"blackhole"``, which needs a link, leaves them open and lets nothing pass.
+        """
+        return self._port(provider).cut(how)
+
     def connections(self, provider: str) -> list[ConnectionRecord]:
         """Return the records of a provider's open connections, oldest first."""
         records = [handler.record for handler in self._port(provider).handlers]

@@ -118,6 +118,10 @@ class ThreadedEmulator(Addresses):
         """As `Emulator.drop_idle`, blocking until done."""
         return self._await(lambda: self._world.drop_idle(provider, how=how))
 
+    def cut(self, provider: str, *, how: Literal["fin", "rst", "blackhole"] = "rst") -> int:
+        """As `Emulator.cut`."""
+        return self._call(lambda: self._world.cut(provider, how=how))
+
     def connections(self, provider: str) -> list[ConnectionRecord]:
         """As `Emulator.connections`."""
         return self._call(lambda: self._world.connections(provider))

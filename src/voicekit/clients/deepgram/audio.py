@@ -162,7 +162,7 @@ class FrameCutter:
         Raises:
             InvalidArgumentError: It is not bytes.
         """
-        data = audio if type(audio) is bytes else _bytes_of(audio)
+        data = audio if type(audio) is bytes else bytes_of(audio)
         size = len(data)
         if self.rest or size % self._sample:
             data = self.rest + data
@@ -174,7 +174,12 @@ class FrameCutter:
         return [data[start : start + most] for start in range(0, size, most)]
 
 
-def _bytes_of(audio: object) -> bytes:
+def bytes_of(audio: object) -> bytes:
+    """The bytes of a chunk.
+
+    Raises:
+        InvalidArgumentError: It is not bytes.
+    """
     if isinstance(audio, bytes | bytearray | memoryview):
         return bytes(audio)
     raise InvalidArgumentError(

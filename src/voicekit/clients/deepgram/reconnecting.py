@@ -191,27 +191,23 @@ class ReconnectingSession(Session[ListenEvent]):
         replay.bound(self._position)
         self._full_at = state.sent_bytes + replay.max_bytes - (self._position - replay.start)
 
-    def _beginning(self, frame: bytes) -> bytes:
-        """Send on, and take for the next socket, the header of a WAV stream; returns audio."""
-        lead = self._lead
-        if lead is None:
-            return frame
-        parts = lead.take(frame)
-        if parts is None:
+    def _split(self, data: bytes) -> tuple[bytes, bytes]:
+        """Of the beginning of a WAV stream: what is header, and what is audio."""
+        lead, replay = self._lead, self._replay
+        parts = lead.take(data) if lead is not None else None
+        if lead is None or parts is None:
             self._lead, self._rejoin = None, "never"  # whatever it is, the vendor may know it
-            return frame
-        header, audio = parts
-        self._replay.preamble += header
+            return b"", data
+        replay.preamble += parts[0]
         if lead.info is not None:
             self._lead = None
             self._cutter.align(lead.frame_bytes)
-            replay = self._replay
             replay.rate = lead.byte_rate
             most = int(self.request.max_replay_s * lead.byte_rate)
             replay.max_bytes = max(1, min(most, MAX_REPLAY_BYTES))
             self._full_at = replay.max_bytes
             self._keep = replay.items.append
-        return audio
+        return parts
 
     # -- a socket is lost -------------------------------------------------------------
 

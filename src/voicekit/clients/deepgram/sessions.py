@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.checks import wrong
+from voicekit.clients.deepgram.audio import bytes_of
 from voicekit.clients.deepgram.errors import read_loss
 from voicekit.clients.deepgram.protocol import (
     CLOSE_STREAM,
@@ -84,6 +85,8 @@ class TranscriptionSession(ReconnectingSession):
         """
         socket = self._socket
         if type(audio) is not bytes or len(audio) != self._usual or socket is None:
+            if self._lead is not None:
+                audio = await self._begin_wav(audio)
             for frame in self._cut(audio):
                 await self._send_frame(frame)
             return
@@ -246,14 +249,7 @@ class TranscriptionSession(ReconnectingSession):
         state = self._state
         if not self._first_audio_at:
             self._first_audio_at = self._time()
-        if self._lead is not None:
-            whole, frame = frame, self._beginning(frame)
-            if not frame or frame is not whole:
-                await self._write(whole[: len(whole) - len(frame)])
-            if not frame:
-                return
         # Counted before it is sent: cancelled while it waits for back-pressure, it is out.
-        state = self._state
         state.sent_bytes += len(frame)
         state.quiet = False
         self._keep(frame)
@@ -264,6 +260,14 @@ class TranscriptionSession(ReconnectingSession):
         if self._waiter is not None and not self._counting:
             self._progress()
         await self._write(frame)
+
+    async def _begin_wav(self, audio: bytes | bytearray | memoryview) -> bytes:
+        """Send the header on, by itself; what follows it is audio like any other."""
+        self._may_speak()
+        header, rest = self._split(bytes_of(audio))
+        if header:
+            await self._write(header)
+        return rest
 
     async def _send_text(self, text: str) -> None:
         await self._write(text)

@@ -29,6 +29,7 @@ from voicekit.emulator.providers.deepgram_outbox import Outbox, Pending
 from voicekit.emulator.providers.deepgram_query import MAX_KEYTERM_TOKENS, keyterm_words
 from voicekit.emulator.providers.deepgram_results import Messages, Word
 from voicekit.emulator.providers.session import Goodbye, SocketSession
+from voicekit.emulator.spoken import Spoken, SpokenEar
 
 if TYPE_CHECKING:
     from voicekit.emulator.ears import Ears, Hearing
@@ -80,6 +81,7 @@ class _Channel:
     last_word_end: float | None = None
     interims: list[asyncio.Task[str]] = field(default_factory=list)
     script: _Script | None = None
+    spoken: SpokenEar | None = None
 
 
 class ListenSession(SocketSession):
@@ -197,10 +199,17 @@ class ListenSession(SocketSession):
                     interim_every=self._scenario.transcript_interim_every,
                 ),
                 script=_Script() if self._scripted else None,
+                spoken=self._spoken_ear(),
             )
             for index in range(self._decoder.channels)
         ]
         self.messages = replace(self.messages, channels=self._decoder.channels)
+
+    def _spoken_ear(self) -> SpokenEar | None:
+        heard = self._scenario.heard
+        if self._scripted and isinstance(heard, Spoken):
+            return SpokenEar(heard, self._decoder.sample_rate)
+        return None
 
     def _finalize(self, only: object) -> None:
         for channel in self._channels:
@@ -253,6 +262,9 @@ class ListenSession(SocketSession):
                     self._utterance_end(channel, last_speech)
 
     def _hear(self, channel: _Channel, pcm: bytes) -> None:
+        if channel.spoken is not None:
+            channel.spoken.feed(pcm)
+            return
         if channel.hearing is None:
             # One hearing per span: its end is then the exact sample at which the span ended.
             channel.hearing = self._ears.open(
@@ -261,7 +273,12 @@ class ListenSession(SocketSession):
         channel.hearing.feed(pcm)
 
     def _interim(self, channel: _Channel, due: InterimDue) -> None:
-        if not self.options.interim_results or channel.hearing is None:
+        if not self.options.interim_results:
+            return
+        if channel.spoken is not None:
+            self._outbox.say(self._said(channel, due))
+            return
+        if channel.hearing is None:
             return
 
         def message(text: str) -> dict[str, Any]:
@@ -279,6 +296,11 @@ class ListenSession(SocketSession):
     def _final(self, channel: _Channel, due: FinalDue) -> None:
         for pointless in channel.interims:
             pointless.cancel()
+        if channel.spoken is not None:
+            said = self._said(channel, due)
+            wait = self.socket.exchange.draw(self._scenario.transcript_final)
+            self._outbox.put(Pending(lambda _: said, None, self._loop.time() + wait))
+            return
         hearing, channel.hearing = channel.hearing, None
 
         def message(words: Sequence[Word]) -> dict[str, Any]:
@@ -305,6 +327,26 @@ class ListenSession(SocketSession):
             channel.script.spoken(speech_final=due.speech_final)
         heard = self.start(_final_words(hearing, silent=silent), name="final")
         self._outbox.put(Pending(message, heard, ready))
+
+    def _said(self, channel: _Channel, due: InterimDue | FinalDue) -> dict[str, Any]:
+        """What a recording that tells its places has said in a span."""
+        assert channel.spoken is not None  # noqa: S101 - whoever calls has looked
+        final = isinstance(due, FinalDue)
+        words = [
+            (word, max(start, due.start), min(end, due.end), confidence)
+            for word, start, end, confidence in channel.spoken.words(final=final)
+        ]
+        if final and words:
+            channel.last_word_end = words[-1][2]
+        return self.messages.results(
+            words,
+            channel=channel.index,
+            start=due.start,
+            end=due.end,
+            is_final=final,
+            speech_final=isinstance(due, FinalDue) and due.speech_final,
+            from_finalize=isinstance(due, FinalDue) and due.from_finalize,
+        )
 
     def _utterance_end(self, channel: _Channel, last_speech: float) -> None:
         def message(_: object) -> dict[str, Any]:
