@@ -240,8 +240,17 @@ class Client:
         return await self.transport.warm(self.base_url, n)
 
     def _begin(self) -> None:
-        """The first use: from now on there is something to close."""
+        """The first use: from now on there is something to close.
+
+        A view opens in its source's transport, so the source is used as well, and it is the
+        source that must be closed. Observers that both have are told once.
+        """
         self._used = True
+        source = self._source
+        if source is not None and not source._used:
+            source._begin()
+            if self._observer is source._observer:
+                return
         if self._observer is not None:
             self._observer.on_event(
                 events.PoolOpened(
@@ -281,7 +290,6 @@ class Client:
         view = copy.copy(self)
         view._own_transport = False
         view._source = self  # whose end would close what both use
-        self._used = True
         view._settings = self._merged(self._settings, options)
         if limits:
             view._limits = {**self._limits, **limits}

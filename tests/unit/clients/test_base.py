@@ -314,6 +314,46 @@ async def test_a_view_has_other_defaults_and_shares_the_rest() -> None:
         client.transport._opened()
 
 
+def test_a_view_alone_uses_nothing() -> None:
+    """A client of which only a view was made need not be closed: nothing was opened."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client = TestingClient(options={"voice": "v"})
+        view = client._view({"voice": "w"}, None, None)
+        assert not client.in_use
+        del client, view
+        gc.collect()
+
+
+async def test_what_a_view_uses_its_source_must_close() -> None:
+    """The use of a view, and of its view, counts for the client that made the transport."""
+    recorder, other = Recorder(), Recorder()
+    async with TestingClient(observers=[recorder]) as client:
+        view = client._view({}, None, None)
+        inner = view._view({}, None, [other])
+        inner._call(SPEAK)
+        assert client.in_use
+        assert not view.in_use
+        assert not inner.in_use
+        view._call(SPEAK)
+        client._call(SPEAK)
+        for each in (recorder, other):
+            assert sum(isinstance(event, events.PoolOpened) for event in each.events) == 1
+
+
+async def test_a_forgotten_client_whose_view_was_used() -> None:
+    """Is warned of, once."""
+    client = TestingClient()
+    await client._view({}, None, None).warm(1)
+    gc.collect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del client
+        gc.collect()
+        await asyncio.sleep(0.01)
+    assert [str(each.message) for each in caught] == ["TestingClient was never closed"]
+
+
 async def test_another_key_retires_what_the_old_one_opened() -> None:
     """A key that changes, by itself or by hand, starts a new generation of connections."""
     keys = ["key-number-one", "key-number-one", "key-number-two"]
