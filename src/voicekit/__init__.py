@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     )
     from voicekit.observe import LogObserver as LogObserver
     from voicekit.operation import Limits as Limits
+    from voicekit.own_engine import EngineSpeech as EngineSpeech
     from voicekit.speech import (
         AudioChunk as AudioChunk,
         AudioClip as AudioClip,
@@ -116,6 +117,7 @@ _NAMES = {
     ),
     "voicekit.observe": ("LogObserver",),
     "voicekit.operation": ("Limits",),
+    "voicekit.own_engine": ("EngineSpeech",),
     "voicekit.speech": (
         "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "PendingTranscript",
         "ToolCall", "Transcript", "TranscriptionGap", "TranscriptionResult", "Usage", "Utterance",
