@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicekit.clients.elevenlabs.alignment import WordTimes, alignment_of
+from voicekit.clients.elevenlabs.alignment import FollowedText, WordTimes, alignment_of
 from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, read_frame
 from voicekit.clients.elevenlabs.errors import error_of_frame, read_error
 from voicekit.clients.elevenlabs.protocol import AudioDecoder
@@ -117,7 +117,7 @@ FRAMES = st.fixed_dictionaries({}, optional=dict.fromkeys(_FIELDS, JSON))
 def test_no_frame_raises_anything_but_our_errors(frame: dict[str, Any]) -> None:
     """Whatever the fields hold."""
     parsed = read_frame(json.dumps(frame))
-    alignment_of(parsed)
+    FollowedText().read(parsed)
     assert isinstance(error_of_frame(parsed), ProviderError)
     try:
         audio_of(parsed)

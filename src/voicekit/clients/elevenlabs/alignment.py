@@ -8,35 +8,37 @@ from typing import Any, Final
 from voicekit.speech import Word
 from voicekit.speech.character import Character
 
-__all__ = ["Debt", "WordTimes", "alignment_of", "span_of"]
+__all__ = ["TEXTS", "Debt", "FollowedText", "WordTimes", "alignment_of", "span_of"]
+
+TEXTS: Final = ("alignment", "normalizedAlignment")
+"""The two texts that a frame may align: as it was sent, and as it was read out."""
 
 Alignment = tuple[Sequence[str], Sequence[float], Sequence[float]]
 """Characters, when each starts, how long each lasts; milliseconds from the frame's start."""
 
 
-def alignment_of(frame: Mapping[str, Any]) -> Alignment | None:
-    """The alignment of a frame with the text as it was sent, else with the normalised one.
+def alignment_of(frame: Mapping[str, Any], name: str = TEXTS[0]) -> Alignment | None:
+    """The alignment of a frame with one of its texts.
 
-    Either may be null. The durations have two spellings: ``charDurationsMs`` in SDK
+    It may be null. The durations have two spellings: ``charDurationsMs`` in SDK
     2.78.0, ``charsDurationsMs`` in the AsyncAPI of August 2025. One that makes no sense
     is taken for none: the audio is good without it.
     """
-    for name in ("alignment", "normalizedAlignment"):
-        value = frame.get(name)
-        if not isinstance(value, dict):
-            continue
-        chars, starts = value.get("chars"), value.get("charStartTimesMs")
-        lengths = value.get("charDurationsMs", value.get("charsDurationsMs"))
-        if (
-            isinstance(chars, list)
-            and isinstance(starts, list)
-            and isinstance(lengths, list)
-            and len(chars) == len(starts) == len(lengths) > 0
-            and all(type(each) is str for each in chars)
-            and all(map(_is_time, starts))
-            and all(map(_is_time, lengths))
-        ):
-            return chars, starts, lengths
+    value = frame.get(name)
+    if not isinstance(value, dict):
+        return None
+    chars, starts = value.get("chars"), value.get("charStartTimesMs")
+    lengths = value.get("charDurationsMs", value.get("charsDurationsMs"))
+    if (
+        isinstance(chars, list)
+        and isinstance(starts, list)
+        and isinstance(lengths, list)
+        and len(chars) == len(starts) == len(lengths) > 0
+        and all(type(each) is str for each in chars)
+        and all(map(_is_time, starts))
+        and all(map(_is_time, lengths))
+    ):
+        return chars, starts, lengths
     return None
 
 
@@ -49,6 +51,30 @@ def span_of(alignment: Alignment) -> float:
     """Seconds that an alignment covers."""
     _, starts, lengths = alignment
     return (starts[-1] + lengths[-1]) / 1000
+
+
+class FollowedText:
+    """One text of an utterance: the first of the two that a frame aligned, to the end.
+
+    Either text may be missing in some frames, and to mix them would double some words and
+    lose others: "5" in one frame, the end of "five" in the next.
+    """
+
+    __slots__ = ("_names",)
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = TEXTS
+
+    def read(self, frame: Mapping[str, Any]) -> tuple[Alignment | None, float | None]:
+        """The followed text's alignment, and the seconds that the frame aligns with either."""
+        for name in self._names:
+            if found := alignment_of(frame, name):
+                break
+        else:
+            return None, None
+        if self._names is TEXTS:
+            self._names = (name, *(other for other in TEXTS if other != name))
+        return (found if name == self._names[0] else None), span_of(found)
 
 
 class WordTimes:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from voicekit.clients.elevenlabs.alignment import Debt, alignment_of
+from voicekit.clients.elevenlabs.alignment import Debt
 from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, is_error, is_final
 from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss, may_replay
 from voicekit.clients.elevenlabs.protocol import most_bytes
@@ -197,7 +197,7 @@ class Utterance(SpokenSession):
         spoken = self._spoken
         if not spoken.heard_bytes:
             self._script.settle()
-        chunk, useful = spoken.hear(audio, alignment_of(frame), self._debt)
+        chunk, useful = spoken.hear(audio, frame, self._debt)
         if spoken.heard_bytes > most_bytes(self.format, self._said):
             raise RemoteProtocolError("more audio came than the text can take")
         if chunk is not None:

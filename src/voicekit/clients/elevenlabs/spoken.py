@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voicekit.clients.elevenlabs.alignment import WordTimes, span_of
+from voicekit.clients.elevenlabs.alignment import FollowedText, WordTimes
 from voicekit.speech import AudioChunk, AudioFormat, Word
 from voicekit.wire.pcm import Aligner
 
 if TYPE_CHECKING:
-    from voicekit.clients.elevenlabs.alignment import Alignment, Debt
+    from collections.abc import Mapping
+    from typing import Any
+
+    from voicekit.clients.elevenlabs.alignment import Debt
 
 __all__ = ["SpokenAudio"]
 
@@ -25,6 +28,7 @@ class SpokenAudio:
         "_aligned_s",
         "_aligner",
         "_format",
+        "_text",
         "_uncounted",
         "_useful",
         "_words",
@@ -36,14 +40,15 @@ class SpokenAudio:
         self._format = format
         self._useful = format.useful_bytes
         self._aligner = Aligner(format.frame_bytes)
+        self._text = FollowedText()
         self._words = WordTimes()
         self._uncounted = 0
         self._aligned_s = 0.0
 
     def hear(
-        self, audio: bytes, alignment: Alignment | None, debt: Debt
+        self, audio: bytes, frame: Mapping[str, Any], debt: Debt
     ) -> tuple[AudioChunk | None, bool]:
-        """One frame's audio.
+        """One frame's audio, and its alignments.
 
         Returns:
             What the consumer gets, if anything is whole; and whether enough has come since
@@ -55,13 +60,12 @@ class SpokenAudio:
         if useful:
             self._uncounted = 0
         words: tuple[Word, ...] = ()
-        span = None
+        alignment, span = self._text.read(frame)
         if alignment is not None:
             # Times count from the frame. Where bytes do not tell, earlier alignments do.
             offset = self._format.duration_s(self.heard_bytes)
             words = self._words.feed(alignment, self._aligned_s if offset is None else offset)
-            span = span_of(alignment)
-            self._aligned_s += span
+        self._aligned_s += span or 0.0
         self.heard_bytes += len(audio)
         debt.heard(self._format.duration_s(len(audio)), span, useful=useful)
         return (AudioChunk(whole, self._format, words) if whole or words else None), useful

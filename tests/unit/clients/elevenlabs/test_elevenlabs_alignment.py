@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from voicekit.clients.elevenlabs.alignment import Debt, WordTimes, alignment_of, span_of
+from voicekit.clients.elevenlabs.alignment import (
+    Debt,
+    FollowedText,
+    WordTimes,
+    alignment_of,
+    span_of,
+)
 from voicekit.speech import Word
 
 
@@ -22,9 +28,28 @@ def aligned(text: str, *, ms: int = 50, spelling: str = "charDurationsMs") -> di
 @pytest.mark.parametrize("name", ["alignment", "normalizedAlignment"])
 def test_both_spellings_and_both_alignments(name: str, spelling: str) -> None:
     """The SDK's and the specification's; the normalised one where the other is null."""
-    found = alignment_of({"alignment": None, name: aligned("Hi", spelling=spelling)})
-    assert found == (["H", "i"], [0, 50], [50, 50])
-    assert span_of(found) == 0.1
+    frame = {"alignment": None, name: aligned("Hi", spelling=spelling)}
+    found, span = FollowedText().read(frame)
+    assert found == alignment_of(frame, name) == (["H", "i"], [0, 50], [50, 50])
+    assert span == span_of(found) == 0.1
+
+
+@pytest.mark.parametrize("followed", ["alignment", "normalizedAlignment"])
+def test_one_text_is_followed_to_the_end(followed: str) -> None:
+    """The first that was aligned. A frame that has only the other one tells no words, but still
+    how long it lasts.
+    """
+    both = {"alignment": aligned("5 x"), "normalizedAlignment": aligned("five x")}
+    other = next(name for name in both if name != followed)
+    text = FollowedText()
+    frames = [{followed: both[followed]}, both, {other: both[other]}, {}, both]
+    read = [text.read(frame) for frame in frames]
+    mine = alignment_of(both, followed)
+    assert mine is not None
+    assert [found for found, _ in read] == [mine, mine, None, None, mine]
+    lasts = alignment_of(both, other)
+    assert lasts is not None
+    assert [span for _, span in read][2:4] == [span_of(lasts), None]
 
 
 @pytest.mark.parametrize(
