@@ -373,6 +373,25 @@ class TestAudioClip:
         mp3 = AudioClip(data=b"x", format=AudioFormat.parse("mp3_44100_128"))
         assert 'src="data:audio/mpeg;base64,eA=="' in mp3._repr_html_()
 
+    def test_a_notebook_shows_where_the_time_went(self):
+        """Beside the player: length, format, timings, warm or cold; escaped, and no content."""
+        clip = AudioClip(
+            data=bytes(24_000),
+            format=PCM_24000,
+            words=(Word(text="marked", start=0.0, end=0.1),),
+            headers={"set-cookie": "marked"},
+            raw={"marked": 1},
+            timings=Timings(connect=0.04, tls=0.04, first_output=0.123, total=0.4),
+            connection=ConnectionInfo(reused=False),
+        )
+        shown = clip._repr_html_().partition("<small>")[2]
+        assert shown == (
+            "0.50 s · pcm_24000 · connect 80 ms · first output 123 ms · total 400 ms"
+            " · cold connection</small>"
+        )
+        unknown = AudioClip(data=b"x", format=AudioFormat.parse("aac"))
+        assert "<small>1 bytes · aac</small>" in unknown._repr_html_()
+
     def test_an_hour_is_not_put_into_a_notebook(self):
         """A clip that would choke the browser shows its length instead."""
         html = AudioClip(data=bytes((16 << 20) + 2), format=PCM_24000)._repr_html_()

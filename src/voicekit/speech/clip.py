@@ -76,7 +76,7 @@ async def clip_of(speech: _Speech) -> AudioClip:
 class AudioClip:
     """Audio with its format and the evidence of how it came about.
 
-    Shows a player as the last value of a notebook cell.
+    As the last value of a notebook cell it shows a player, and where the time went.
 
     Attributes:
         data: The audio, container headers included where the format has them.
@@ -220,7 +220,27 @@ class AudioClip:
         else:
             data, media_type = self.data, self.format.media_type
         source = f"data:{media_type};base64,{b64encode(data).decode('ascii')}"
-        return f'<audio controls src="{source}"></audio>'
+        shown = f'<audio controls src="{source}"></audio>'
+        return f"{shown}<br><small>{escape(self._evidence())}</small>"
+
+    def _evidence(self) -> str:
+        """Length, format, and where the time went; nothing of what is said."""
+        seconds = self.duration
+        told = [f"{len(self.data)} bytes" if seconds is None else f"{seconds:.2f} s"]
+        told.append(self.format.name)
+        if self.timings is not None:
+            told += [
+                f"{name} {1000 * spent:.0f} ms"
+                for name, spent in (
+                    ("connect", self.timings.connect + self.timings.tls),
+                    ("first output", self.timings.first_output),
+                    ("total", self.timings.total),
+                )
+                if spent is not None
+            ]
+        if self.connection is not None:
+            told.append("warm connection" if self.connection.reused else "cold connection")
+        return " · ".join(told)
 
 
 def _with_header(audio_format: Any, samples: bytes) -> bytes:
