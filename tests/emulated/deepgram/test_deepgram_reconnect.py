@@ -138,13 +138,15 @@ async def test_cuts_in_the_middle_of_words(recognised: float) -> None:
     spoken = said(recognised, seed=9)
     pcm = spoken.pcm(RATE, SECONDS)
     middles = [round((w.start + w.end) / 2 / 0.020) for w in spoken.words[3::6]][:10]
-    async with listening(scene(spoken), emulator={"link": Link()}) as (world, stt):
-        async with stt.open_transcription() as session:
-            at = {middle: lambda: world.cut("deepgram", how="rst") for middle in middles}
-            reading = asyncio.create_task(gather(session))
-            await speak(session, pcm, at)
-            check(session, await reading, spoken)
-            assert session.reconnects == len(middles)
+    async with (
+        listening(scene(spoken), emulator={"link": Link()}) as (world, stt),
+        stt.open_transcription() as session,
+    ):
+        at = {middle: lambda: world.cut("deepgram", how="rst") for middle in middles}
+        reading = asyncio.create_task(gather(session))
+        await speak(session, pcm, at)
+        check(session, await reading, spoken)
+        assert session.reconnects == len(middles)
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
@@ -152,26 +154,28 @@ async def test_cuts_right_after_a_final(how: Any) -> None:
     """A final result in the middle of words, asked for, and the connection goes at once."""
     spoken = said(0.4, seed=2)
     pcm = spoken.pcm(RATE, SECONDS)
-    async with listening(scene(spoken), emulator={"link": Link()}) as (world, stt):
-        async with stt.open_transcription() as session:
-            events: list[Any] = []
+    async with (
+        listening(scene(spoken), emulator={"link": Link()}) as (world, stt),
+        stt.open_transcription() as session,
+    ):
+        events: list[Any] = []
 
-            async def read() -> None:
-                async for event in session:
-                    events.append(event)
-                    if isinstance(event, TranscriptionResult) and event.from_finalize:
-                        world.cut("deepgram", how=how)
+        async def read() -> None:
+            async for event in session:
+                events.append(event)
+                if isinstance(event, TranscriptionResult) and event.from_finalize:
+                    world.cut("deepgram", how=how)
 
-            reading = asyncio.create_task(read())
-            for number in range(0, len(pcm), FRAME):
-                await session.send(pcm[number : number + FRAME])
-                await asyncio.sleep(0.001)
-                if number // FRAME % 110 == 109:
-                    await session.finalize()
-            await session.finish()
-            await reading
-            check(session, events, spoken)
-            assert session.reconnects >= 5
+        reading = asyncio.create_task(read())
+        for number in range(0, len(pcm), FRAME):
+            await session.send(pcm[number : number + FRAME])
+            await asyncio.sleep(0.001)
+            if number // FRAME % 110 == 109:
+                await session.finalize()
+        await session.finish()
+        await reading
+        check(session, events, spoken)
+        assert session.reconnects >= 5
 
 
 async def test_a_black_hole_is_noticed_and_left() -> None:
@@ -300,20 +304,22 @@ async def test_a_refusal_that_passes() -> None:
 async def test_it_gives_up_in_the_end() -> None:
     """A service that is gone for good ends the session with its last error and the reason."""
     spoken = said()
-    async with listening(scene(spoken), emulator={"link": Link()}) as (world, stt):
-        async with stt.open_transcription() as session:
-            await session.send(spoken.pcm(RATE, 3.0))
-            await anext(session)
-            world.inject("deepgram", Fault("ws_refuse", status=503, times=None))
-            world.cut("deepgram")
-            started = time.monotonic()
-            with pytest.raises(StreamInterruptedError) as caught:
-                await gather(session)
-            assert time.monotonic() - started < 3.0
-            cause = caught.value.__cause__
-            assert isinstance(cause, VoicekitError)
-            assert "11 connections failed" in str(cause.retry_stopped)
-            assert session.gaps[0].end == pytest.approx(3.0, abs=0.05)
+    async with (
+        listening(scene(spoken), emulator={"link": Link()}) as (world, stt),
+        stt.open_transcription() as session,
+    ):
+        await session.send(spoken.pcm(RATE, 3.0))
+        await anext(session)
+        world.inject("deepgram", Fault("ws_refuse", status=503, times=None))
+        world.cut("deepgram")
+        started = time.monotonic()
+        with pytest.raises(StreamInterruptedError) as caught:
+            await gather(session)
+        assert time.monotonic() - started < 3.0
+        cause = caught.value.__cause__
+        assert isinstance(cause, VoicekitError)
+        assert "11 connections failed" in str(cause.retry_stopped)
+        assert session.gaps[0].end == pytest.approx(3.0, abs=0.05)
 
 
 async def test_what_is_asked_during_an_outage_is_done_after_it() -> None:
@@ -511,17 +517,19 @@ async def test_a_deadline_bounds_reconnecting() -> None:
     """What is left of the total limit is all that an outage may take."""
     spoken = said()
     limits = {"open_transcription": Limits(connect=2.0, gap=5.0, total=0.6)}
-    async with listening(scene(spoken), emulator={"link": Link()}, limits=limits) as (world, stt):
-        async with stt.open_transcription() as session:
-            await session.send(spoken.pcm(RATE, 3.0))
-            await anext(session)
-            world.inject("deepgram", Fault("silence", times=None))
-            world.cut("deepgram")
-            started = time.monotonic()
-            with pytest.raises((StreamInterruptedError, DeadlineError)) as caught:
-                await gather(session)
-            assert time.monotonic() - started < 1.5
-            assert isinstance(caught.value.__cause__ or caught.value, TotalTimeout)
+    async with (
+        listening(scene(spoken), emulator={"link": Link()}, limits=limits) as (world, stt),
+        stt.open_transcription() as session,
+    ):
+        await session.send(spoken.pcm(RATE, 3.0))
+        await anext(session)
+        world.inject("deepgram", Fault("silence", times=None))
+        world.cut("deepgram")
+        started = time.monotonic()
+        with pytest.raises((StreamInterruptedError, DeadlineError)) as caught:
+            await gather(session)
+        assert time.monotonic() - started < 1.5
+        assert isinstance(caught.value.__cause__ or caught.value, TotalTimeout)
     assert await eventually(lambda: ours() == [])
 
 

@@ -41,6 +41,7 @@ class Finals:
 
     __slots__ = (
         "_ended",
+        "_offset",
         "_parts",
         "_settled",
         "_tails",
@@ -55,6 +56,7 @@ class Finals:
         self.speech_at = self.utterance_end = -1.0
         self._parts: list[_Part] = []
         self._text_size = 0
+        self._offset = 0.0
         self._ended: dict[int, bool] = {}  # by channel: the last final one ended an utterance
         self._settled: dict[int, float] = {}
         self._tails: dict[int, list[Word]] = {}
@@ -74,12 +76,17 @@ class Finals:
                 (result.text, result.words, result.confidence, _channel(result), result.end)
             )
 
-    def resume(self, settled: Mapping[int, float]) -> float:
-        """Another connection begins; what ends before these seconds, by channel, is settled.
+    def resume(self, offset: float, settled: Mapping[int, float]) -> float:
+        """Another connection begins.
+
+        Args:
+            offset: Second of the session at which its audio begins.
+            settled: By channel, the second before which nothing new can be said.
 
         Returns:
             The second after which nothing is to be cut.
         """
+        self._offset = offset
         self._settled = dict(settled)
         self._tails = {channel: [] for channel in settled}
         since = min(settled.values(), default=0.0) - _TAIL_S
@@ -98,7 +105,7 @@ class Finals:
         if result.end <= settled + _EDGE_S:
             return None
         tail = self._tails.get(channel, ())
-        words = tuple([w for w in result.words if not _again(w, settled, tail)])
+        words = tuple([w for w in result.words if not self._again(w, settled, tail)])
         text = result.text
         if result.words and len(words) < len(result.words):
             text = " ".join([w.punctuated or w.text for w in words])
@@ -113,6 +120,23 @@ class Finals:
             duration=result.end - settled,
             speech_final=ended,
         )
+
+    def _again(self, word: Word, settled: float, tail: Sequence[Word]) -> bool:
+        """Whether a word that another connection heard is one of those that were settled."""
+        if word.end <= settled + _EDGE_S / 2:
+            return True
+        begun = word.start <= self._offset + _EDGE_S  # perhaps before this connection's audio
+        length = word.end - word.start
+        for said in tail:
+            if begun and said.end >= settled - _EDGE_S:
+                return True
+            shared = min(word.end, said.end) - max(word.start, said.start)
+            if shared <= 0:
+                continue
+            part = shared / max(min(length, said.end - said.start), 1e-6)
+            if part >= _SAME or (part >= _SAME_TEXT and word.text.lower() == said.text.lower()):
+                return True
+        return False
 
     def tells(self, event: SpeechStarted | UtteranceEnd, until: float) -> bool:
         """Whether an event of a connection is news, or was said before; notes it if so.
@@ -155,18 +179,3 @@ class Finals:
 
 def _channel(result: TranscriptionResult) -> int:
     return result.channel[0] if result.channel is not None else 0
-
-
-def _again(word: Word, settled: float, tail: Sequence[Word]) -> bool:
-    """Whether a word that another connection heard is one of those that were settled."""
-    if word.end <= settled + _EDGE_S / 2:
-        return True
-    length = word.end - word.start
-    for said in tail:
-        shared = min(word.end, said.end) - max(word.start, said.start)
-        if shared <= 0:
-            continue
-        part = shared / max(min(length, said.end - said.start), 1e-6)
-        if part >= _SAME or (part >= _SAME_TEXT and word.text.lower() == said.text.lower()):
-            return True
-    return False

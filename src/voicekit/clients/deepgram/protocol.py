@@ -183,7 +183,7 @@ class ListenState:
         self.finals = finals or Finals()
         self._settled = settled or {0: offset}
         self._settled_s = min(self._settled.values())
-        self._again_until = self.finals.resume(settled) if settled else 0.0
+        self._again_until = self.finals.resume(offset, settled) if settled else 0.0
         self._rate = audio.byte_rate
         self._held_s = _HELD_S if interim_results else float("inf")
         self._silent = silent
@@ -212,6 +212,11 @@ class ListenState:
     def audio_bytes(self) -> int:
         """Of the caller's audio, on this socket."""
         return self.sent_bytes - self._pad_bytes
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether audio was sent since the last result."""
+        return self.sent_bytes > self._answered_bytes
 
     @property
     def answered(self) -> bool:

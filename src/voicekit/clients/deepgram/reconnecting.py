@@ -21,7 +21,7 @@ from voicekit.clients.deepgram.protocol import (
     configure_message,
 )
 from voicekit.clients.deepgram.pulse import Pulse
-from voicekit.clients.deepgram.replay import LEAD_S, MAX_REPLAY_BYTES, ReplayBuffer, WavLead
+from voicekit.clients.deepgram.replay import LEAD_S, ReplayBuffer, WavLead, room_for
 from voicekit.errors import (
     ClosedError,
     FirstOutputTimeout,
@@ -94,8 +94,7 @@ class ReconnectingSession(Session[ListenEvent]):
         # Results that go elsewhere cannot tell what is settled.
         self._rejoin: Rejoin = audio.rejoin if self._reports else "never"
         rate = audio.byte_rate if self._rejoin == "exact" else None
-        most = MAX_REPLAY_BYTES if rate is None else int(request.max_replay_s * rate)
-        self._replay = ReplayBuffer(rate, max(1, min(most, MAX_REPLAY_BYTES)))
+        self._replay = ReplayBuffer(rate, room_for(request.max_replay_s, rate))
         self._keep = self._replay.items.append if rate is not None else _forget
         # Bytes on this socket at which the buffer is full.
         self._full_at: float = self._replay.max_bytes if rate is not None else float("inf")
@@ -203,8 +202,7 @@ class ReconnectingSession(Session[ListenEvent]):
             self._lead = None
             self._cutter.align(lead.frame_bytes)
             replay.rate = lead.byte_rate
-            most = int(self.request.max_replay_s * lead.byte_rate)
-            replay.max_bytes = max(1, min(most, MAX_REPLAY_BYTES))
+            replay.max_bytes = room_for(self.request.max_replay_s, lead.byte_rate)
             self._full_at = replay.max_bytes
             self._keep = replay.items.append
         return parts
@@ -410,8 +408,8 @@ class ReconnectingSession(Session[ListenEvent]):
         """Seconds of the session that were sent; by the clock, where bytes do not tell."""
         if self._replay.rate is not None:
             return self._position / self._replay.rate
-        if not self._first_audio_at:
-            return 0.0
+        if not self._state.unanswered:
+            return self._state.heard_s
         until = self._lost_at if self._reconnecting is not None else self._time()
         return max(self._state.heard_s, until - self._first_audio_at)
 

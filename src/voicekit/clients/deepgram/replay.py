@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 from voicekit.speech.wav import WavError, WavHeaderReader, WavInfo
@@ -121,6 +120,8 @@ class WavLead:
         return self.info.sample_rate_hz * self.frame_bytes if self.info is not None else 1
 
 
-def seconds_of(items: Sequence[bytes | str] | deque[bytes | str], rate: int | None) -> float:
-    """How long the audio among these is; 0 where bytes do not tell."""
-    return sum(len(item) for item in items if isinstance(item, bytes)) / rate if rate else 0.0
+def room_for(seconds: float, rate: int | None) -> int:
+    """Bytes that hold so many seconds, and the settled ones ahead of them; bounded."""
+    if rate is None:
+        return MAX_REPLAY_BYTES
+    return max(1, min(int((seconds + LEAD_S) * rate), MAX_REPLAY_BYTES))
