@@ -392,7 +392,7 @@ class Client:
         """Free everything that this client made; may be called twice.
 
         Args:
-            drain: Seconds that sessions in progress may take to end first.
+            drain: Seconds that what is under way may take to end first; nothing new begins.
         """
         if not self._closed:
             self._closed = True

@@ -8,7 +8,7 @@ the wire and what frames mean.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from voicekit.clients.checks import wrong
@@ -40,11 +40,12 @@ class Studio:
         make_call: Begins a call; raises when the client is closed.
         pipeline: The policies of the operation.
         pool: The sockets of these settings, once there is an event loop.
+        key: Asks for the key in force: another one retires the sockets of the last.
         background: Owns the tasks that outlive a call.
         dialect: Names the header with the provider's id of a handshake.
     """
 
-    __slots__ = ("background", "dialect", "make_call", "pipeline", "pool")
+    __slots__ = ("background", "dialect", "key", "make_call", "pipeline", "pool")
 
     def __init__(
         self,
@@ -52,10 +53,12 @@ class Studio:
         make_call: Callable[[], Call],
         pipeline: Pipeline,
         pool: Callable[[], SocketPool],
+        key: Callable[[], Awaitable[str]],
         background: Callable[[], Background],
         dialect: Dialect,
     ) -> None:
         self.make_call = make_call
+        self.key = key
         self.pipeline = pipeline
         self.pool = pool
         self.background = background
@@ -203,6 +206,7 @@ class SpokenSession(Session[AudioChunk]):
         """
         script = self._script
         for again in (True, False):
+            await self._studio.key()
             call.dialing(shared=True)
             lease = await self._borrow()
             socket = cast("DialedSocket", lease.socket)

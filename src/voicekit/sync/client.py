@@ -69,7 +69,7 @@ class Owner(Facade, Generic[A]):
         """Free everything that this one made; may be called twice.
 
         Args:
-            drain: Seconds that sessions in progress may take to end first.
+            drain: Seconds that what is under way may take to end first; nothing new begins.
         """
         inner = self._inner
         if self._closed:

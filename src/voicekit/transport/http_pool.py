@@ -7,6 +7,7 @@ decided by ``keeper.plan``; this shell dials, closes and sets the one timer per 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING
@@ -59,6 +60,7 @@ class HttpPool:
         self._loop = asyncio.get_running_loop()
         self._hosts: dict[ConnectionKey, _Host] = {}
         self._closed = False
+        self._drained: asyncio.Event | None = None
         self._resolver = resolver
         self.background = Background()
         self.connector = WarmConnector(
@@ -81,6 +83,8 @@ class HttpPool:
     # -- keeping ------------------------------------------------------------------
 
     def _changed(self, key: ConnectionKey, lost: bool) -> None:
+        if self._drained is not None and not self.connector.counts()[1]:
+            self._drained.set()
         host = self._hosts.get(key)
         if host is None:
             host = self._host(key)
@@ -234,6 +238,14 @@ class HttpPool:
             idle_cutoff=min(cutoffs, default=self._config.idle_cutoff),
             waiting=connector.waiting,
         )
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until no connection is in anybody's hands, so many seconds at most."""
+        if seconds > 0 and self.connector.counts()[1]:
+            self._drained = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._drained.wait()
 
     async def aclose(self) -> None:
         """Abort every connection and end every dial. Idempotent."""

@@ -83,6 +83,8 @@ class Transport:
     @property
     def background(self) -> Background:
         """Owns the tasks that outlive calls over this transport."""
+        if self._closed and self._http is not None:
+            return self._http.background  # of what is still ending
         return self._opened().background
 
     def _opened(self) -> HttpPool:
@@ -215,7 +217,8 @@ class Transport:
         """Close every connection; bounded in time; may be called twice.
 
         Args:
-            drain: Seconds that leased sockets may take to come back first.
+            drain: Seconds that what is under way may take to end first: requests, streams
+                and sessions. Nothing new begins meanwhile.
 
         Raises:
             WrongLoopError: Another event loop opened it; it stays open there.
@@ -230,8 +233,8 @@ class Transport:
         self._closed = True
         pools, self._sockets = list(self._sockets.values()), {}
         try:
-            if pools:
-                await asyncio.gather(*(pool.aclose(drain) for pool in pools))
+            # Together: a socket that its pool closes is a connection that comes back.
+            await asyncio.gather(self._http.drain(drain), *(pool.aclose(drain) for pool in pools))
         finally:
             if self._other is not None:
                 await self._other.aclose()

@@ -65,6 +65,7 @@ class LiveSpeech(Authorized):
             make_call=partial(self._call, operation, settings.limits),
             pipeline=self.pipeline(operation),
             pool=partial(self._socket_pool, settings),
+            key=self._credential.get,
             background=lambda: self.transport.background,
             dialect=DIALECT,
         )

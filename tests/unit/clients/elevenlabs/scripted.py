@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from voicekit.transport.lease import DialFacts
 
 
+async def _key() -> str:
+    return "key"
+
+
 class ScriptedSocket:
     """The network's side is played by the test: ``says``, ``audio``, ``final``, ``loses``."""
 
@@ -114,6 +118,7 @@ class Room:
             make_call=lambda: Call(OPERATION, limits=self.limits),
             pipeline=Pipeline(),
             pool=lambda: self.pool,
+            key=_key,
             background=lambda: self.background,
             dialect=DIALECT,
         )

@@ -76,6 +76,7 @@ class LiveSpeech(Authorized):
             make_call=partial(self._call, operation, settings.limits),
             pipeline=self.pipeline(operation),
             pool=partial(self._speech_sockets, settings),
+            key=self._credential.get,
             background=lambda: self.transport.background,
             dialect=DIALECT,
         )
