@@ -1,0 +1,218 @@
+"""The program that ``test_soak.py`` runs in a process of its own; prints what it held, as JSON.
+
+Alone in its process, so that what it holds is the clients' and nobody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import resource
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, sync
+
+CALLERS = 20
+VOICE = "21m00Tcm4TlvDq8ikWAM"
+AUDIO = bytes(6400)  # 0.2 s
+WARMING = 5  # one part in that many comes before the first look
+
+Look = dict[str, Any]
+Job = Callable[[], Awaitable[None]]
+
+
+def sockets() -> int:
+    """Open sockets of this process."""
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            links.append(str(entry.readlink()))
+        except OSError:  # the one with which the directory is read
+            continue
+    return sum(link.startswith("socket:") for link in links)
+
+
+def look(*, tasks: int = 0, **more: Any) -> Look:
+    """What the process holds when nothing is going on."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "bytes": pages * resource.getpagesize(),
+        "objects": len(gc.get_objects()),
+        "sockets": sockets(),
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "tasks": tasks,
+        **more,
+    }
+
+
+# -- calls -----------------------------------------------------------------------------------------
+
+
+class Mix:
+    """What a voice agent does, in the shares in which it does it; now and then it leaves early."""
+
+    def __init__(self, tts: ElevenLabsClient, stt: DeepgramClient, llm: OpenAIClient) -> None:
+        self.tts, self.stt, self.llm = tts, stt, llm
+        self.done = 0
+        shares: list[tuple[Job, int]] = [
+            (self.speech, 48),
+            (self.chat, 36),
+            (self.barge_in, 2),
+            (self.leave_chat, 2),
+            (self.session, 6),
+            (self.cancel, 2),
+            (self.live, 4),
+        ]
+        self.jobs = [job for job, share in shares for _ in range(share)]
+
+    async def run(self, count: int) -> None:
+        """That many calls by all callers."""
+        numbers = iter(range(count))
+
+        async def caller() -> None:
+            for number in numbers:
+                await self.jobs[number * 37 % len(self.jobs)]()  # 37: shares side by side
+                self.done += 1
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CALLERS):
+                group.create_task(caller())
+
+    async def speech(self) -> None:
+        async with self.tts.stream_speech("Hi.") as speech:
+            assert [chunk async for chunk in speech]
+
+    async def chat(self) -> None:
+        async with self.llm.stream_chat("Hello") as reply:
+            assert [piece async for piece in reply]
+
+    async def barge_in(self) -> None:
+        async with self.tts.stream_speech("A text that nobody hears to its end.") as speech:
+            async for _ in speech:
+                break
+
+    async def leave_chat(self) -> None:
+        async with self.llm.stream_chat("Hello") as reply:
+            async for _ in reply:
+                break
+
+    async def session(self) -> None:
+        async with self.tts.open_speech() as utterance:
+            await utterance.send("Hi. ")
+            await utterance.finish()
+            assert [chunk async for chunk in utterance]
+
+    async def cancel(self) -> None:
+        async with self.tts.open_speech() as utterance:
+            await utterance.send("A text that is interrupted. ")
+            await utterance.cancel()
+
+    async def live(self) -> None:
+        async with self.stt.open_transcription() as session:
+            await session.send(AUDIO)
+            await session.finish()
+            await session.result()
+
+
+def clients(urls: dict[str, str], kinds: Any) -> tuple[Any, Any, Any]:
+    return (
+        kinds.ElevenLabsClient("k" * 20, base_url=urls["elevenlabs"], voice=VOICE),
+        kinds.DeepgramClient("k" * 20, base_url=urls["deepgram"], format="pcm_16000"),
+        kinds.OpenAIClient("k" * 20, base_url=urls["openai"], model="gpt-x"),
+    )
+
+
+def held(all_of_them: tuple[Any, ...]) -> dict[str, Any]:
+    stats = [each.stats() for each in all_of_them]
+    return {
+        "open": sum(each.open for each in stats),
+        "leased": sum(each.leased for each in stats),
+        "pooled": sum(each.sockets.open for each in stats if each.sockets),
+        "waiting": sum(each.waiting for each in stats),
+        "dialing": sum(each.dialing for each in stats),
+    }
+
+
+async def settled(all_of_them: tuple[Any, ...], before: int) -> dict[str, Any]:
+    """Once nothing is being dialled or closed; as it is, if that takes more than 10 s."""
+    for _ in range(200):
+        now = held(all_of_them)
+        quiet = not now["dialing"] and now["leased"] == now["pooled"]
+        if quiet and sockets() - before == now["open"]:
+            break
+        await asyncio.sleep(0.05)
+    return now
+
+
+async def calls(urls: dict[str, str], count: int) -> list[Look]:
+    import voicekit
+
+    looks = []
+    async with AsyncExitStack() as stack:
+        before = sockets()
+        all_of_them = clients(urls, voicekit)
+        for each in all_of_them:
+            await stack.enter_async_context(each)
+        mix = Mix(*all_of_them)
+        for part in (count // WARMING, count - count // WARMING):
+            await mix.run(part)
+            now = await settled(all_of_them, before)
+            tasks = sorted(task.get_name() for task in asyncio.all_tasks())
+            looks.append(look(tasks=len(tasks), names=tasks, done=mix.done, **now))
+            looks[-1]["sockets"] -= before
+    await asyncio.sleep(0.05)  # the event loop closes a socket a turn after it is told to
+    looks.append(look(tasks=len(asyncio.all_tasks()), done=mix.done))
+    looks[-1]["sockets"] -= before
+    return looks
+
+
+# -- open and close --------------------------------------------------------------------------------
+
+
+async def cycles(urls: dict[str, str], count: int) -> list[Look]:
+    import voicekit
+
+    looks = []
+    before = sockets()
+    for part in (count // WARMING, count - count // WARMING):
+        for _ in range(part):
+            tts, stt, llm = clients(urls, voicekit)
+            async with tts, stt, llm:
+                await asyncio.gather(tts.warm(1), stt.warm(1), llm.warm(1))
+                mix = Mix(tts, stt, llm)
+                await asyncio.gather(mix.speech(), mix.chat(), mix.session(), mix.live())
+        await asyncio.sleep(0.05)  # as above
+        looks.append(look(tasks=len(asyncio.all_tasks())))
+        looks[-1]["sockets"] -= before
+    return looks
+
+
+def blocking_cycles(urls: dict[str, str], count: int) -> list[Look]:
+    looks = []
+    before = sockets()
+    for part in (count // WARMING, count - count // WARMING):
+        for _ in range(part):
+            with sync.OpenAIClient("k" * 20, base_url=urls["openai"], model="gpt-x") as llm:
+                assert llm.chat("Hello").text
+                with llm.stream_chat("Hello") as reply:
+                    assert "".join(reply)
+        looks.append(look())
+        looks[-1]["sockets"] -= before
+    return looks
+
+
+if __name__ == "__main__":
+    what, addresses, number = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+    seen: Any
+    if what == "blocking":
+        seen = blocking_cycles(addresses, number)
+    else:
+        seen = asyncio.run({"calls": calls, "cycles": cycles}[what](addresses, number))
+    print(json.dumps(seen))

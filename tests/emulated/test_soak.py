@@ -1,0 +1,92 @@
+"""Memory, sockets, tasks and threads stay flat: over calls, and over opening and closing.
+
+The long run, ``pytest tests/emulated/test_soak.py --full``, is of 100,000 calls and of 1,000
+cycles; without ``--full`` the same is tried with fewer.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voicekit.emulator import EmulatorProcess, Scenario
+
+pytestmark = [
+    pytest.mark.emulated,
+    pytest.mark.timeout(1800),  # with --full
+    pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to look at"),
+]
+
+PROGRAM = Path(__file__).with_name("soaking.py")
+CALLS, FEW_CALLS = 100_000, 2_000
+CYCLES, FEW_CYCLES = 1_000, 50
+
+# What memory may grow from a fifth of the way to its end. What a long run forgives per call or
+# cycle is less than any object takes (26 bytes per call, as benchmark ``footprint``); a few are
+# measured against what an allocator does not give back: pages, arenas, a table that doubles.
+FLAT_BYTES = 2 << 20
+FLAT_OBJECTS = 500
+
+
+@pytest.fixture(scope="module")
+def urls() -> Iterator[dict[str, str]]:
+    scenario = Scenario(name="soak", heard="one two three four")
+    with EmulatorProcess(scenario=scenario) as world:
+        yield {name: world.endpoint(name).url for name in ("elevenlabs", "deepgram", "openai")}
+
+
+def run(what: str, urls: dict[str, str], count: int) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(PROGRAM), what, json.dumps(urls), str(count)],
+        capture_output=True,
+        text=True,
+        timeout=1700,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    looks: list[dict[str, Any]] = json.loads(done.stdout)
+    for each in looks:
+        print({name: value for name, value in each.items() if name != "names"})
+    return looks
+
+
+def assert_flat(early: dict[str, Any], late: dict[str, Any]) -> None:
+    """Nothing more at the end than after the first fifth."""
+    assert late["threads"] == early["threads"]
+    assert late["tasks"] <= early["tasks"]
+    assert late["objects"] - early["objects"] <= FLAT_OBJECTS
+    assert late["bytes"] - early["bytes"] <= FLAT_BYTES
+
+
+@pytest.mark.slow
+def test_calls(urls: dict[str, str], full: bool) -> None:
+    """Speech, chats, sessions and live transcriptions by 20 callers, some left early."""
+    count = CALLS if full else FEW_CALLS
+    early, late, closed = run("calls", urls, count)
+    assert (early["done"], late["done"]) == (count // 5, count)
+    assert_flat(early, late)
+    for each in (early, late):
+        # Each socket of the process is a connection that a pool knows, and nobody has one.
+        assert each["sockets"] == each["open"]
+        assert each["leased"] == each["pooled"]
+        assert each["waiting"] == each["dialing"] == 0
+    assert (closed["sockets"], closed["tasks"], closed["threads"]) == (0, 1, ["MainThread"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["cycles", "blocking"])
+def test_cycles(urls: dict[str, str], what: str, full: bool) -> None:
+    """Open, warm, use and close, again and again: nothing stays, in a loop or behind a portal."""
+    early, late = run(what, urls, CYCLES if full else FEW_CYCLES)
+    assert_flat(early, late)
+    for each in (early, late):
+        assert each["sockets"] == 0
+        assert each["threads"] == ["MainThread"]
+        assert each["tasks"] == (0 if what == "blocking" else 1)
