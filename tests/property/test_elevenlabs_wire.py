@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from voicekit.clients.elevenlabs.alignment import FollowedText, WordTimes, alignment_of
 from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, read_frame
 from voicekit.clients.elevenlabs.errors import error_of_frame, read_error
-from voicekit.clients.elevenlabs.protocol import AudioDecoder
+from voicekit.clients.elevenlabs.protocol import audio_decoder
 from voicekit.errors import ProviderError, RemoteProtocolError, VoicekitError
 from voicekit.speech import AudioFormat
 from voicekit.wire.words import WholeWords
@@ -27,7 +27,7 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
 
 
 def read(name: str, pieces: list[bytes]) -> tuple[bytes, str | None]:
-    decoder = AudioDecoder(AudioFormat.parse(name), {}, most=1 << 20)
+    decoder = audio_decoder(AudioFormat.parse(name), {}, most=1 << 20)
     out: list[bytes] = []
     try:
         for piece in pieces:

@@ -11,7 +11,7 @@ from voicekit.errors import ConnectionLostError, RemoteProtocolError, VoicekitEr
 from voicekit.speech import AudioChunk, AudioFormat
 from voicekit.wire.pcm import Aligner
 
-__all__ = ["AudioDecoder", "most_bytes"]
+__all__ = ["AudioDecoder", "checked_type", "most_bytes"]
 
 _NO_AUDIO: Final = re.compile(
     rb'\s*(?:\{\s*"(?:error|detail|message|type)"|data: ?\{|<!doctype|<html|<\?xml)', re.IGNORECASE
@@ -70,6 +70,8 @@ class AudioDecoder:
         headers: Of the response.
         most: Bytes of audio beyond which it cannot be the speech of the text.
         error_of: Our error for a JSON value that came with this status and these headers.
+        type_tells: Whether the provider says in the content type what the audio is. Where
+            that is not known, only a text is refused by its type.
 
     Attributes:
         progress: Grows each time 10 ms of audio have come, so that a drip of bytes never
@@ -102,13 +104,12 @@ class AudioDecoder:
         *,
         most: int,
         error_of: Callable[[Any, int, Mapping[str, str]], VoicekitError],
+        type_tells: bool = True,
     ) -> None:
-        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        kind = checked_type(headers)
         self._json = "json" in kind
-        if not self._json:
-            _check_type(kind, format)
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise RemoteProtocolError("the answer is compressed, unasked")
+        if type_tells and not self._json:
+            _check_named(kind, format)
         self.progress = 0
         self.done = False
         self._format = format
@@ -190,10 +191,28 @@ class AudioDecoder:
         return rest
 
 
-def _check_type(kind: str, format: AudioFormat) -> None:  # noqa: A002 - the option's name
+def checked_type(headers: Mapping[str, str]) -> str:
+    """The media type of an answer, in small letters; empty where it has none.
+
+    Raises:
+        RemoteProtocolError: The headers say that the body is a text, or compressed.
+    """
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind.startswith("text/") or "html" in kind or "xml" in kind:
+        raise _no_audio(kind)
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RemoteProtocolError("the answer is compressed, unasked")
+    return kind
+
+
+def _check_named(kind: str, format: AudioFormat) -> None:  # noqa: A002 - the option's name
     named = _NAMED.get(kind)
     if named is not None and named != format.encoding:
         raise RemoteProtocolError(f"the answer is {named}, not {format.encoding}")
     if kind not in _UNNAMED and named is None and not kind.startswith(("audio/", "video/")):
-        said = kind if _TYPE.fullmatch(kind) else "unreadable"
-        raise RemoteProtocolError(f"the answer is of type {said!r}, not audio")
+        raise _no_audio(kind)
+
+
+def _no_audio(kind: str) -> RemoteProtocolError:
+    said = kind if _TYPE.fullmatch(kind) else "unreadable"
+    return RemoteProtocolError(f"the answer is of type {said!r}, not audio")

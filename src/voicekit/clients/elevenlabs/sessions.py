@@ -10,10 +10,10 @@ import weakref
 from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from voicekit.clients.audio_body import most_bytes
 from voicekit.clients.elevenlabs.alignment import Debt
 from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, is_error, is_final
 from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss, may_replay
-from voicekit.clients.elevenlabs.protocol import most_bytes
 from voicekit.clients.elevenlabs.single import SingleScript
 from voicekit.clients.elevenlabs.spoken import SpokenAudio
 from voicekit.clients.fed import Fed

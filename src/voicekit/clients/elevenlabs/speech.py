@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
+from voicekit.clients.audio_body import most_bytes
 from voicekit.clients.checks import wrong
 from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
@@ -14,10 +15,9 @@ from voicekit.clients.elevenlabs.formats import STREAM_FORMATS, refused
 from voicekit.clients.elevenlabs.live import LiveSpeech
 from voicekit.clients.elevenlabs.options import SpeechOptions
 from voicekit.clients.elevenlabs.protocol import (
-    AudioDecoder,
+    audio_decoder,
     http_headers,
     http_request,
-    most_bytes,
     request_ids,
     usage_of,
     usage_of_all,
@@ -191,7 +191,7 @@ class Speech(LiveSpeech):
         def decode(response: Response) -> Decoder[AudioChunk]:
             most = most_bytes(request.format, len(request.text))
             if request.timed is None:
-                return AudioDecoder(request.format, response.headers, most=most)
+                return audio_decoder(request.format, response.headers, most=most)
             return TimedDecoder(
                 request.format,
                 response.headers,

@@ -13,9 +13,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from voicekit.clients.audio_body import checked_type
 from voicekit.clients.elevenlabs.alignment import WordTimes
 from voicekit.clients.elevenlabs.errors import error_of
-from voicekit.clients.elevenlabs.protocol import checked_type
 from voicekit.errors import ConnectionLostError, RemoteProtocolError, VoicekitError
 from voicekit.speech import AudioChunk, AudioFormat
 from voicekit.speech.character import Character

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from voicekit.clients.audio_body import AudioDecoder, most_bytes
 from voicekit.clients.elevenlabs import ElevenLabsClient
 from voicekit.clients.elevenlabs.protocol import (
-    AudioDecoder,
+    audio_decoder,
     http_headers,
     http_request,
-    most_bytes,
     socket_url,
     usage_of,
 )
@@ -29,16 +29,16 @@ PCM = AudioFormat.parse("pcm_24000")
 
 def decoder(name: str = "pcm_24000", **headers: str) -> AudioDecoder:
     plain = {key.replace("_", "-"): value for key, value in headers.items()}
-    return AudioDecoder(AudioFormat.parse(name), plain, most=1 << 20)
+    return audio_decoder(AudioFormat.parse(name), plain, most=1 << 20)
 
 
 def test_samples_stay_whole() -> None:
     """An odd byte waits for its other half, and a chunk knows its format."""
     read = decoder()
-    first = list(read.feed(bytes(range(1, 20))))
+    first = list(read.feed(bytes(range(1, 60))))
     second = list(read.feed(b"\xaa"))
-    assert [len(chunk) for chunk in first + second] == [18, 2]
-    assert second[0] == b"\x13\xaa"
+    assert [len(chunk) for chunk in first + second] == [58, 2]
+    assert second[0] == b"\x3b\xaa"
     assert second[0].format == PCM
 
 
@@ -160,7 +160,7 @@ def test_more_audio_than_the_text_can_take_is_refused() -> None:
     most = most_bytes(pcm, 10)
     assert most == 70 * 48_000
     assert most_bytes(AudioFormat.parse("opus_48000_64"), 0) == 60 * 8_000
-    read = AudioDecoder(pcm, {}, most=1000)
+    read = audio_decoder(pcm, {}, most=1000)
     list(read.feed(b"\1" * 1000))
     with pytest.raises(RemoteProtocolError, match="more audio"):
         read.feed(b"\1\1")
