@@ -2,10 +2,13 @@
 
 One event loop in a background thread serves every blocking client of the process, so that
 all threads share their warm connections. Names, parameters, defaults and results are those
-of ``voicekit``; what is awaited there blocks here, and ``aclose`` is ``close``.
+of ``voicekit``; what is awaited there blocks here, and ``aclose`` is ``close``. Callables
+that return a key, and iterables of text, may block as well: they run in threads of their own.
 """
 
 from voicekit.sync.client import Transport
-from voicekit.sync.openai import OpenAIClient
+from voicekit.sync.deepgram import DeepgramClient
+from voicekit.sync.elevenlabs import ElevenLabsClient
+from voicekit.sync.openai import AzureOpenAIClient, OpenAIClient
 
-__all__ = ["OpenAIClient", "Transport"]
+__all__ = ["AzureOpenAIClient", "DeepgramClient", "ElevenLabsClient", "OpenAIClient", "Transport"]

@@ -11,6 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 from voicekit.clients import base
 from voicekit.errors import ClosedError
 from voicekit.sync.delegation import Evidence, Facade, blocking, directly, on_loop
+from voicekit.sync.keys import ApiKey, asked
 from voicekit.sync.portal import Portal, inherit, portal
 from voicekit.transport import transport
 from voicekit.transport.config import PoolConfig
@@ -111,7 +112,7 @@ class Transport(Owner["transport.Transport"]):
     ) -> None:
         super().__init__(lambda: transport.Transport(pool=pool, ca=ca, proxy=proxy, http=http))
 
-    config = Evidence[PoolConfig]()
+    config = Evidence[PoolConfig](doc="Sizes and ages of its connections.")
     stats = on_loop(transport.Transport.stats)
 
 
@@ -126,12 +127,16 @@ C = TypeVar("C", bound=base.Client)
 class Client(Owner[C]):
     """Base of the blocking clients."""
 
-    base_url = Evidence[str]()
+    provider = Evidence[str](doc="Whose service it is.")
+    base_url = Evidence[str](doc="Where it is, without a trailing slash.")
     warm = blocking(base.Client.warm)
     start_warming = on_loop(base.Client.start_warming)
-    rotate_key = on_loop(base.Client.rotate_key)
     stats = on_loop(base.Client.stats)
     pipeline = directly(base.Client.pipeline)
+
+    def rotate_key(self, api_key: ApiKey) -> None:
+        """See ``voicekit.OpenAIClient.rotate_key``, which is every client's."""
+        self._portal.call(self._inner.rotate_key, asked(api_key))
 
     def _view(self, make: Callable[[], C]) -> Self:
         """A facade of one of this client's views."""

@@ -65,7 +65,16 @@ def directly(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[A
 
 
 class Evidence(Generic[T]):
-    """An attribute of the asynchronous object, read as it is now: no crossing."""
+    """An attribute of the asynchronous object, read as it is now: no crossing.
+
+    Args:
+        of: The asynchronous class's property, for its type and its docs.
+        doc: The docs of an attribute that is no property.
+    """
+
+    def __init__(self, of: Callable[[Any], T] | None = None, *, doc: str | None = None) -> None:
+        self.of = of
+        self.__doc__ = of.__doc__ if of is not None else doc
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self._name = name
