@@ -51,7 +51,9 @@ def level_of(event: events.Event) -> int:
     match event:
         case events.CallEnded(result="error"):
             return logging.WARNING
-        case events.CallEnded() | events.Warmed() | events.PoolOpened():
+        case events.Reconnected(lost=lost) if lost > 0:
+            return logging.WARNING
+        case events.Reconnected() | events.CallEnded() | events.Warmed() | events.PoolOpened():
             return logging.INFO
         case _:
             return logging.DEBUG
@@ -70,6 +72,12 @@ def words_of(event: events.Event) -> str:
             return (
                 f"{event.opened} opened, {event.reused} ready before{failed}, "
                 f"in {_ms(event.elapsed)}"
+            )
+        case events.Reconnected():
+            lost = f", {event.lost:.2f} s lost" if event.lost else ""
+            return (
+                f"reconnected {_ms(event.outage)} after {event.error}, dials: {event.attempt}, "
+                f"{event.replayed:.2f} s sent again{lost}"
             )
         case events.FirstOutput():
             return f"first output after {_ms(event.after)}"

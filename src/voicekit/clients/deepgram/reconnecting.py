@@ -15,18 +15,17 @@ from voicekit.clients.deepgram.errors import read_loss
 from voicekit.clients.deepgram.heartbeat import Farewell, Heartbeat, say_last_word
 from voicekit.clients.deepgram.outages import Outages
 from voicekit.clients.deepgram.protocol import (
-    CLOSE_STREAM,
     ListenEvent,
     ListenState,
     configure_message,
 )
 from voicekit.clients.deepgram.pulse import Pulse
 from voicekit.clients.deepgram.replay import LEAD_S, ReplayBuffer, WavLead, room_for
+from voicekit.clients.deepgram.resending import send_again
 from voicekit.errors import (
     ClosedError,
     FirstOutputTimeout,
     GapTimeout,
-    LocalProtocolError,
     VoicekitError,
 )
 from voicekit.sessions import Session
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 # Source: ours. Less is the rounding of bytes to seconds.
 _LEAST_GAP_S: Final = 0.001
-# Frames sent again in one turn of the event loop: well below a millisecond.
-_AT_ONCE: Final = 25
 # Source: ours, as for what is owed: results end a little before the last sample.
 _COVERED_S: Final = 0.050
 
@@ -347,54 +344,24 @@ class ReconnectingSession(Session[ListenEvent]):
         return lost
 
     async def _say_again(self, socket: Socket, line: Line, settled: float) -> int:
-        """Send what is kept, in order, until nothing is left; returns how much it was.
-
-        As fast as the network takes it: at the vendor's advice of 1.25 × real time, a caller
-        who goes on speaking would be behind for four times as long as the outage took.
-        """
+        """What was agreed, then what is kept, until nothing is left; returns its bytes."""
         replay, call = self._replay, self._call
-        limit = call.limits.gap if call is not None else None
         asked = {**self._agreed, **self._asked}
-        if asked:
-            line.repeated = bool(self._agreed)
-            await self._in_time(socket.send(configure_message(asked)), limit)
-        if replay.preamble:
-            await self._in_time(socket.send(replay.preamble), limit)
-        following, position, sent = replay.removed, replay.start, 0
-        while True:
-            while (index := following - replay.removed) < len(replay.items):
-                if index < 0:
-                    raise LocalProtocolError("more audio came than can be kept", retryable=True)
-                item = replay.items[index]
-                following += 1
-                if isinstance(item, bytes):
-                    position += len(item)
-                    sent += len(item)
-                elif replay.rate is not None and position <= settled * replay.rate:
-                    continue  # it has done its work
-                await self._in_time(socket.send(item), limit)
-                if following % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
-            if not self._state.finishing or line.closing:
-                break
-            line.closing = True
-            await self._in_time(socket.send(CLOSE_STREAM), limit)
+        line.repeated = bool(self._agreed)
+        sent = await send_again(
+            socket,
+            replay,
+            first=configure_message(asked) if asked else None,
+            settled_s=settled,
+            ending=lambda: self._state.finishing,
+            limit=call.limits.gap if call is not None else None,
+        )
         if line is not self._line:
             raise self._losing or ClosedError("the session is closed")
         if replay.rate is None:
             replay.restart(self._position)
             self._keep = _forget
         return sent
-
-    @staticmethod
-    async def _in_time(sending: Awaitable[None], limit: float | None) -> None:
-        try:
-            async with asyncio.timeout(limit):
-                await sending
-        except TimeoutError as error:
-            if isinstance(error, VoicekitError):
-                raise
-            raise GapTimeout(f"nothing was read for {limit:g} s", limit=limit) from None
 
     def _fail(self, cause: VoicekitError) -> None:
         if not self._ended and self._reports and not isinstance(cause, ClosedError):
@@ -439,12 +406,11 @@ def _current_task() -> asyncio.Task[Any] | None:
 class Line:
     """What a socket's reader sees of a session. Weakly: one that is forgotten warns of it."""
 
-    __slots__ = ("_session", "closing", "repeated", "socket")
+    __slots__ = ("_session", "repeated", "socket")
 
     def __init__(self, session: ReconnectingSession, socket: Socket) -> None:
         self._session = weakref.ref(session)
         self.socket = socket
-        self.closing = False  # it was told that no more audio comes
         self.repeated = False  # it was told what its predecessor had agreed to
 
     def frame(self, data: str | bytes) -> None:

@@ -7,16 +7,22 @@ the scenario's latency; a result leaves when both are over.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from voicekit.emulator.ears import ScriptedEars
 from voicekit.emulator.providers.deepgram_audio import StreamDecoder, UnsupportedFormat
+from voicekit.emulator.providers.deepgram_channel import (
+    Channel,
+    Script,
+    final_words,
+    interim_text,
+    spread,
+)
 from voicekit.emulator.providers.deepgram_listen import (
     FinalDue,
     Hear,
@@ -32,7 +38,7 @@ from voicekit.emulator.providers.session import Goodbye, SocketSession
 from voicekit.emulator.spoken import Spoken, SpokenEar
 
 if TYPE_CHECKING:
-    from voicekit.emulator.ears import Ears, Hearing
+    from voicekit.emulator.ears import Ears
     from voicekit.emulator.providers.base import Received, Socket
     from voicekit.emulator.providers.deepgram_listen import Due
     from voicekit.emulator.providers.deepgram_query import ListenOptions
@@ -50,38 +56,6 @@ NET_0001 = (
 
 NET_0000 = "NET-0000: the service did not produce a transcript. See https://dpgr.am/net0000"
 DATA_0000 = "DATA-0000: the payload cannot be decoded as audio. See https://dpgr.am/data0000"
-
-
-@dataclass(slots=True)
-class _Script:
-    """Lets scripted ears say their script once per utterance.
-
-    An utterance is the first one of a stream, whatever its audio, and afterwards any that holds
-    energy: so neither the silence after the words nor a span frozen within them repeats anything.
-    """
-
-    said: bool = False
-    within: bool = False
-
-    def silent(self, *, voiced: bool) -> bool:
-        """Tell whether a span of this utterance adds no words."""
-        return self.within or (self.said and not voiced)
-
-    def spoken(self, *, speech_final: bool) -> None:
-        """Note that a span has been answered."""
-        self.said = True
-        self.within = not speech_final
-
-
-@dataclass(slots=True)
-class _Channel:
-    index: int
-    listener: Listener
-    hearing: Hearing | None = None
-    last_word_end: float | None = None
-    interims: list[asyncio.Task[str]] = field(default_factory=list)
-    script: _Script | None = None
-    spoken: SpokenEar | None = None
 
 
 class ListenSession(SocketSession):
@@ -116,7 +90,7 @@ class ListenSession(SocketSession):
             channels=options.channels,
             split=options.multichannel,
         )
-        self._channels: list[_Channel] = []
+        self._channels: list[Channel] = []
         self._patience = IDLE_LIMIT * time_scale
         self._opened = self._last_message = self._loop.time()
         self._had_audio = False
@@ -190,7 +164,7 @@ class ListenSession(SocketSession):
 
     def _open_channels(self) -> None:
         self._channels = [
-            _Channel(
+            Channel(
                 index,
                 Listener(
                     sample_rate=self._decoder.sample_rate,
@@ -198,7 +172,7 @@ class ListenSession(SocketSession):
                     utterance_end=self.options.utterance_end,
                     interim_every=self._scenario.transcript_interim_every,
                 ),
-                script=_Script() if self._scripted else None,
+                script=Script() if self._scripted else None,
                 spoken=self._spoken_ear(),
             )
             for index in range(self._decoder.channels)
@@ -247,7 +221,7 @@ class ListenSession(SocketSession):
 
     # -- what falls due --------------------------------------------------------------------
 
-    def _act(self, channel: _Channel, dues: Iterable[Due]) -> None:
+    def _act(self, channel: Channel, dues: Iterable[Due]) -> None:
         for due in dues:
             match due:
                 case Hear(pcm):
@@ -261,7 +235,7 @@ class ListenSession(SocketSession):
                 case UtteranceEndDue(last_speech):
                     self._utterance_end(channel, last_speech)
 
-    def _hear(self, channel: _Channel, pcm: bytes) -> None:
+    def _hear(self, channel: Channel, pcm: bytes) -> None:
         if channel.spoken is not None:
             channel.spoken.feed(pcm)
             return
@@ -272,7 +246,7 @@ class ListenSession(SocketSession):
             )
         channel.hearing.feed(pcm)
 
-    def _interim(self, channel: _Channel, due: InterimDue) -> None:
+    def _interim(self, channel: Channel, due: InterimDue) -> None:
         if not self.options.interim_results:
             return
         if channel.spoken is not None:
@@ -282,18 +256,18 @@ class ListenSession(SocketSession):
             return
 
         def message(text: str) -> dict[str, Any]:
-            words = _spread(text, due.start, due.end)
+            words = spread(text, due.start, due.end)
             return self.messages.results(
                 words, channel=channel.index, start=due.start, end=due.end, is_final=False
             )
 
         silent = channel.script is not None and channel.script.silent(voiced=due.voiced)
-        heard = self.start(_interim_text(channel.hearing, silent=silent), name="interim")
+        heard = self.start(interim_text(channel.hearing, silent=silent), name="interim")
         channel.interims.append(heard)
         heard.add_done_callback(channel.interims.remove)
         self._outbox.put(Pending(message, heard))
 
-    def _final(self, channel: _Channel, due: FinalDue) -> None:
+    def _final(self, channel: Channel, due: FinalDue) -> None:
         for pointless in channel.interims:
             pointless.cancel()
         if channel.spoken is not None:
@@ -325,10 +299,10 @@ class ListenSession(SocketSession):
         if channel.script is not None:
             silent = channel.script.silent(voiced=due.voiced)
             channel.script.spoken(speech_final=due.speech_final)
-        heard = self.start(_final_words(hearing, silent=silent), name="final")
+        heard = self.start(final_words(hearing, silent=silent), name="final")
         self._outbox.put(Pending(message, heard, ready))
 
-    def _said(self, channel: _Channel, due: InterimDue | FinalDue) -> dict[str, Any]:
+    def _said(self, channel: Channel, due: InterimDue | FinalDue) -> dict[str, Any]:
         """What a recording that tells its places has said in a span."""
         assert channel.spoken is not None  # noqa: S101 - whoever calls has looked
         final = isinstance(due, FinalDue)
@@ -348,7 +322,7 @@ class ListenSession(SocketSession):
             from_finalize=isinstance(due, FinalDue) and due.from_finalize,
         )
 
-    def _utterance_end(self, channel: _Channel, last_speech: float) -> None:
+    def _utterance_end(self, channel: Channel, last_speech: float) -> None:
         def message(_: object) -> dict[str, Any]:
             end = last_speech if channel.last_word_end is None else channel.last_word_end
             return self.messages.utterance_end(channel=channel.index, last_word_end=end)
@@ -392,29 +366,6 @@ class ListenSession(SocketSession):
 
     def _expire(self) -> None:
         self.close(Goodbye(code=1011, reason=NET_0001))
-
-
-async def _interim_text(hearing: Hearing, *, silent: bool) -> str:
-    return "" if silent else await hearing.interim()
-
-
-async def _final_words(hearing: Hearing | None, *, silent: bool) -> Sequence[Word]:
-    if hearing is None:
-        return ()
-    try:
-        return () if silent else (await hearing.final()).words
-    finally:
-        hearing.close()
-
-
-def _spread(text: str, start: float, end: float) -> list[Word]:
-    """Give an interim's words times of their own: spread evenly, for ears give none."""
-    words = text.split()
-    each = (end - start) / len(words) if words else 0.0
-    return [
-        (word, start + index * each, start + (index + 1) * each, 0.9)
-        for index, word in enumerate(words)
-    ]
 
 
 def _is_message(data: bytes) -> bool:
