@@ -8,10 +8,9 @@ from typing import Any, Self, Unpack, overload
 from voicekit import interfaces
 from voicekit.clients import deepgram
 from voicekit.clients.deepgram.client import ClientOptions
-from voicekit.clients.deepgram.protocol import ListenEvent
 from voicekit.events import Observer
 from voicekit.operation import Limits
-from voicekit.speech import AudioSource, TranscriptionGap, TranscriptionResult
+from voicekit.speech import AudioSource
 from voicekit.sync import utterances
 from voicekit.sync.client import Client, Transport, inner_of
 from voicekit.sync.delegation import Evidence, blocking, directly
@@ -24,7 +23,7 @@ from voicekit.transport.config import PoolConfig
 __all__ = ["DeepgramClient", "FedUtterance", "TranscriptionSession", "Utterance"]
 
 
-class TranscriptionSession(Handle[TranscriptionResult | ListenEvent | TranscriptionGap]):
+class TranscriptionSession(Handle[deepgram.ListenEvent]):
     """See ``voicekit.clients.deepgram.TranscriptionSession``.
 
     One thread may send while another iterates.
@@ -36,6 +35,7 @@ class TranscriptionSession(Handle[TranscriptionResult | ListenEvent | Transcript
         ...         print(result.is_final, result.text)
     """
 
+    request = Evidence[deepgram.ListenRequest](doc="What was asked for.")
     send = blocking(deepgram.TranscriptionSession.send)
     finalize = blocking(deepgram.TranscriptionSession.finalize)
     finish = blocking(deepgram.TranscriptionSession.finish)
