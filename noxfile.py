@@ -41,7 +41,7 @@ def lowest() -> list[str]:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything, on this interpreter, against the built package. ``-- --full``: long repeats."""
-    session.install(".[demo,speed]", *group("tests"), *group("sdks"))
+    session.install(".[demo,speed]", *group("tests"), *group("sdks"), *group("docs"))
     workers = [] if "--full" in session.posargs else WORKERS
     session.run("pytest", *workers, ONLY_SKIPS.format(""), *session.posargs)
 
@@ -51,12 +51,12 @@ def tests(session: nox.Session) -> None:
     ("python", "extras"), MATRIX, ids=[f"{python}-{extras}" for python, extras in MATRIX]
 )
 def tests_all(session: nox.Session, extras: str) -> None:
-    """Each Python × no extras, all extras, lowest declared versions; without vendors' SDKs."""
+    """Each Python × no extras, all extras, lowest declared versions; without vendors' SDKs and the docs'."""
     if extras == "lowest":
         session.install(".[demo,speed]", *lowest(), *group("tests"))
     else:
         session.install(".[demo,speed]" if extras == "all" else ".", *group("tests"))
-    only = [] if extras == "none" else [ONLY_SKIPS.format("|SDK")]
+    only = [] if extras == "none" else [ONLY_SKIPS.format("|SDK|docs group")]
     session.run("pytest", *WORKERS, *only, *session.posargs)
 
 
