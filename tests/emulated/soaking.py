@@ -199,10 +199,17 @@ def blocking_cycles(urls: dict[str, str], count: int) -> list[Look]:
     before = sockets()
     for part in (count // WARMING, count - count // WARMING):
         for _ in range(part):
-            with sync.OpenAIClient("k" * 20, base_url=urls["openai"], model="gpt-x") as llm:
+            tts, stt, llm = clients(urls, sync)
+            with tts, stt, llm:
                 assert llm.chat("Hello").text
                 with llm.stream_chat("Hello") as reply:
                     assert "".join(reply)
+                with tts.stream_speech("Hi.") as speech:
+                    assert list(speech)
+                with stt.open_transcription() as session:
+                    session.send(AUDIO)
+                    session.finish()
+                    session.result()
         looks.append(look())
         looks[-1]["sockets"] -= before
     return looks
