@@ -13,7 +13,7 @@ import importlib
 import inspect
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,35 +106,43 @@ async def setting(
     """The vendor, the emulator, and the names that a page begins with."""
     vendor = request.param
     sdk = pytest.importorskip(vendor, reason="the vendor's SDK is not installed")
-    httpx = importlib.import_module("httpx")
     (tmp_path / "call.wav").write_bytes(SPEECH.wav())
     monkeypatch.chdir(tmp_path)
-    with served(vendor) as world, httpx.Client() as connections:
+    with served(vendor) as world:
         for name, value in world.env().items():
             monkeypatch.setenv(name, value)
-        names: dict[str, Any] = {
-            "__name__": "page",
-            "voice": VOICE,
-            "recording": SPEECH.wav(),
-            "pcm": SPEECH.data,
-            "microphone": microphone,
-            "written": written,
-            "play": lambda _chunk: None,
-            "show": lambda _text: None,
-        }
-        async with httpx.AsyncClient() as async_connections:
-            given = world.sdk(vendor)
-            if vendor == "openai":
-                async with sdk.AsyncOpenAI(**given) as client:
-                    yield vendor, world, {**names, "vendor": client}
-                return
-            kind = {"elevenlabs": "ElevenLabs", "deepgram": "DeepgramClient"}[vendor]
-            blocking = getattr(sdk, kind)(**given, httpx_client=connections)
+        async with sdk_clients(vendor, sdk, world) as clients:
+            names: dict[str, Any] = {
+                "__name__": "page",
+                "voice": VOICE,
+                "recording": SPEECH.wav(),
+                "pcm": SPEECH.data,
+                "microphone": microphone,
+                "written": written,
+                "play": lambda _chunk: None,
+                "show": lambda _text: None,
+            }
+            yield vendor, world, names | clients
+
+
+@asynccontextmanager
+async def sdk_clients(vendor: str, sdk: Any, world: Any) -> AsyncIterator[dict[str, Any]]:
+    """The SDK's clients, by the names that the pages have for them."""
+    given = world.sdk(vendor)
+    if vendor == "openai":
+        async with sdk.AsyncOpenAI(**given) as client:
+            yield {"vendor": client}
+        return
+    httpx = importlib.import_module("httpx")
+    kind = {"elevenlabs": "ElevenLabs", "deepgram": "DeepgramClient"}[vendor]
+    with httpx.Client() as http:  # neither has a close
+        async with httpx.AsyncClient() as async_http:
+            blocking = getattr(sdk, kind)(**given, httpx_client=http)
             if vendor == "elevenlabs":
                 # It insists on TLS for its socket, whatever the address says.
                 blocking.text_to_speech._ws_base_url = world.elevenlabs.url
-            client = getattr(sdk, f"Async{kind}")(**given, httpx_client=async_connections)
-            yield vendor, world, {**names, "vendor": client, "blocking_vendor": blocking}
+            client = getattr(sdk, f"Async{kind}")(**given, httpx_client=async_http)
+            yield {"vendor": client, "blocking_vendor": blocking}
 
 
 @pytest.mark.timeout(120)
