@@ -51,7 +51,7 @@ def tests(session: nox.Session) -> None:
     ("python", "extras"), MATRIX, ids=[f"{python}-{extras}" for python, extras in MATRIX]
 )
 def tests_all(session: nox.Session, extras: str) -> None:
-    """Each Python × no extras, all extras, lowest declared versions; without vendors' SDKs and the docs'."""
+    """Each Python × no extras, all extras, lowest versions; no vendors' SDKs, no docs group."""
     if extras == "lowest":
         session.install(".[demo,speed]", *lowest(), *group("tests"))
     else:
@@ -65,6 +65,15 @@ def conformance_livekit(session: nox.Session) -> None:
     """livekit-plugins-elevenlabs, unmodified, against the multi-stream-input twin."""
     session.install(".[emulator]", *group("tests"), "livekit-plugins-elevenlabs>=1.8")
     session.run("pytest", "tests/conformance/livekit", "--require-livekit", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The notebook, executed in place; then every page, as `tests` runs them."""
+    session.install(".[demo]", *group("tests"), *group("sdks"), *group("docs"))
+    notebook = "docs/notebooks/first-calls.ipynb"
+    session.run("python", "tests/docs/execute_notebook.py", notebook, notebook)
+    session.run("pytest", "tests/docs", *session.posargs)
 
 
 @nox.session

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("docs")]
 SCENARIO = replace(SCENARIOS["instant"], speech_real_time_factor=0.02, speech_first_audio=0.01)
 
 PAGES = {str(page.relative_to(ROOT)): page for page in pages()}
-SIX = ["script", "threads", "fastapi", "test-your-app", "own-engine"]
+SIX = ["script", "threads", "fastapi", "notebook", "test-your-app", "own-engine"]
 
 
 @pytest.fixture
@@ -83,8 +83,7 @@ def test_the_six_common_programs_have_a_page(name: str) -> None:
     """A script, threads, a web endpoint, a notebook, an app's tests, an own engine."""
     page = ROOT / "docs" / "how-to" / f"{name}.md"
     assert page.exists()
-    if name != "notebook":
-        assert [block for block in blocks_of(page) if block.no_run is None]
+    assert [block for block in blocks_of(page) if block.no_run is None]
 
 
 def test_what_a_page_does_not_run_says_why() -> None:
