@@ -30,6 +30,7 @@ class Owner(Facade, Generic[A]):
 
     _closed = False
     _home: Portal | None = None
+    _source: Owner[Any] | None = None
 
     def __init__(self, make: Callable[[], A], uses: Owner[Any] | None = None) -> None:
         self._make = make
@@ -50,6 +51,8 @@ class Owner(Facade, Generic[A]):
         inner = self._inner
         if self._closed:
             raise ClosedError("the client is closed", provider=getattr(inner, "provider", None))
+        if self._source is not None:
+            return self._source._portal  # whose end is a view's end
         home = self._home
         if home is None:
             if self._uses is not None:
@@ -142,6 +145,5 @@ class Client(Owner[C]):
         """A facade of one of this client's views."""
         view = copy.copy(self)
         view._make, view._there = make, make()
-        view._home = None
-        view._uses = self
+        view._home, view._source = None, self
         return view

@@ -35,6 +35,7 @@ class Handle(Facade, Generic[T]):
         self._entered = False
         self._gone = False  # cancelled or closed: what is here is not handed out any more
         self._over = False  # the asynchronous handle was asked, and had no more
+        self._cancelled = False
         self._dropped = 0  # of what it counts as delivered, what was not handed out
 
     @property
@@ -74,7 +75,11 @@ class Handle(Facade, Generic[T]):
         """Whether everything was handed out, so that iterating would only stop."""
         return self._inner.ended and not self._here
 
-    cancelled = Evidence(streams.Stream.cancelled)
+    @property
+    def cancelled(self) -> bool:
+        """Whether ``cancel()`` ended it."""
+        return self._cancelled or self._inner.cancelled
+
     timings = Evidence(streams.Stream.timings)
     connection = Evidence(streams.Stream.connection)
     request_id = Evidence(streams.Stream.request_id)
@@ -158,6 +163,7 @@ class Cancellable(Handle[T]):
         A thread that is just opening it gets ``ClosedError``.
         """
         if not self.ended:
+            self._cancelled = True
             self._end("cancel")
 
 

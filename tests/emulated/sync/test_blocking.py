@@ -184,7 +184,7 @@ def test_a_view_shares_and_outlives_its_name(world: Any) -> None:
     view = client_of(world).with_options(temperature=0.5)
     assert view.chat("Hello").text
     assert world.journal.requests_for("openai", "chat")[-1].json()["temperature"] == 0.5
-    source = view._uses
+    source = view._source
     assert source is not None
     view.close()
     assert source.stats().open == 1
