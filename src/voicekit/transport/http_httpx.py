@@ -4,6 +4,7 @@ httpx cannot open a connection without a request, nor drop one without waiting f
 peer, and costs five to six times the CPU of the default; it says so in its
 ``capabilities``. Limits are ours (``Call``): its trace tells how far a request has come.
 A transport that does not trace (``MockTransport``, ASGI) counts as connected from the start.
+A refusal that comes in the middle of an upload is read once the peer takes no more.
 
 Facts: httpx 0.28.1, httpcore 1.0.9.
 """
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -21,18 +22,13 @@ import httpx
 from voicekit.background import Background
 from voicekit.errors import (
     ClosedError,
-    ConnectError,
     ConnectionLostError,
-    ConnectTimeout,
-    GapTimeout,
-    InvalidArgumentError,
-    LocalProtocolError,
-    PoolTimeout,
-    RemoteProtocolError,
     VoicekitError,
 )
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolStats, WarmReport
+from voicekit.transport.httpx_failures import MAX_WAIT, shown_cause, translate
+from voicekit.transport.httpx_progress import Progress
 from voicekit.transport.interfaces import Capabilities
 
 if TYPE_CHECKING:
@@ -44,16 +40,17 @@ __all__ = ["HttpxTransport"]
 _DRAIN_LIMIT: Final = 1.0
 """Seconds to wait for the end of a body that nobody wants."""
 
-_MAX_WAIT: Final = 1.0
-"""Seconds to wait for a free connection, as ``PoolConfig.max_wait``."""
+_CLOSE_LIMIT: Final = 1.0
+"""Seconds to wait at the end for the peers' goodbyes."""
 
 
 class HttpxTransport:
     """Sends over an ``httpx.AsyncClient``; see ``interfaces.HttpTransport``.
 
     Args:
-        client: The user's own, which stays the user's to close; None makes one, with an
-            idle limit that outlasts the pauses of a conversation.
+        client: The user's own, which stays the user's to close, with its own authentication
+            (one that answers a challenge sends a request twice), cookies and hooks. None
+            makes one, with an idle limit that outlasts the pauses of a conversation.
 
     Example:
         >>> http = HttpxTransport(httpx.AsyncClient(transport=httpx.MockTransport(answer)))
@@ -68,13 +65,15 @@ class HttpxTransport:
             limits = httpx.Limits(
                 max_connections=20, max_keepalive_connections=20, keepalive_expiry=50.0
             )
-            client = httpx.AsyncClient(limits=limits, trust_env=False)
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            client = httpx.AsyncClient(limits=limits, trust_env=False, cookies=no_cookies)
         self._client = client
         self._background = Background()
         self._closed = False
         self._opened = 0
         self._reused = 0
-        self._in_flight = 0
+        self._live: set[HttpxResponse] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, request: Request, call: Call) -> HttpxResponse:
         """Send once and wait for the headers; no redirect is followed.
@@ -82,29 +81,49 @@ class HttpxTransport:
         Cancelled, the request is abandoned and httpx closes its connection.
 
         Raises:
-            VoicekitError: A TransportError or DeadlineError.
+            VoicekitError: A TransportError or DeadlineError; a LocalProtocolError when an
+                upload cannot be read, or a hook of the client fails.
         """
-        if self._closed:
-            raise ClosedError("the transport is closed")
-        progress = _Progress(self, call)
-        body = request.body
+        self._check_open()
+        progress = Progress(call, request.body, self._connected)
         try:
             built = self._client.build_request(
                 request.method,
                 request.url,
-                headers=_headers(request),
-                content=body if body is None or isinstance(body, bytes) else body.open(),
-                timeout=httpx.Timeout(None, pool=_MAX_WAIT),
-                extensions={"trace": progress.trace},
+                headers=_headers(request.headers, progress.size),
+                content=progress.content,
+                timeout=httpx.Timeout(None, pool=MAX_WAIT),
             )
-            progress.begin(traced=_traces(self._client, built.url))
+            if _traces(self._client, built.url):
+                built.extensions = {**built.extensions, "trace": progress.trace}
+                call.queued()
+            else:
+                progress.connected(ConnectionInfo(reused=False))
             response = await self._client.send(built, stream=True, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, OSError) as error:
-            raise _translate(error) from error
-        except RuntimeError as error:  # how httpx says that it is closed
-            raise ClosedError("the httpx client is closed") from error
-        self._in_flight += 1
-        return HttpxResponse(self, response, progress.connection)
+        except VoicekitError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's transport or hook may raise anything
+            if self._closed or self._client.is_closed:
+                raise ClosedError("the httpx client is closed") from None
+            raise translate(error) from shown_cause(error)
+        finally:
+            await progress.aclose()
+        progress.answered()
+        answer = HttpxResponse(self, response, progress.connection)
+        try:
+            self._check_open()
+        except ClosedError:
+            answer.abort()
+            raise
+        return answer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the transport is closed")
+
+    def _connected(self, dialled: bool) -> None:
+        self._opened += dialled
+        self._reused += not dialled
 
     async def warm(self, url: str, n: int) -> WarmReport:  # noqa: ARG002 - the seam's
         """Open nothing: httpx has no connection without a request."""
@@ -113,7 +132,7 @@ class HttpxTransport:
     def stats(self) -> PoolStats:
         """What the trace told; httpx does not show its pool."""
         return PoolStats(
-            open=0, ready=0, leased=self._in_flight, dialing=0, opened=self._opened,
+            open=0, ready=0, leased=len(self._live), dialing=0, opened=self._opened,
             reused=self._reused, closed={}, idle_cutoff=0.0,
         )  # fmt: skip
 
@@ -121,11 +140,17 @@ class HttpxTransport:
         """Nothing: HTTP connections are not bound to a key, and httpx retires none."""
 
     async def aclose(self) -> None:
-        """End what runs in the background, and the client if it is ours."""
+        """End what is in flight and what runs in the background, and the client if it is ours."""
         self._closed = True
-        await self._background.aclose()
-        if self._own:
-            await self._client.aclose()
+        for response in list(self._live):
+            response.abort()
+        try:
+            if self._closing:
+                await asyncio.wait(self._closing, timeout=_CLOSE_LIMIT)
+        finally:
+            await self._background.aclose()
+            if self._own:
+                await self._client.aclose()
 
     def abandon(self) -> None:
         """As ``aclose``, for an owner who cannot wait."""
@@ -134,42 +159,6 @@ class HttpxTransport:
 
     def __repr__(self) -> str:
         return "<HttpxTransport>"
-
-
-class _Progress:
-    """Tells the call how far its request has come, as httpx's trace has it."""
-
-    def __init__(self, transport: HttpxTransport, call: Call) -> None:
-        self._transport = transport
-        self._call = call
-        self._started = 0.0
-        self._dialled = False
-        self.connection = ConnectionInfo(reused=False)
-
-    def begin(self, *, traced: bool) -> None:
-        if traced:
-            self._call.queued()
-        else:
-            self._call.sent(self.connection)
-
-    async def trace(self, name: str, _info: Mapping[str, Any]) -> None:
-        call, layer, _, event = self._call, *name.partition(".")
-        match layer, event:
-            case "connection", "connect_tcp.started":
-                self._dialled = True
-                self._started = time.monotonic()
-                call.dialing()
-            case "connection", "connect_tcp.complete":
-                call.connect_s += time.monotonic() - self._started
-            case "connection", "start_tls.started":
-                self._started = time.monotonic()
-            case "connection", "start_tls.complete":
-                call.tls_s += time.monotonic() - self._started
-            case _, "send_request_headers.started":
-                self._transport._opened += self._dialled
-                self._transport._reused += not self._dialled
-                self.connection = ConnectionInfo(reused=not self._dialled)
-                call.sent(self.connection)
 
 
 class HttpxResponse:
@@ -201,6 +190,7 @@ class HttpxResponse:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.connection = connection
+        transport._live.add(self)
 
     @property
     def delimited(self) -> bool:
@@ -232,6 +222,8 @@ class HttpxResponse:
             raise interrupt.result()
         assert reading is not None  # noqa: S101 - waited for above
         self._reading = None
+        if reading.cancelled():  # by the transport's end; whoever waits here was not cancelled
+            raise ClosedError("the transport was closed")
         piece = reading.result()
         if isinstance(piece, VoicekitError):
             raise piece
@@ -242,10 +234,10 @@ class HttpxResponse:
         try:
             while piece := await anext(self._pieces, b""):
                 return piece
-        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - a user's transport may raise anything
             self._end()
-            failure = _translate(error)
-            failure.__cause__ = error
+            failure = translate(error)
+            failure.__cause__ = shown_cause(error)
             return failure
         self._end()
         return b""
@@ -263,7 +255,17 @@ class HttpxResponse:
         if self._over:
             return
         self._end()
-        self._transport._background.spawn(self._close(), "voicekit-httpx-close")
+        if self._interrupt is None or not self._interrupt.done():
+            closed = self._transport._closed
+            self.interrupt(
+                ClosedError("the transport was closed")
+                if closed
+                else ConnectionLostError("the response was given up")
+            )
+        closing = self._transport._closing
+        task = self._transport._background.spawn(self._close(), "voicekit-httpx-close")
+        closing.add(task)
+        task.add_done_callback(closing.discard)
 
     def release(self) -> None:
         """Nobody wants the rest: keep the connection if the body ends within a second."""
@@ -271,23 +273,26 @@ class HttpxResponse:
             self._transport._background.spawn(self._drain(), "voicekit-httpx-drain")
 
     async def _drain(self) -> None:
-        with contextlib.suppress(TimeoutError, VoicekitError):
+        try:
             async with asyncio.timeout(_DRAIN_LIMIT):
                 while await self.chunk():
                     pass
-        self.abort()
+        except (TimeoutError, VoicekitError):
+            pass
+        finally:
+            self.abort()
 
     async def _close(self) -> None:
         if self._reading is not None and not self._reading.done():
             self._reading.cancel()
             await asyncio.wait((self._reading,))
-        with contextlib.suppress(httpx.HTTPError, OSError, RuntimeError):
+        # Whatever it says, nobody can do anything about it any more.
+        with contextlib.suppress(Exception):
             await self._response.aclose()
 
     def _end(self) -> None:
-        if not self._over:
-            self._over = True
-            self._transport._in_flight -= 1
+        self._over = True
+        self._transport._live.discard(self)
 
 
 async def _at_once(content: bytes) -> AsyncIterator[bytes]:
@@ -295,11 +300,8 @@ async def _at_once(content: bytes) -> AsyncIterator[bytes]:
         yield content
 
 
-def _headers(request: Request) -> Mapping[str, str]:
-    body = request.body
-    if body is None or isinstance(body, bytes) or body.size is None:
-        return request.headers
-    return {**request.headers, "Content-Length": str(body.size)}
+def _headers(headers: Mapping[str, str], size: int | None) -> Mapping[str, str]:
+    return headers if size is None else {**headers, "Content-Length": str(size)}
 
 
 def _traces(client: httpx.AsyncClient, url: httpx.URL) -> bool:
@@ -307,32 +309,5 @@ def _traces(client: httpx.AsyncClient, url: httpx.URL) -> bool:
 
     Guarded by a test: httpx has no public way to ask.
     """
-    chosen = getattr(client, "_transport_for_url", None)
+    chosen: Any = getattr(client, "_transport_for_url", None)
     return chosen is not None and isinstance(chosen(url), httpx.AsyncHTTPTransport)
-
-
-def _translate(error: Exception) -> VoicekitError:
-    """Our error for one of httpx's; raise it ``from`` the original."""
-    name = type(error).__name__
-    match error:
-        case httpx.ConnectTimeout():
-            return ConnectTimeout("no connection in time")
-        case httpx.PoolTimeout():
-            return PoolTimeout(f"all connections stayed busy for {_MAX_WAIT:g} s", limit=_MAX_WAIT)
-        case httpx.TimeoutException():
-            return GapTimeout(f"httpx's own limit passed ({name})")
-        case httpx.ConnectError() | httpx.ProxyError():
-            tls = "SSL" in str(error) or "certificate" in str(error).lower()
-            return ConnectError(f"cannot connect ({name})", retryable=not tls)
-        case httpx.LocalProtocolError():
-            return LocalProtocolError(f"the request cannot be written ({name})")
-        case httpx.RemoteProtocolError() if "disconnected" in str(error) or "closed" in str(error):
-            return ConnectionLostError("the connection ended too early")
-        case httpx.RemoteProtocolError() | httpx.DecodingError():
-            return RemoteProtocolError(f"not an HTTP response ({name})")
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
-            return InvalidArgumentError("not a URL that httpx can ask", argument="base_url")
-        case ValueError():
-            return LocalProtocolError(f"the request cannot be written ({name})")
-        case _:
-            return ConnectionLostError(f"the connection was lost ({name})")

@@ -1,0 +1,124 @@
+"""What holds for the handles of one-way streams, of speech as of text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from voicekit.testing.conformance.watching import require, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def awaited_and_entered(open_handle: Callable[[], Any], kind: type, what: str) -> list[Any]:
+    """A handle is awaitable, an async context manager, and iterable at once; all give the same."""
+    awaited = await within(open_handle(), "awaiting a handle must open it")
+    require(hasattr(awaited, "__aiter__"), "awaiting a handle must give the handle itself")
+    first = [item async for item in awaited]
+    await awaited.aclose()
+    handle = open_handle()
+    async with handle as entered:
+        require(entered is handle, "entering a handle must give the handle itself")
+        items = [item async for item in entered]
+    require(items, f"a stream must give at least one {what}")
+    plain = open_handle()
+    direct = [item async for item in plain]
+    await plain.aclose()
+    for item in (*first, *items, *direct):
+        require(
+            isinstance(item, kind), f"{what} must be {kind.__name__}, not {type(item).__name__}"
+        )
+        require(item, f"{what} must not be empty")
+    require(direct, "iterating a handle that nobody opened must open it")
+    return items
+
+
+async def in_three_tasks(open_handle: Callable[[], Any]) -> None:
+    """Entered, iterated and closed by three tasks: nothing task-bound lives in a handle."""
+    handle = open_handle()
+
+    async def enter() -> None:
+        await handle.__aenter__()
+
+    async def iterate() -> list[Any]:
+        return [item async for item in handle]
+
+    async def close() -> None:
+        await handle.__aexit__(None, None, None)
+
+    await within(asyncio.ensure_future(enter()), "a handle must open in a task of its own")
+    items = await within(
+        asyncio.ensure_future(iterate()), "a handle must be iterable in another task"
+    )
+    require(items, "a handle must be iterable in another task than opened it")
+    await within(asyncio.ensure_future(close()), "a handle must be closable in another task")
+
+
+async def left_early(open_handle: Callable[[], Any]) -> None:
+    """Left after one item and closed twice more, a handle frees everything and gives no more."""
+    handle = open_handle()
+    async with handle:
+        async for _ in handle:
+            break
+    await within(handle.aclose(), "aclose() of a handle may be called twice")
+    await within(handle.aclose(), "aclose() of a handle may be called twice")
+    rest = [item async for item in handle]
+    require(not rest, "a closed handle must give nothing more")
+
+
+async def cancelled_quietly(open_handle: Callable[[], Any]) -> None:
+    """``cancel()`` from another task ends iteration without an error, and may be repeated."""
+    handle = open_handle()
+    async with handle:
+        started = asyncio.Event()
+
+        async def iterate() -> None:
+            async for _ in handle:
+                started.set()
+
+        reader = asyncio.ensure_future(iterate())
+        starting = asyncio.ensure_future(started.wait())
+        await within(
+            asyncio.wait((reader, starting), return_when=asyncio.FIRST_COMPLETED),
+            "a stream must give something",
+        )
+        starting.cancel()
+        await within(handle.cancel(), "cancel() must end")
+        await within(handle.cancel(), "cancel() may be called twice")
+        await within(asyncio.wait((reader,)), "cancel() must end another task's iteration")
+        require(
+            not reader.cancelled() and reader.exception() is None,
+            "cancel() must end another task's iteration quietly, without an error",
+        )
+        rest = [item async for item in handle]
+        require(not rest, "a cancelled handle must give nothing more")
+
+
+async def reader_cancelled(open_handle: Callable[[], Any]) -> None:
+    """A task cancelled while it iterates gets ``CancelledError``; closing frees the rest."""
+    handle = open_handle()
+    await handle.__aenter__()
+
+    async def iterate() -> None:
+        async for _ in handle:
+            await asyncio.sleep(0)
+        await asyncio.Event().wait()
+
+    reader = asyncio.ensure_future(iterate())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    reader.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await within(reader, "a cancelled reader must end")
+    require(reader.cancelled(), "a cancelled reader must get CancelledError")
+    await within(handle.aclose(), "aclose() must end after a reader was cancelled")
+
+
+async def made_without_io(open_handle: Callable[[], Any]) -> None:
+    """A handle that was never opened holds nothing; closing it is fine."""
+    before = asyncio.all_tasks()
+    handle = open_handle()
+    require(asyncio.all_tasks() == before, "making a handle must start no task")
+    await within(handle.aclose(), "a handle that was never opened must be closable")

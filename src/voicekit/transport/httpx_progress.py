@@ -1,0 +1,132 @@
+"""How far a request over httpx has come: its trace, and its upload as it is taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from voicekit.errors import LocalProtocolError, VoicekitError
+from voicekit.timing import ConnectionInfo
+from voicekit.transport.sending import Bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voicekit.operation import Call
+    from voicekit.transport.messages import Upload
+
+_LARGE_BODY: Final = 256 << 10
+"""Bytes; what is larger is an upload, as with our own pool."""
+
+
+class Progress:
+    """Tells the call about one request.
+
+    Args:
+        call: Who is told.
+        body: What is sent; an upload is opened when it is asked for.
+        connected: Told whether the request's connection was dialled for it.
+
+    Attributes:
+        content: The body as httpx takes it.
+        size: Its bytes, where that is known and httpx would not know.
+        connection: What carries the request.
+    """
+
+    def __init__(
+        self, call: Call, body: bytes | Upload | None, connected: Callable[[bool], None]
+    ) -> None:
+        if isinstance(body, bytes) and len(body) > _LARGE_BODY:
+            body = Bytes(body)
+        self._call = call
+        self._upload = None if body is None or isinstance(body, bytes) else body
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._on_connected = connected
+        self._started = 0.0
+        self._dialled = False
+        self._told = False
+        self.connection = ConnectionInfo(reused=False)
+        self.size = None if self._upload is None else self._upload.size
+        self.content: bytes | AsyncIterator[bytes] | None
+        if body is None or isinstance(body, bytes):
+            self.content = body
+        else:
+            self._pieces = self._taken(body)
+            self.content = self._pieces
+
+    async def trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """Httpcore's account of what it does, event by event."""
+        call, layer, _, event = self._call, *name.partition(".")
+        match layer, event:
+            case "connection", "connect_tcp.started":
+                self._dialled = True
+                self._started = time.monotonic()
+                call.dialing()
+            case "connection", "connect_tcp.complete":
+                call.connect_s += time.monotonic() - self._started
+            case "connection", "start_tls.started":
+                self._started = time.monotonic()
+            case "connection", "start_tls.complete":
+                call.tls_s += time.monotonic() - self._started
+            case _, "send_request_headers.started" if not _is_tunnel(info):
+                self._on_connected(self._dialled)
+                self.connected(ConnectionInfo(reused=not self._dialled))
+
+    def connected(self, connection: ConnectionInfo) -> None:
+        """The request goes out over ``connection``."""
+        self.connection = connection
+        if self._upload is None:
+            self._told = True
+            self._call.sent(connection)
+        else:
+            self._call.uploading(connection, replayable=self._upload.replayable)
+
+    def answered(self) -> None:
+        """The headers are in hand, perhaps before the end of an upload."""
+        if not self._told:
+            self._told = True
+            self._call.sent(self.connection, whole=False)
+
+    async def aclose(self) -> None:
+        """Close the upload, however the request ended."""
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def _taken(self, upload: Upload) -> AsyncIterator[bytes]:
+        size, sent = upload.size, 0
+        pieces: AsyncIterator[bytes] | None = None
+        try:
+            pieces = upload.open()
+            async for piece in pieces:
+                if not piece:
+                    continue
+                sent += len(piece)
+                if size is not None and sent > size:
+                    raise _wrong_length(f"more than its {size}")
+                yield piece
+                self._call.progressed()  # asked for more, so the network took it
+        except (VoicekitError, GeneratorExit):
+            raise
+        except Exception as error:
+            raise LocalProtocolError(
+                f"the upload cannot be read ({type(error).__name__})", outcome="unknown"
+            ) from error
+        finally:
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                await close()
+        if size is not None and sent < size:
+            raise _wrong_length(f"{sent} of its {size}")
+        self._told = True
+        self._call.sent(self.connection)
+
+
+def _is_tunnel(info: Mapping[str, Any]) -> bool:
+    """A proxy is asked for a way first; that is part of connecting."""
+    return getattr(info.get("request"), "method", None) == b"CONNECT"
+
+
+def _wrong_length(given: str) -> LocalProtocolError:
+    return LocalProtocolError(f"the upload gave {given} bytes", outcome="unknown")
