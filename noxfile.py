@@ -111,7 +111,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, with the vendors' SDKs beside ours."""
-    session.install(".[demo,speed]", *group("sdks"))
+    session.install(".[demo,speed]", *group("sdks"), "packaging")
     session.run("python", "-m", "benchmarks", "--check", *session.posargs)
 
 
