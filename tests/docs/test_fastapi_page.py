@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http.client
 import importlib.util
 import json
@@ -107,11 +109,17 @@ def eventually(true: Callable[[], object]) -> bool:
 
 
 @pytest.fixture
-def endpoint(world: ThreadedEmulator) -> Iterator[Served]:
+def page(world: ThreadedEmulator) -> dict[str, Any]:
+    """The names of the page's program."""
     space: dict[str, Any] = {"__name__": "app"}
     for block in blocks_of(PAGE):
         exec(block.compiled(), space)
-    with served(space["app"]) as running:
+    return space
+
+
+@pytest.fixture
+def endpoint(page: dict[str, Any]) -> Iterator[Served]:
+    with served(page["app"]) as running:
         yield running
 
 
@@ -205,3 +213,54 @@ def test_many_that_go_away_leave_nothing(endpoint: Served, world: ThreadedEmulat
     )
     assert eventually(lambda: endpoint.leased() == 0)
     assert endpoint.app.state.tts.stats().waiting == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spec", ["2.3", "2.4"])
+async def test_a_client_that_goes_while_the_server_writes(
+    page: dict[str, Any], world: ThreadedEmulator, spec: str
+) -> None:
+    """Not while the app waits for audio, but for the client to take it: freed as well.
+
+    Servers of ASGI 2.3 tell a disconnect through ``receive``, those of 2.4 by failing ``send``.
+    """
+    from starlette.requests import ClientDisconnect
+
+    writing, app = asyncio.Event(), page["app"]
+    started: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        await writing.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            started.append(message["status"])
+            return
+        writing.set()
+        if spec == "2.4":
+            raise OSError
+        await asyncio.Event().wait()  # a client that takes nothing
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": spec},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/say",
+        "raw_path": b"/say",
+        "query_string": f"text={quote(LONG)}".encode(),
+        "root_path": "",
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    async with page["lifespan"](app):
+        serving = Served(app, 0)
+        with contextlib.suppress(ClientDisconnect):
+            await app(scope, receive, send)
+        assert started == [200]
+        assert serving.leased() == 0
+        (asked,) = world.journal.requests_for("elevenlabs", "speech.stream")
+        assert await asyncio.to_thread(eventually, lambda: asked.outcome == "aborted")
