@@ -31,7 +31,7 @@ CYCLES, FEW_CYCLES = 1_000, 50
 # cycle is less than any object takes (26 bytes per call, as benchmark ``footprint``); a few are
 # measured against what an allocator does not give back: pages, arenas, a table that doubles.
 FLAT_BYTES = 2 << 20
-FLAT_OBJECTS = 500
+FLAT_OBJECTS = 200
 
 
 @pytest.fixture(scope="module")

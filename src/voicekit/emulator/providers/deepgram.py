@@ -19,7 +19,7 @@ from voicekit.emulator.providers.deepgram_query import (
     QueryRefusalError,
     check_listen,
 )
-from voicekit.emulator.providers.deepgram_recording import hear, read_recording
+from voicekit.emulator.providers.deepgram_recording import read_recording
 from voicekit.emulator.providers.deepgram_recording_query import check_recording
 from voicekit.emulator.providers.deepgram_session import ListenSession
 from voicekit.emulator.providers.deepgram_speak import render, speech_headers, text_of
@@ -27,7 +27,8 @@ from voicekit.emulator.providers.deepgram_speak_query import check_speak, check_
 from voicekit.emulator.providers.deepgram_speak_session import SpeakSession
 from voicekit.emulator.providers.deepgram_tokens import Tokens
 from voicekit.emulator.providers.deepgram_transcript import answer_of
-from voicekit.emulator.providers.elevenlabs_speech import first_audio_latency, paced
+from voicekit.emulator.providers.recording import hear
+from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -198,7 +199,7 @@ class Deepgram(Provider):
             exchange.note("the callback is never called")
             return exchange.answer({"request_id": request_id})
         scenario = self.ctx.scenario
-        heard = await hear(recording, ears, scenario.heard)
+        heard = await hear(recording, ears, scenario.heard, speakers=2)
         await exchange.pause(scenario.transcript_final)
         return exchange.answer(answer_of(body, recording, heard, options, request_id=request_id))
 

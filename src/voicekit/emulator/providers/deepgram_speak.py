@@ -12,7 +12,7 @@ from voicekit.emulator import g711
 from voicekit.emulator.codecs import STREAMING_SIZE, mp3_encoder, wav_header
 from voicekit.emulator.providers.deepgram_query import QueryRefusalError
 from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS
-from voicekit.emulator.providers.elevenlabs_speech import AudioSlice
+from voicekit.emulator.providers.speech_pacing import AudioSlice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from voicekit.emulator.providers.base import Struck
 from voicekit.emulator.providers.deepgram_speak import model_uuid, render
 from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS
-from voicekit.emulator.providers.elevenlabs_speech import first_audio_latency
 from voicekit.emulator.providers.session import Goodbye, SocketSession
+from voicekit.emulator.providers.speech_pacing import first_audio_latency
 
 if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Received, Socket
     from voicekit.emulator.providers.deepgram_speak_query import SpeakOptions
-    from voicekit.emulator.providers.elevenlabs_speech import AudioSlice
+    from voicekit.emulator.providers.speech_pacing import AudioSlice
 
 __all__ = ["MAX_FLUSHES", "SpeakSession"]
 

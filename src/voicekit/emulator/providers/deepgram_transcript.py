@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from voicekit.emulator.providers.deepgram_query import model_info
 
 if TYPE_CHECKING:
-    from voicekit.emulator.providers.deepgram_recording import Recording, Said
     from voicekit.emulator.providers.deepgram_recording_query import RecordingOptions
+    from voicekit.emulator.providers.recording import Recording, Said
 
 __all__ = ["answer_of"]
 

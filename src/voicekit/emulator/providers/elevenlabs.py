@@ -27,15 +27,10 @@ from voicekit.emulator.providers.elevenlabs_request import (
     check_query,
 )
 from voicekit.emulator.providers.elevenlabs_sockets import MultiContextSocket, SpeechSocket
-from voicekit.emulator.providers.elevenlabs_speech import (
-    ConcurrencyGate,
-    QueueFullError,
-    first_audio_latency,
-    paced,
-    render,
-)
+from voicekit.emulator.providers.elevenlabs_speech import ConcurrencyGate, QueueFullError, render
 from voicekit.emulator.providers.elevenlabs_timed import TimedSpeech
 from voicekit.emulator.providers.elevenlabs_transcription import transcribe
+from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -18,12 +18,8 @@ from voicekit.emulator.providers.elevenlabs_schedule import (
     Alignment,
     ChunkSchedule,
 )
-from voicekit.emulator.providers.elevenlabs_speech import (
-    ConcurrencyGate,
-    first_audio_latency,
-    paced,
-    render,
-)
+from voicekit.emulator.providers.elevenlabs_speech import ConcurrencyGate, render
+from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
 
 if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Socket

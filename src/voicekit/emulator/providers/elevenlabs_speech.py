@@ -1,4 +1,4 @@
-"""Turning text into paced audio: what HTTP answers and socket frames of ElevenLabs share."""
+"""Turning text into audio, by turns: what HTTP answers and sockets of ElevenLabs share."""
 
 from __future__ import annotations
 
@@ -6,39 +6,20 @@ import asyncio
 import itertools
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from voicekit.emulator.codecs import encoder
+from voicekit.emulator.providers.speech_pacing import AudioSlice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = [
-    "AudioSlice",
-    "ConcurrencyGate",
-    "QueueFullError",
-    "first_audio_latency",
-    "paced",
-    "render",
-]
-
-FRESH_SECONDS = 1.0
-"""A connection no older than this was opened for the request that it carries."""
+__all__ = ["ConcurrencyGate", "QueueFullError", "render"]
 
 QUEUE_DELAY = 0.05
 """Seconds that queueing adds. Source: the vendor's models page, "about 50 ms"."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudioSlice:
-    """Encoded audio that is sent at once; it covers [start, end) seconds of its piece."""
-
-    audio: bytes
-    start: float
-    end: float
 
 
 async def render(
@@ -70,45 +51,6 @@ async def render(
         AudioSlice(bytes(encoded[low:high]), duration * low / total, duration * high / total)
         for low, high in itertools.pairwise(edges)
     ], duration
-
-
-def first_audio_latency(exchange: Exchange, *, first: bool) -> float:
-    """Draw the seconds from speakable text to its first audio.
-
-    A connection is cold when it was opened for this very request: the first one on it, and within
-    a second. One that was warmed up before, with or without a request, is warm.
-    """
-    scenario = exchange.ctx.scenario
-    connection = exchange.connection
-    cold = (
-        first
-        and connection is not None
-        and connection.requests <= 1
-        and exchange.record.received_at - connection.opened_at <= FRESH_SECONDS
-        and exchange.journal.now() - connection.opened_at <= FRESH_SECONDS
-    )
-    if cold and scenario.speech_first_audio_cold is not None:
-        return exchange.draw(scenario.speech_first_audio_cold)
-    return exchange.draw(scenario.speech_first_audio)
-
-
-async def paced(
-    exchange: Exchange, slices: Sequence[AudioSlice], *, start: float
-) -> AsyncIterator[AudioSlice]:
-    """Yield slices when they would be generated.
-
-    Args:
-        exchange: Whose scenario sets the pace.
-        slices: What to yield.
-        start: When the first is there, on the running loop's clock.
-    """
-    loop = asyncio.get_running_loop()
-    factor = exchange.ctx.scenario.speech_real_time_factor
-    for piece in slices:
-        wait = start + piece.start * factor - loop.time()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        yield piece
 
 
 class QueueFullError(Exception):

@@ -12,7 +12,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from voicekit.emulator.providers.elevenlabs_schedule import Alignment
-from voicekit.emulator.providers.elevenlabs_speech import AudioSlice, paced
+from voicekit.emulator.providers.speech_pacing import AudioSlice, paced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

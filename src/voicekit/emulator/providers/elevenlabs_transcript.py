@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voicekit.emulator.providers.elevenlabs_form import TranscriptionOptions
-    from voicekit.emulator.providers.elevenlabs_recording import Recording, Said
+    from voicekit.emulator.providers.recording import Recording, Said
 
 __all__ = ["answer_of"]
 

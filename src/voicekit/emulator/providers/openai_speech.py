@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.emulator.codecs import UnsupportedFormat, encoder
-from voicekit.emulator.providers.elevenlabs_speech import AudioSlice, first_audio_latency, paced
 from voicekit.emulator.providers.openai_pacing import SSE
 from voicekit.emulator.providers.openai_refusals import Refusal
+from voicekit.emulator.providers.speech_pacing import AudioSlice, first_audio_latency, paced
 
 if TYPE_CHECKING:
     from aiohttp import web
