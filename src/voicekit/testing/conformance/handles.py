@@ -48,12 +48,15 @@ async def in_three_tasks(open_handle: Callable[[], Any]) -> None:
     async def close() -> None:
         await handle.__aexit__(None, None, None)
 
-    await within(asyncio.ensure_future(enter()), "a handle must open in a task of its own")
-    items = await within(
-        asyncio.ensure_future(iterate()), "a handle must be iterable in another task"
-    )
-    require(items, "a handle must be iterable in another task than opened it")
-    await within(asyncio.ensure_future(close()), "a handle must be closable in another task")
+    try:
+        await within(asyncio.ensure_future(enter()), "a handle must open in a task of its own")
+        items = await within(
+            asyncio.ensure_future(iterate()), "a handle must be iterable in another task"
+        )
+        require(items, "a handle must be iterable in another task than opened it")
+        await within(asyncio.ensure_future(close()), "a handle must be closable in another task")
+    finally:
+        await handle.aclose()
 
 
 async def left_early(open_handle: Callable[[], Any]) -> None:
@@ -70,30 +73,42 @@ async def left_early(open_handle: Callable[[], Any]) -> None:
 
 async def cancelled_quietly(open_handle: Callable[[], Any]) -> None:
     """``cancel()`` from another task ends iteration without an error, and may be repeated."""
-    handle = open_handle()
-    async with handle:
-        started = asyncio.Event()
+    for waits in (True, False):
+        async with open_handle() as handle:
+            await _cancelled(handle, reader_waits=waits)
 
-        async def iterate() -> None:
-            async for _ in handle:
-                started.set()
 
-        reader = asyncio.ensure_future(iterate())
-        starting = asyncio.ensure_future(started.wait())
-        await within(
-            asyncio.wait((reader, starting), return_when=asyncio.FIRST_COMPLETED),
-            "a stream must give something",
-        )
-        starting.cancel()
-        await within(handle.cancel(), "cancel() must end")
-        await within(handle.cancel(), "cancel() may be called twice")
-        await within(asyncio.wait((reader,)), "cancel() must end another task's iteration")
-        require(
-            not reader.cancelled() and reader.exception() is None,
-            "cancel() must end another task's iteration quietly, without an error",
-        )
+async def _cancelled(handle: Any, *, reader_waits: bool) -> None:
+    """Cancel while another task waits for more, or is busy with what it has."""
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def iterate() -> None:
+        async for _ in handle:
+            started.set()
+            if not reader_waits:
+                await cancelled.wait()
+
+    reader = asyncio.ensure_future(iterate())
+    starting = asyncio.ensure_future(started.wait())
+    await within(
+        asyncio.wait((reader, starting), return_when=asyncio.FIRST_COMPLETED),
+        "a stream must give something",
+    )
+    starting.cancel()
+    await within(handle.cancel(), "cancel() must end")
+    await within(handle.cancel(), "cancel() may be called twice")
+    cancelled.set()
+    await within(asyncio.wait((reader,)), "cancel() must end another task's iteration")
+    require(
+        not reader.cancelled() and reader.exception() is None,
+        "cancel() must end another task's iteration quietly, without an error",
+    )
+    try:
         rest = [item async for item in handle]
-        require(not rest, "a cancelled handle must give nothing more")
+    except Exception as error:
+        name = type(error).__name__
+        raise AssertionError(f"a cancelled handle must end quietly, not with {name}") from error
+    require(not rest, "a cancelled handle must give nothing more")
 
 
 async def reader_cancelled(open_handle: Callable[[], Any]) -> None:
