@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from blocks import ROOT, blocks_of
+from waiting import SOON, eventually
 
 from voicekit.emulator import SCENARIOS, Emulator, Fault
 from voicekit.emulator.thread import ThreadedEmulator
@@ -29,7 +30,6 @@ from voicekit.emulator.thread import ThreadedEmulator
 pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("docs")]
 
 PAGE = ROOT / "docs" / "how-to" / "fastapi.md"
-SOON = 5.0
 LONG = "A very long story that nobody hears to its end. " * 10
 
 PACED = replace(SCENARIOS["instant"], speech_real_time_factor=0.5)
@@ -97,15 +97,6 @@ def served(app: Any) -> Iterator[Served]:
             server.should_exit = True
             thread.join(SOON)
             assert not thread.is_alive()
-
-
-def eventually(true: Callable[[], object]) -> bool:
-    until = time.monotonic() + SOON
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from blocks import ROOT, blocks_of, pages
+from waiting import eventually
 
 from voicekit.emulator import SCENARIOS, Emulator, RequestRecord
 from voicekit.emulator.thread import ThreadedEmulator
@@ -62,8 +63,12 @@ def run_page(page: Path, **given: Any) -> dict[str, Any]:
 
 
 def spoken_of(world: ThreadedEmulator) -> list[RequestRecord]:
-    """The speech requests over HTTP; sockets that wait warm are not among them."""
-    return [r for r in world.journal.requests_for("elevenlabs") if r.operation != "speech.socket"]
+    """The speech requests over HTTP, ended; sockets that wait warm are not among them."""
+    asked = world.journal.requests_for("elevenlabs")
+    spoken = [record for record in asked if record.operation != "speech.socket"]
+    # The server's thread may still be noticing what the client has done.
+    assert eventually(lambda: all(record.outcome is not None for record in spoken))
+    return spoken
 
 
 # Tests of their own run these.
@@ -107,7 +112,7 @@ def test_a_script_speaks_and_hears(
     assert "nine in the morning" in asked.json()["text"]
     assert (tmp_path / "answer.mp3").stat().st_size == asked.audio_bytes_sent
     heard, *_ = world.journal.requests_for("deepgram")
-    assert heard.outcome == "complete"
+    assert eventually(lambda: heard.outcome == "complete")
     assert [r.outcome for r in others] == ["complete", "refused"]
 
 
