@@ -310,8 +310,8 @@ def test_evidence_is_the_same(theirs: type, ours: type) -> None:
                 wrong.append(f"{name} does not say of what it is")
             elif hints(mine.fget) != hints(there.fget):
                 wrong.append(f"{name} is of another type")
-            elif isinstance(here, Evidence) and mine.fget.__name__ != name:
-                wrong.append(f"{name} reads {mine.fget.__name__}")
+            elif isinstance(here, Evidence) and getattr(mine.fget, "__name__", "") != name:
+                wrong.append(f"{name} reads {getattr(mine.fget, '__name__', '')}")
     assert wrong == []
 
 
@@ -331,14 +331,14 @@ def test_an_addition_on_one_side_is_seen(theirs: type, added: str) -> None:
     more: type
     if added == "method":
 
-        class WithMethod(theirs):  # type: ignore[misc, valid-type]
+        class WithMethod(theirs):  # type: ignore[misc]
             async def sing(self) -> None:
                 """Sing."""
 
         more = WithMethod
     elif added == "property":
 
-        class WithProperty(theirs):  # type: ignore[misc, valid-type]
+        class WithProperty(theirs):  # type: ignore[misc]
             @property
             def sing(self) -> int:
                 return 1
@@ -346,7 +346,7 @@ def test_an_addition_on_one_side_is_seen(theirs: type, added: str) -> None:
         more = WithProperty
     else:
 
-        class WithAttribute(theirs):  # type: ignore[misc, valid-type]
+        class WithAttribute(theirs):  # type: ignore[misc]
             def __init__(self) -> None:
                 self.sing = 1
 
@@ -357,17 +357,23 @@ def test_an_addition_on_one_side_is_seen(theirs: type, added: str) -> None:
 def test_a_parameter_on_one_side_is_seen() -> None:
     """The judge itself: one more, another default, another type."""
 
-    async def now(self: Any, text: str, /, *, voice: str = "a") -> str: ...
+    async def now(self: Any, text: str, /, *, voice: str = "a") -> str:
+        return voice + text
 
-    def same(self: Any, text: str, /, *, voice: str = "a") -> str: ...
+    def same(self: Any, text: str, /, *, voice: str = "a") -> str:
+        return voice + text
 
-    def fewer(self: Any, text: str, /) -> str: ...
+    def fewer(self: Any, text: str, /) -> str:
+        return text
 
-    def other(self: Any, text: str, /, *, voice: str = "b") -> str: ...
+    def other(self: Any, text: str, /, *, voice: str = "b") -> str:
+        return voice + text
 
-    def typed(self: Any, text: str, /, *, voice: str | None = "a") -> str: ...
+    def typed(self: Any, text: str, /, *, voice: str | None = "a") -> str:
+        return text
 
-    def returns(self: Any, text: str, /, *, voice: str = "a") -> bytes: ...
+    def returns(self: Any, text: str, /, *, voice: str = "a") -> bytes:
+        return b""
 
     assert differences(now, same) == []
     assert all(differences(now, each) for each in (fewer, other, typed, returns))

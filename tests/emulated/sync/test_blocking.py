@@ -185,7 +185,7 @@ def test_a_view_shares_and_outlives_its_name(world: Any) -> None:
     assert view.chat("Hello").text
     assert world.journal.requests_for("openai", "chat")[-1].json()["temperature"] == 0.5
     source = view._source
-    assert source is not None
+    assert isinstance(source, OpenAIClient)
     view.close()
     assert source.stats().open == 1
     source.close()

@@ -247,6 +247,6 @@ def test_what_is_wrong_is_said_at_once() -> None:
     """An option that makes no sense needs no event loop to be refused."""
     with emulated("elevenlabs") as world, voice_of(world) as tts, crossing(0, 0):
         with pytest.raises(InvalidArgumentError):
-            tts.stream_speech("Hi.", speed="fast")  # type: ignore[arg-type]
+            tts.stream_speech("Hi.", max_buffered_s=-1.0)
         with pytest.raises(InvalidArgumentError):
             tts.stream_speech(7)  # type: ignore[call-overload]
