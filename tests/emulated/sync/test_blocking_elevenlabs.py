@@ -85,6 +85,15 @@ def test_the_clip_of_a_stream_that_was_begun() -> None:
         assert right(bytes(first) + clip.data, LONG)
         assert (*first.words, *clip.words) == words
         assert stream.delivered_bytes == len(first) + len(clip.data)
+        with tts.open_speech() as utterance:
+            utterance.send(LONG)
+            utterance.finish()
+            assert eventually(lambda: utterance._inner._ended)
+            head = next(utterance)
+            assert utterance._here  # all of it has crossed over
+            tail = utterance.clip().data
+            assert utterance.delivered_bytes == len(head) + len(tail)
+        assert right(bytes(head) + tail, LONG)
 
 
 def test_cancelling_tells_exactly_what_was_handed_out() -> None:
@@ -93,7 +102,7 @@ def test_cancelling_tells_exactly_what_was_handed_out() -> None:
         with tts.open_speech() as utterance:
             utterance.send(LONG)
             utterance.finish()
-            assert eventually(lambda: len(utterance._inner._items) > 2)
+            assert eventually(lambda: utterance._inner._ended)
             heard = next(utterance)
             assert utterance._here
             utterance.cancel()
@@ -150,16 +159,20 @@ def test_text_from_a_generator() -> None:
 
 def test_an_error_of_the_text_is_raised_as_it_is() -> None:
     """What was said before it is delivered, then it is the caller's own error."""
+    go = threading.Event()
 
     def text() -> Any:
         yield "A sentence that is spoken. "
+        go.wait()
         raise ZeroDivisionError
 
     with emulated("elevenlabs") as world, voice_of(world) as tts:
         speech = tts.stream_speech(text())
-        with pytest.raises(ZeroDivisionError), speech:
-            for _ in speech:
-                pass
+        with speech:
+            go.set()
+            assert eventually(lambda: speech._inner.ended)
+            with pytest.raises(ZeroDivisionError):
+                list(speech)
         assert eventually(lambda: not readers())
 
 

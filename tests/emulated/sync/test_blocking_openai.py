@@ -72,6 +72,18 @@ def test_text_and_events_are_one_order() -> None:
         assert list(reply.events()) == []
 
 
+def test_what_arrives_after_cancel_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crossing that was under way when another thread cancelled ends quietly."""
+    with emulated("openai") as world, model_of(world) as llm, llm.stream_chat("Hello") as reply:
+
+        def late() -> list[str]:
+            reply.cancel()
+            return ["late"]
+
+        monkeypatch.setattr(reply, "_ask", late)
+        assert list(reply) == []
+
+
 def test_leaving_events_early_closes_the_stream() -> None:
     """As leaving a ``for`` over its text does."""
     with emulated("openai") as world, model_of(world) as llm:
