@@ -10,7 +10,7 @@ Then, in a test, sync or async::
     def test_answers(voicekit_emulator):
         with voicekit.sync.OpenAIClient(model="gpt-test") as llm:  # no key, no address
             assert llm.chat("Are you open?").text
-        assert len(voicekit_emulator.journal.requests("openai")) == 1
+        assert len(voicekit_emulator.journal.requests_for("openai")) == 1
 """
 
 from __future__ import annotations
