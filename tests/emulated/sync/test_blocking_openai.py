@@ -84,6 +84,13 @@ def test_what_arrives_after_cancel_is_not_handed_out(monkeypatch: pytest.MonkeyP
         assert list(reply) == []
 
 
+def test_events_are_more_than_text() -> None:
+    """What else the model's protocol says comes with its text, in order."""
+    with emulated("openai") as world, model_of(world) as llm:
+        everything = list(llm.stream_response("Hello").events())
+        assert {type(each) is str for each in everything} == {True, False}
+
+
 def test_leaving_events_early_closes_the_stream() -> None:
     """As leaving a ``for`` over its text does."""
     with emulated("openai") as world, model_of(world) as llm:
