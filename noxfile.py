@@ -90,7 +90,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy, strict; the public API as users write it, besides."""
-    session.install(".[demo,speed]", *group("types"))
+    session.install(".[demo,speed]", *group("types"), *group("tests"))  # our plugin is pytest's
     session.run("mypy")
     session.run("mypy", "--strict", "tests/typing")
 
