@@ -203,7 +203,7 @@ async def test_keep_alives_keep_the_stream(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_without_signs_of_life_the_vendor_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The protection matters: without it the same silence ends in NET-0001."""
     monkeypatch.setattr(Deepgram, "time_scale", 0.03)
-    async with listening() as (_, stt), stt.open_transcription() as session:
+    async with listening() as (_, stt), stt.open_transcription(reconnect=False) as session:
         session._heartbeat.stop()
         with pytest.raises(Exception, match="NET-0001"):
             await anext(session)
