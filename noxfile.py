@@ -20,7 +20,8 @@ PYTHONS = [
 ]
 # With every extra installed nothing is skipped but what has a session of its own or takes minutes.
 ONLY_SKIPS = "--only-skips=livekit|--full{}"
-# Four at a time: most tests wait for sockets. A worker that dies is a failure: xdist would wait for ever with another one.
+# Four at a time: most tests wait for sockets. A worker that dies is a failure: xdist would
+# wait for ever with another one.
 WORKERS = ["-n", "4", "--dist", "loadgroup", "--max-worker-restart", "0"]
 MATRIX = [(python, extras) for python in PYTHONS for extras in ("none", "all", "lowest")]
 

@@ -170,6 +170,17 @@ def _threads() -> set[str]:
     return {t.name for t in threading.enumerate() if t.name.startswith(("voicekit", "emulator"))}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def sdks_are_collected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a vendor's SDK left is collected before another module would be blamed for it."""
+    yield
+    items = [
+        each for each in request.session.items if each.getparent(pytest.Module) is request.node
+    ]
+    if any(each.get_closest_marker("sdk") is not None for each in items):
+        gc.collect()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """A leaked task, socket or thread of ours fails the test that leaked it."""
@@ -177,8 +188,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     _left_behind.clear()
     yield
     if request.node.get_closest_marker("sdk") is not None:
-        gc.collect()  # a vendor's SDK closes its sockets when it is collected: here, not later
-        return
+        return  # a vendor's SDK closes its sockets when it is collected
     until = time.monotonic() + 2.0
     while _sockets() > sockets or _threads() - threads:
         if time.monotonic() > until:
