@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib
+import importlib.metadata
 import inspect
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -53,6 +54,15 @@ class Block:
     heading: str
     line: int
     code: str
+
+
+def sdk_of(vendor: str) -> Any:
+    """The SDK; by its distribution, since a folder of tests of that name can be imported too."""
+    try:
+        importlib.metadata.version("deepgram-sdk" if vendor == "deepgram" else vendor)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the vendor's SDK is not installed")
+    return importlib.import_module(vendor)
 
 
 def blocks(page: Path) -> list[Block]:
@@ -105,7 +115,7 @@ async def setting(
 ) -> AsyncIterator[tuple[str, Any, dict[str, Any]]]:
     """The vendor, the emulator, and the names that a page begins with."""
     vendor = request.param
-    sdk = pytest.importorskip(vendor, reason="the vendor's SDK is not installed")
+    sdk = sdk_of(vendor)
     (tmp_path / "call.wav").write_bytes(SPEECH.wav())
     monkeypatch.chdir(tmp_path)
     with served(vendor) as world:
@@ -169,7 +179,7 @@ async def test_the_page_runs(setting: tuple[str, Any, dict[str, Any]]) -> None:
 
 async def test_an_answer_without_its_end() -> None:
     """As the page says: an end to the SDK, an error to us."""
-    sdk = pytest.importorskip("openai", reason="the vendor's SDK is not installed")
+    sdk = sdk_of("openai")
     with served("openai") as world:
         world.inject("openai", Fault("no_end_marker", times=2))
         async with sdk.AsyncOpenAI(**world.sdk("openai")) as theirs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -114,6 +115,9 @@ async def test_queries_that_are_refused(query: str) -> None:
         assert answer.status == 400
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("lameenc") is None, reason="lameenc of an extra is not installed"
+)
 async def test_what_is_advised() -> None:
     """Defaults that the vendor regrets, or is not sure of, are notes and no refusals."""
     async with world() as (served, http):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import traceback
 from typing import Any
@@ -75,7 +76,12 @@ async def test_a_streamed_speech() -> None:
         assert speech.timings.first_output < speech.timings.total
 
 
-@pytest.mark.parametrize("name", ["wav_24000", "mp3"])
+WITH_MP3 = pytest.mark.skipif(
+    importlib.util.find_spec("lameenc") is None, reason="lameenc of an extra is not installed"
+)
+
+
+@pytest.mark.parametrize("name", ["wav_24000", pytest.param("mp3", marks=WITH_MP3)])
 async def test_other_formats(name: str) -> None:
     """What they are called is what they are; a WAV gets its sizes when it is whole."""
     async with audio_world() as (world, client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -48,6 +49,9 @@ def test_wrong(voicekit_emulator):
 """
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("trustme") is None, reason="trustme of an extra is not installed"
+)
 def test_fixture_for_sync_and_async(pytester: pytest.Pytester) -> None:
     """Clients without arguments reach it; markers give its options; the environment is restored."""
     pytester.makeconftest('pytest_plugins = ["voicekit.testing.pytest"]')
