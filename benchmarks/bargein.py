@@ -39,8 +39,9 @@ def run() -> Result:
     return result
 
 
-Turn = Callable[[ElevenLabsClient, bool], Awaitable[float]]
-"""Seconds to the first audio of a turn, which is then cancelled, or heard a little longer."""
+Turn = Callable[[ElevenLabsClient, bool], Awaitable[tuple[float, bool]]]
+"""Seconds to the first audio of a turn, which is then cancelled or heard to its end, and whether
+its connection was warm."""
 
 
 async def _measure(result: Result, world: Any, name: str, pause: float, turn: Turn) -> None:
@@ -52,12 +53,13 @@ async def _measure(result: Result, world: Any, name: str, pause: float, turn: Tu
         await client.warm(2, strict=True)
         await turn(client, False)
         world.clear_journal()
-        before = client.stats().opened
+        before, cold = client.stats().opened, 0
         for _ in range(MAX_PAIRS):
-            ordinary = await turn(client, False)
+            ordinary, _ = await turn(client, False)
             await turn(client, True)
             await asyncio.sleep(pause)
-            after = await turn(client, False)
+            after, reused = await turn(client, False)
+            cold += not reused
             differences.append((after - ordinary) * 1000)
             ordinary_ms.append(ordinary * 1000)
             if len(differences) >= MIN_PAIRS and narrow(estimate(differences), LIMIT_MS):
@@ -65,17 +67,9 @@ async def _measure(result: Result, world: Any, name: str, pause: float, turn: Tu
         dialled = client.stats().opened - before
     label = f"{name}, {pause * 1000:g} ms after the cancel"
     result.goals.append(goal(f"{label}: beyond an ordinary warm turn, ms", differences, LIMIT_MS))
-    if name == "socket":
-        result.goals.append(
-            Goal(
-                "socket: handshakes of 60 turns",
-                dialled,
-                (dialled, dialled),
-                0,
-                "lower",
-                not dialled,
-            )
-        )
+    result.goals.append(
+        Goal(f"{label}: handshakes on the caller's path", cold, (cold, cold), 0, "lower", not cold)
+    )
     result.rows.append(
         {
             "turn": label,
@@ -87,7 +81,7 @@ async def _measure(result: Result, world: Any, name: str, pause: float, turn: Tu
     )
 
 
-async def _on_socket(client: ElevenLabsClient, cancel: bool) -> float:
+async def _on_socket(client: ElevenLabsClient, cancel: bool) -> tuple[float, bool]:
     started = time.monotonic()
     async with client.open_speech() as utterance:
         await utterance.send(TEXT if cancel else "Yes. ")
@@ -97,10 +91,10 @@ async def _on_socket(client: ElevenLabsClient, cancel: bool) -> float:
             first = first or time.monotonic()
             if cancel:
                 await utterance.cancel()
-    return (first or 0.0) - started
+    return (first or 0.0) - started, _warm(utterance)
 
 
-async def _over_http(client: ElevenLabsClient, cancel: bool) -> float:
+async def _over_http(client: ElevenLabsClient, cancel: bool) -> tuple[float, bool]:
     started = time.monotonic()
     first = None
     async with client.stream_speech(TEXT if cancel else "Yes.") as speech:
@@ -108,4 +102,8 @@ async def _over_http(client: ElevenLabsClient, cancel: bool) -> float:
             first = first or time.monotonic()
             if cancel:
                 await speech.cancel()
-    return (first or 0.0) - started
+    return (first or 0.0) - started, _warm(speech)
+
+
+def _warm(handle: Any) -> bool:
+    return bool(handle.connection and handle.connection.reused)
