@@ -9,7 +9,7 @@ a free one, show as what they cost, since the request comes after them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,20 +22,20 @@ class Made:
     first: float
 
 
-def beyond(world: Any, provider: str, calls: Sequence[tuple[Made, Any]]) -> list[float]:
+def beyond(
+    connections: Iterable[Any], crossings: Iterable[Any], calls: Sequence[tuple[Made, Any]]
+) -> list[float]:
     """Seconds of each call beyond round trip and server.
 
     Args:
-        world: The emulator, with a link in front.
-        provider: Whom the calls asked.
+        connections: Those of the calls, as the emulator's journal has them.
+        crossings: What the link in front let through, as the journal has it.
         calls: Each with the server's record of its request.
     """
-    journal = world.journal
-    lines = {record.id: record.line for record in journal.connections}
+    lines = {record.id: record.line for record in connections}
     pieces = defaultdict(list)
-    for piece in journal.crossings:
-        if piece.provider == provider:
-            pieces[piece.line, piece.direction].append(piece)
+    for piece in crossings:
+        pieces[piece.line, piece.direction].append(piece)
     shares = []
     for made, record in calls:
         line = lines[record.connection]
@@ -49,7 +49,7 @@ def beyond(world: Any, provider: str, calls: Sequence[tuple[Made, Any]]) -> list
     return shares
 
 
-def dialled_in_call(world: Any, calls: Sequence[tuple[Made, Any]]) -> int:
+def dialled_in_call(connections: Iterable[Any], calls: Sequence[tuple[Made, Any]]) -> int:
     """How many calls waited for a handshake, as the server saw it."""
-    opened = {record.id: record.opened_at for record in world.journal.connections}
+    opened = {record.id: record.opened_at for record in connections}
     return sum(opened[record.connection] >= made.started for made, record in calls)

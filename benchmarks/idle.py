@@ -68,7 +68,9 @@ async def _round(world: Any, provider: str, asked: str, enter: Any) -> tuple[lis
             started = time.monotonic()
             first = await call()
             made.append((Made(started, first), world.journal.requests_for(provider, asked)[-1]))
-        return beyond(world, provider, made), dialled_in_call(world, made)
+        journal = world.journal
+        shares = beyond(journal.connections, journal.crossings, made)
+        return shares, dialled_in_call(journal.connections, made)
 
 
 async def _ours(stack: AsyncExitStack, world: Any, provider: str) -> Any:

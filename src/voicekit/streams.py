@@ -440,10 +440,9 @@ class TextDecoder(Decoder[Any], Protocol):
         ...
 
 
-class TextStream(Stream[Any]):
-    """A model's answer as it is written: iterate for text deltas (``str``).
+class DeltaStream(Stream[Any]):
+    """Text as it is written, among other events: iterate for text deltas (``str``).
 
-    What else the model said is in the attributes, complete once iteration has ended;
     ``events()`` gives everything in order.
     """
 
@@ -480,6 +479,14 @@ class TextStream(Stream[Any]):
     def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
         error.delivered_characters = self.delivered_characters
         return error
+
+
+class TextStream(DeltaStream):
+    """A model's answer as it is written: iterate for text deltas (``str``).
+
+    What else the model said is in the attributes, complete once iteration has ended;
+    ``events()`` gives everything in order.
+    """
 
     @property
     def _read(self) -> TextDecoder | None:

@@ -212,7 +212,7 @@ class SpeechStream(Audible, Stream[AudioChunk]):
     usage = Evidence(streams.SpeechStream.usage)
 
 
-class Written(Stream[str]):
+class DeltaStream(Stream[str]):
     """What all handles of text have: deltas among other events, in one order."""
 
     def __next__(self) -> str:
@@ -220,6 +220,10 @@ class Written(Stream[str]):
             item = self._pop()
             if type(item) is str:
                 return item
+
+    def events(self) -> Iterator[Any]:
+        """Text deltas as ``str`` and every other event as its own value, in order."""
+        return self._closing(self._pop)
 
     def take(self) -> list[str]:
         """All the text that has arrived, waiting for some; empty at the end."""
@@ -244,12 +248,8 @@ class Written(Stream[str]):
         return len(item) if type(item) is str else 0
 
 
-class TextStream(Written):
+class TextStream(DeltaStream):
     """See ``voicekit.streams.TextStream``: iterate for text deltas."""
-
-    def events(self) -> Iterator[Any]:
-        """Text deltas as ``str`` and every other event as its own value, in order."""
-        return self._closing(self._pop)
 
     text = Evidence(streams.TextStream.text)
     refusal = Evidence(streams.TextStream.refusal)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self, Unpack
+from collections.abc import Mapping, Sequence
+from typing import Self, Unpack
 
 from voicekit import interfaces
 from voicekit.clients import openai
@@ -12,10 +12,10 @@ from voicekit.clients.openai.config import ChatOptions, Messages
 from voicekit.clients.openai.responses_config import Input
 from voicekit.events import Observer
 from voicekit.operation import Limits
-from voicekit.speech import AudioSource, Utterance
+from voicekit.speech import AudioSource
 from voicekit.sync.client import Client, Transport, inner_of
 from voicekit.sync.delegation import Evidence, blocking, directly
-from voicekit.sync.handles import SpeechStream, TextStream, Written
+from voicekit.sync.handles import DeltaStream, SpeechStream, TextStream
 from voicekit.sync.keys import ApiKey, Ask, asked
 from voicekit.sync.roles import SynthesizerRole, TranscriberRole
 from voicekit.sync.text import pieces_of
@@ -24,12 +24,8 @@ from voicekit.transport.config import PoolConfig
 __all__ = ["AzureOpenAIClient", "OpenAIClient", "TranscriptStream"]
 
 
-class TranscriptStream(Written):
+class TranscriptStream(DeltaStream):
     """See ``voicekit.clients.openai.TranscriptStream``: iterate for text deltas."""
-
-    def events(self) -> Iterator[str | Utterance | Any]:
-        """Text deltas as ``str``, passages as ``Utterance``, and every other event, in order."""
-        return self._closing(self._pop)
 
     transcript = Evidence(openai.TranscriptStream.transcript)
     text = Evidence(openai.TranscriptStream.text)

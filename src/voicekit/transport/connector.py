@@ -290,6 +290,7 @@ class WarmConnector(aiohttp.TCPConnector):
             will not come back (True). Must be cheap.
         on_idle_lost: The peer closed an idle connection, after so many idle seconds.
         on_reused: A connection served a request after so many idle seconds.
+        on_full: A call found every place taken; an idle socket may give its own up, at once.
     """
 
     def __init__(
@@ -303,6 +304,7 @@ class WarmConnector(aiohttp.TCPConnector):
         on_change: Callable[[ConnectionKey, bool], None],
         on_idle_lost: Callable[[ConnectionKey, float], None],
         on_reused: Callable[[ConnectionKey, float], None],
+        on_full: Callable[[], None],
     ) -> None:
         super().__init__(
             limit=config.max_connections,
@@ -318,6 +320,7 @@ class WarmConnector(aiohttp.TCPConnector):
         self._on_change = on_change
         self._on_idle_lost = on_idle_lost
         self._on_reused = on_reused
+        self._on_full = on_full
         self._ids = itertools.count(1)
         self._dials: dict[ConnectionKey, set[asyncio.Future[None]]] = {}
         self._claims: Counter[ConnectionKey] = Counter()
@@ -458,12 +461,10 @@ class WarmConnector(aiohttp.TCPConnector):
         if connection is None:
             if key in self._dials:
                 await self._join_dial(key, req)
-            if (
-                call is not None
-                and self._available_connections(key) <= 0
-                and not self._conns.get(key)
-            ):
-                call.queued()
+            if self._available_connections(key) <= 0 and not self._conns.get(key):
+                self._on_full()
+                if call is not None and self._available_connections(key) <= 0:
+                    call.queued()
             connection = await super().connect(req, traces, timeout)
         protocol = cast("PooledProtocol", connection.protocol)
         now = time.monotonic()
@@ -485,7 +486,7 @@ class WarmConnector(aiohttp.TCPConnector):
                     call.shaking_hands(info)
                 self._on_change(key, True)
             elif call is None:
-                pass
+                self._on_full()
             elif req.upload is None:
                 call.sent(info)
             else:

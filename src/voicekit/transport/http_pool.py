@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from voicekit.background import Background
-from voicekit.errors import ClosedError, ConnectTimeout, PoolTimeout, VoicekitError
+from voicekit.errors import ClosedError, ConnectTimeout, VoicekitError
 from voicekit.transport import keeper
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.connector import WarmConnector
@@ -25,6 +25,7 @@ from voicekit.transport.http_aiohttp import parse_url
 from voicekit.transport.sockets import make_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ssl import SSLContext
 
     from aiohttp.client_reqrep import ConnectionKey
@@ -54,7 +55,11 @@ class HttpPool:
     """Connections to the hosts of one transport. Belongs to the running event loop."""
 
     def __init__(
-        self, config: PoolConfig, resolver: ServeStaleResolver, proxy: Proxy | None = None
+        self,
+        config: PoolConfig,
+        resolver: ServeStaleResolver,
+        proxy: Proxy | None = None,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
@@ -72,6 +77,7 @@ class HttpPool:
             on_change=self._changed,
             on_idle_lost=lambda key, idle: self._host(key).cutoff.observe_close(idle),
             on_reused=lambda key, idle: self._host(key).cutoff.observe_survival(idle),
+            on_full=on_full,
         )
 
     def _host(self, key: ConnectionKey) -> _Host:
@@ -166,15 +172,16 @@ class HttpPool:
         return error
 
     async def dial_one_more(self, url: str, ssl: SSLContext | bool) -> None:
-        """Have one idle connection more; none where the pool is full.
+        """Have one idle connection more.
 
         Raises:
+            PoolTimeout: The pool is full.
             VoicekitError: The dial failed.
         """
         try:
             await self.connector.dial(self.connector.key_of(parse_url(url), ssl))
-        except PoolTimeout:
-            pass
+        except VoicekitError:
+            raise
         except (aiohttp.ClientError, OSError) as error:
             raise self.failure(error) from error
 

@@ -24,7 +24,7 @@ from voicekit.transport.config import WarmReport
 from voicekit.transport.cutoff import IdleCutoff
 from voicekit.transport.goodbye import Goodbyes
 from voicekit.transport.lease import DialFacts, Lease
-from voicekit.transport.pool_state import PoolState
+from voicekit.transport.pool_state import NOTHING, PoolState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -339,6 +339,18 @@ class SocketPool:
 
     def _collect(self, conn_id: int) -> None:
         self._act(self._state.leak(conn_id))
+
+    def give_way(self) -> bool:
+        """Free the place of an idle socket at once, for a call that found none.
+
+        The keeper dials again when there is room. False where no socket is idle.
+        """
+        conn_id = self._state.give_way()
+        if conn_id is None:
+            return False
+        self._entries.pop(conn_id).socket.abort()
+        self._act(NOTHING)
+        return True
 
     # -- sockets -----------------------------------------------------------------
 

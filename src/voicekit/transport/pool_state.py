@@ -304,6 +304,14 @@ class PoolState:
         self.cutoff.observe_close(now - conn.idle_since)
         return self._closing([(conn_id, "lost")], dial=self._supply())
 
+    def give_way(self) -> int | None:
+        """End the ready connection that was used longest ago: a call wants its place."""
+        conn = next(iter(self._ready), None)
+        if conn is not None:
+            del self._ready[conn]
+            self._closed_by["surplus"] += 1
+        return conn
+
     def keep(self, now: float) -> tuple[Actions, float | None]:
         """Let the keeper decide; also says when to ask again."""
         if self.closed:

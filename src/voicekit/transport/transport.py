@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
@@ -14,7 +15,7 @@ from voicekit.transport.config import PoolConfig, PoolStats, WarmReport, sum_of
 from voicekit.transport.proxy import parse_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable, Mapping
     from ssl import SSLContext
 
     from voicekit.background import Background
@@ -99,7 +100,10 @@ class Transport:
 
             self._loop = loop
             self._send = send
-            self._http = HttpPool(self.config, ServeStaleResolver(), self._proxy)
+            resolver = ServeStaleResolver()
+            self._http = HttpPool(
+                self.config, resolver, self._proxy, partial(_give_way, self._sockets)
+            )
         elif loop is not self._loop:
             raise WrongLoopError(
                 "this client was opened in another event loop; make one per loop, "
@@ -231,7 +235,8 @@ class Transport:
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoopError("close a client in the event loop that opened it")
         self._closed = True
-        pools, self._sockets = list(self._sockets.values()), {}
+        pools = list(self._sockets.values())
+        self._sockets.clear()
         try:
             # Together: a socket that its pool closes is a connection that comes back.
             await asyncio.gather(self._http.drain(drain), *(pool.aclose(drain) for pool in pools))
@@ -261,6 +266,11 @@ class Transport:
         if getattr(self, "_http", None) is not None and not self._closed:
             _warn(f"{type(self).__name__} was never closed", ResourceWarning, source=self)
             self.abandon()
+
+
+def _give_way(sockets: Mapping[Hashable, SocketPool]) -> None:
+    """An idle socket serves nobody; a call that finds every place taken may have its place."""
+    any(pool.give_way() for pool in sockets.values())
 
 
 def _unused(stats: PoolStats) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from speaking import INSTANT, VOICE, clients, eventually, heard, ours, right, speaking
 
 from voicekit.clients.elevenlabs import VoiceSettings
+from voicekit.clients.elevenlabs.live import DIAL
 from voicekit.emulator import Emulator, Fault, Link, Scenario
 from voicekit.errors import (
     AuthenticationError,
@@ -28,8 +29,9 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
-from voicekit.operation import Limits
+from voicekit.operation import Call, Limits
 from voicekit.transport.config import PoolConfig
+from voicekit.transport.messages import Request
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -484,6 +486,30 @@ async def test_all_sockets_taken() -> None:
             await tts.open_speech()
         await first.cancel()
         assert right(await say(tts, "Now. "), "Now. ")
+
+
+async def test_idle_sockets_give_way() -> None:
+    """Warmed sockets that serve nobody never keep a call out, and come back after it."""
+    async with speaking(pool=PoolConfig(max_connections=4, max_wait=0.05)) as (_, tts):
+        await tts.warm(4)
+        assert sockets(tts).ready == 4
+        async with asyncio.TaskGroup() as group:
+            clips = [group.create_task(tts.synthesize(ANSWER)) for _number in range(4)]
+        assert all(right(clip.result().data, ANSWER) for clip in clips)
+        assert await eventually(lambda: sockets(tts).ready == 4)
+
+
+async def test_a_spare_takes_no_warm_connection_over() -> None:
+    """With every place taken, a socket that nobody waits for is not dialled at all."""
+    async with speaking(pool=PoolConfig(max_connections=2)) as (world, tts):
+        await tts.warm(2)
+        await asyncio.gather(*(tts.synthesize(ANSWER) for _number in range(2)))
+        assert await eventually(lambda: sockets(tts).ready == 2)
+        assert tts.transport.stats().ready == 2, "idle connections that it could take"
+        url = f"{world.elevenlabs.url.replace('http', 'ws')}/v1/text-to-speech/{VOICE}/stream-input"
+        with pytest.raises(PoolTimeout):
+            await tts.transport.dial_socket(Request("GET", url, {}), Call(DIAL), apart=True)
+        assert tts.transport.stats().ready == 2
 
 
 async def test_the_account_says_how_many() -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
-from voicekit.errors import StreamInterruptedError
-from voicekit.speech import Transcript, Usage, Utterance
-from voicekit.streams import Decoder, Opened, Stream
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+from voicekit.speech import Transcript, Usage
+from voicekit.streams import Decoder, DeltaStream
 
 
 class _TranscriptDecoder(Decoder[Any], Protocol):
@@ -19,46 +15,12 @@ class _TranscriptDecoder(Decoder[Any], Protocol):
     def transcript(self) -> Transcript: ...
 
 
-class TranscriptStream(Stream[Any]):
+class TranscriptStream(DeltaStream):
     """A transcript as it is written, of a recording that was uploaded whole.
 
-    Iterate for text deltas (``str``); ``events()`` gives everything in order. Speakers'
-    passages are in ``transcript.utterances``.
+    Iterate for text deltas (``str``); ``events()`` gives everything in order, passages as
+    ``Utterance``. Speakers' passages are in ``transcript.utterances`` as well.
     """
-
-    def __init__(self, open: Callable[[], Awaitable[Opened[Any]]]) -> None:  # noqa: A002
-        super().__init__(open)
-        self.delivered_characters = 0
-
-    async def __anext__(self) -> str:
-        while True:
-            item = await super().__anext__()
-            if type(item) is str:
-                return item
-
-    async def events(self) -> AsyncIterator[str | Utterance | Any]:
-        """Text deltas as ``str``, passages as ``Utterance``, and every other event, in order."""
-        while True:
-            try:
-                yield await super().__anext__()
-            except StopAsyncIteration:
-                return
-
-    async def take(self) -> list[str]:
-        """All the text that has arrived, waiting for some; empty at the end."""
-        return [item for item in await super().take() if type(item) is str]
-
-    async def take_events(self) -> list[Any]:
-        """As ``take``, with every other event as its own value."""
-        return await self._take(super().__anext__)
-
-    def _count(self, item: Any) -> None:
-        if type(item) is str:
-            self.delivered_characters += len(item)
-
-    def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
-        error.delivered_characters = self.delivered_characters
-        return error
 
     @property
     def transcript(self) -> Transcript:

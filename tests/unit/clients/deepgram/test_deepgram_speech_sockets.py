@@ -218,6 +218,7 @@ async def test_messages_that_are_not_known_are_no_error() -> None:
         assert session.metadata["model_name"] == "m"
         made.sockets[0].flushed()
         assert await rest(session) == AUDIO
+        assert session.metadata["model_name"] == "m", "it went back with the socket"
 
 
 # -- samples --------------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class Utterance(SpokenSession):
         self._flushed = 0
         self._flush_wanted = False
         self._later: asyncio.TimerHandle | None = None
+        self._metadata: Mapping[str, Any] = {}
 
     # -- text --------------------------------------------------------------------------------
 
@@ -323,12 +324,16 @@ class Utterance(SpokenSession):
 
     def _hang_up(self, *, clean: bool) -> None:
         self._stop_timer()
+        self._metadata = self.metadata
         super()._hang_up(clean=clean)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the server said of the voice when the socket opened; empty while there is none."""
-        return _socket_of(self._lease).metadata if self._lease is not None else {}
+        """What the server said of the voice when the socket opened; empty while there is none.
+
+        It stays when the socket has gone back.
+        """
+        return _socket_of(self._lease).metadata if self._lease is not None else self._metadata
 
 
 class FedUtterance(Fed, Utterance):
