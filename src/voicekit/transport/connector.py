@@ -486,7 +486,7 @@ class WarmConnector(aiohttp.TCPConnector):
                     call.shaking_hands(info)
                 self._on_change(key, True)
             elif call is None:
-                self._on_full()
+                pass
             elif req.upload is None:
                 call.sent(info)
             else:
