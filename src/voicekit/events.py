@@ -84,6 +84,7 @@ class CallEnded(Event):
         status: HTTP status or close code of a provider's error.
         timings: Where the time went.
         attempts: How often the request went to the transport.
+        hedged: Whether a second attempt was made beside a slow first one.
         request_id: The provider's id.
     """
 
@@ -93,6 +94,7 @@ class CallEnded(Event):
     status: int | None = None
     timings: Timings
     attempts: int
+    hedged: bool = False
     connection: ConnectionInfo | None = None
     request_id: str | None = None
 

@@ -1,9 +1,7 @@
-"""The vocabulary inside a client: what is done, one doing of it, and what wraps the doing.
+"""The vocabulary inside a client: what is done, and one doing of it.
 
 An ``Operation`` is a kind of work with its class and its limits. A ``Call`` is one
-doing of it, all attempts together. A ``Pipeline`` orders the policies around
-*opening*, which ends with the first useful output in hand: the commit point.
-Before it an attempt may be repeated; after it, never silently.
+doing of it, all attempts together.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import enum
 import itertools
 import time
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from voicekit import events
 from voicekit.alarms import Alarm, alarm_clock
@@ -118,6 +116,9 @@ class Call:
             says so too: ``retry_stopped`` is ``"uploaded"``.
         replayable: False once an upload was begun that can be read only once: whatever
             happened, there is no second attempt.
+        hedged: A second attempt was made beside a slow first one.
+        capacity: What the provider's last answer said of the credential: how many requests
+            are under way, and how many may be.
     """
 
     __slots__ = (
@@ -127,15 +128,18 @@ class Call:
         "_phase",
         "_queue_at",
         "_request_id",
+        "_root",
         "_secret",
         "_total_from",
         "_total_is_next",
         "attempts",
+        "capacity",
         "connect_s",
         "connection",
         "deadline_at",
         "ended_at",
         "first_output_at",
+        "hedged",
         "id",
         "limits",
         "observer",
@@ -164,6 +168,9 @@ class Call:
         self.deadline_at: float | None = None
         self._count_total(now)
         self.attempts = 0
+        self.hedged = False
+        self.capacity: tuple[int, int] | None = None
+        self._root: Call | None = None
         self.connection: ConnectionInfo | None = None
         self._request_id: str | None = None
         self._secret = secret
@@ -179,6 +186,41 @@ class Call:
         self._ended = False
         if observer is not None:
             self.emit(events.CallStarted)
+
+    # -- attempts at the same time -----------------------------------------------
+
+    @property
+    def root(self) -> Call:
+        """The call itself, of which a ``twin`` is another attempt."""
+        return self if self._root is None else self._root
+
+    def twin(self) -> Call:
+        """The same call, for an attempt beside the one under way (a hedge).
+
+        It has phase, timer and connection of its own, and shares everything else: id,
+        limits, deadline, the count of attempts, the one terminal event.
+        """
+        twin = object.__new__(Call)
+        for name in Call.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin._root = self.root
+        twin._root.hedged = True
+        twin.connection = twin._request_id = twin.capacity = twin._attempt = None
+        twin.queue_s = twin.connect_s = twin.tls_s = 0.0
+        twin.uploaded = False
+        twin._phase = _Phase.PREPARING
+        return twin
+
+    def adopt(self, twin: Call) -> None:
+        """The ``twin`` won: its evidence is the call's."""
+        self.connection, self._request_id = twin.connection, twin._request_id
+        self.queue_s, self.connect_s, self.tls_s = twin.queue_s, twin.connect_s, twin.tls_s
+        self.uploaded, self.replayable, self.capacity = (
+            twin.uploaded,
+            twin.replayable,
+            twin.capacity,
+        )
+        self.deadline_at, self._phase = twin.deadline_at, twin._phase
 
     # -- evidence ---------------------------------------------------------------
 
@@ -269,6 +311,7 @@ class Call:
                 status=status,
                 timings=self.timings,
                 attempts=self.attempts,
+                hedged=self.hedged,
                 connection=self.connection,
                 request_id=self.request_id,
             )
@@ -359,7 +402,10 @@ class Call:
     def committed(self) -> None:
         """The first useful output is in hand."""
         self._phase = _Phase.COMMITTED
-        self.first_output_at = now = time.monotonic()
+        root = self.root
+        if root is not self and root.first_output_at is not None:
+            return  # another attempt was quicker, and this one will be dropped
+        self.first_output_at = root.first_output_at = now = time.monotonic()
         if self.observer is not None:
             self.emit(events.FirstOutput, after=now - self.started_at)
 
@@ -430,7 +476,9 @@ class Call:
         left = self.remaining()
         if left is not None and left <= 0:
             raise self.total_timeout()
-        self.attempts += 1
+        root = self.root
+        root.attempts += 1
+        self.attempts = root.attempts
         committed = self._phase is _Phase.COMMITTED  # a session's next connection
         self._phase = _Phase.PREPARING
         self.uploaded = False
@@ -504,73 +552,3 @@ class _AttemptLimit:
         if self._rung and not self._stopped:
             self._stopped = True
             self._task.uncancel()
-
-
-class Policy(Protocol):
-    """Wraps the opening of a call: retry, hedge, limit, breaker.
-
-    A policy reads the call, its errors and the clock; it has never heard of HTTP.
-    It must let ``CancelledError`` through untouched.
-    """
-
-    async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
-        """Run ``step`` as often as the policy says and return one result."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """The immutable order of the policies of an operation, outermost first.
-
-    Its repr *is* the order::
-
-        deadline → attempt limits → transport
-    """
-
-    policies: tuple[Policy, ...] = ()
-
-    async def open(self, call: Call, step: Callable[[Call], Awaitable[T]]) -> T:
-        """Open ``call``: run ``step`` under the policies until the commit point.
-
-        Args:
-            call: Carries limits and evidence through every layer.
-            step: One attempt. Returns with the first useful output in hand.
-
-        Raises:
-            VoicekitError: With the call's evidence on it. The call has ended then.
-        """
-        try:
-            if not self.policies:
-                return await call.attempt(step)
-            run: Callable[[Call], Awaitable[T]] = _Attempt(step)
-            for policy in reversed(self.policies):
-                run = _Wrapped(policy, run)
-            return await run(call)
-        except BaseException as error:
-            call.end(error)
-            raise
-
-    def __repr__(self) -> str:
-        return " → ".join(
-            ["deadline", *(repr(policy) for policy in self.policies), "attempt limits", "transport"]
-        )
-
-
-class _Attempt:
-    __slots__ = ("_step",)
-
-    def __init__(self, step: Callable[[Call], Awaitable[Any]]) -> None:
-        self._step = step
-
-    async def __call__(self, call: Call) -> Any:
-        return await call.attempt(self._step)
-
-
-class _Wrapped:
-    __slots__ = ("_policy", "_step")
-
-    def __init__(self, policy: Policy, step: Callable[[Call], Awaitable[Any]]) -> None:
-        self._policy, self._step = policy, step
-
-    async def __call__(self, call: Call) -> Any:
-        return await self._policy(call, self._step)

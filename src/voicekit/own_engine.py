@@ -17,7 +17,8 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.events import Observer, Observers
-from voicekit.operation import Call, Limits, Operation, OperationClass, Pipeline
+from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.pipeline import Pipeline
 from voicekit.speech import AudioChunk, AudioFormat
 from voicekit.streams import Opened, SpeechStream
 from voicekit.wire.pcm import Aligner

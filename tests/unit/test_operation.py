@@ -24,7 +24,8 @@ from voicekit.errors import (
     TotalTimeout,
     VoicekitError,
 )
-from voicekit.operation import Call, Limits, Operation, OperationClass, Pipeline
+from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.pipeline import Pipeline
 from voicekit.timing import ConnectionInfo
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,8 @@ from voicekit.errors import (
     VoicekitError,
     WrongLoopError,
 )
-from voicekit.operation import Call, Limits, Operation, Pipeline
+from voicekit.operation import Call, Limits, Operation
+from voicekit.pipeline import Pipeline
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.transport import Transport
 

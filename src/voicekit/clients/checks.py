@@ -46,6 +46,18 @@ def is_header_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
+def no_options(options: Mapping[str, Any], *, allowed: str) -> None:
+    """A finished request has its options already.
+
+    Raises:
+        InvalidArgumentError: There are more, and ``allowed`` says where they belong.
+    """
+    if options:
+        names = ", ".join(options)[:200]
+        text = "a finished request takes no further options"
+        raise InvalidArgumentError(text, argument=names, allowed=allowed)
+
+
 # -- checks -------------------------------------------------------------------------------
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from voicekit.clients.refusals import Dialect
-    from voicekit.operation import Call, Pipeline
+    from voicekit.operation import Call
+    from voicekit.pipeline import Pipeline
     from voicekit.transport.interfaces import Response, Socket
     from voicekit.transport.messages import Request
     from voicekit.transport.transport import Transport
@@ -79,7 +80,7 @@ async def open_stream(
                 raise _unreadable(error) from None
             raise
         call.committed()
-        return Opened(call, response, decoder, items)
+        return Opened(call.root, response, decoder, items)
 
     return await pipeline.open(call, step)
 
@@ -166,6 +167,8 @@ async def _send(
 ) -> Response:
     response = await transport.send(request, call)
     call.request_id = request_id_of(response.headers, dialect)
+    if dialect.read_capacity is not None:
+        call.capacity = dialect.read_capacity(response.headers)
     if response.status == status:
         return response
     body = await _read_refusal(response)

@@ -32,11 +32,14 @@ class Dialect:
         provider: Short name.
         request_id_headers: Response headers that carry its id of a request.
         read_error: Status, headers and body of a refusal to our error.
+        read_capacity: Headers of an answer to the requests under way and allowed at a time,
+            where the provider says that.
     """
 
     provider: str
     request_id_headers: tuple[str, ...]
     read_error: Callable[[int, Mapping[str, str], bytes], ProviderError]
+    read_capacity: Callable[[Mapping[str, str]], tuple[int, int] | None] | None = None
 
 
 def class_of(status: int) -> type[ProviderError]:

@@ -22,7 +22,8 @@ from voicekit.speech.clip import clip_of
 if TYPE_CHECKING:
     from voicekit.background import Background
     from voicekit.clients.refusals import Dialect
-    from voicekit.operation import Call, Pipeline
+    from voicekit.operation import Call
+    from voicekit.pipeline import Pipeline
     from voicekit.transport.lease import Lease
     from voicekit.transport.pool import SocketPool
 

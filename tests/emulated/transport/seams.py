@@ -17,7 +17,8 @@ import voicekit.transport.ws_aiohttp  # noqa: F401 - importing is no part of any
 from voicekit import events
 from voicekit.clients.execute import fetch_json, open_stream
 from voicekit.clients.refusals import Dialect, body_of, build, class_of
-from voicekit.operation import Call, Limits, Operation, OperationClass, Pipeline
+from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.pipeline import Pipeline
 from voicekit.streams import Stream
 from voicekit.transport.messages import Request
 from voicekit.transport.transport import Transport

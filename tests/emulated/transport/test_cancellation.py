@@ -32,7 +32,8 @@ from test_sockets import handshake, speaks
 
 from voicekit.clients.execute import open_socket
 from voicekit.errors import ClosedError, LocalProtocolError
-from voicekit.operation import Call, Limits, Pipeline
+from voicekit.operation import Call, Limits
+from voicekit.pipeline import Pipeline
 from voicekit.sessions import Session
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.interfaces import Socket

@@ -39,7 +39,8 @@ from voicekit.errors import (
     RemoteProtocolError,
     VoicekitError,
 )
-from voicekit.operation import Limits, Pipeline
+from voicekit.operation import Limits
+from voicekit.pipeline import Pipeline
 from voicekit.transport.messages import Request
 from voicekit.transport.ws_aiohttp import SocketClosed
 

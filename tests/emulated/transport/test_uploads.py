@@ -42,7 +42,8 @@ from voicekit.errors import (
     ProviderError,
     TotalTimeout,
 )
-from voicekit.operation import Call, Limits, Pipeline
+from voicekit.operation import Call, Limits
+from voicekit.pipeline import Pipeline
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request, Upload
 from voicekit.transport.transport import Transport

@@ -30,7 +30,8 @@ from voicekit.errors import (
     RemoteProtocolError,
     VoicekitError,
 )
-from voicekit.operation import Call, Limits, Operation, OperationClass, Pipeline
+from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.pipeline import Pipeline
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.handshake import HandshakeRefused
 from voicekit.transport.messages import Request

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 
+from voicekit.clients.checks import no_options
 from voicekit.clients.deepgram.authorized import Authorized
 from voicekit.clients.deepgram.config import LISTEN_PATH, ListenSettings
 from voicekit.clients.deepgram.errors import DIALECT, LONG_DIALECT, PROVIDER
@@ -164,12 +165,7 @@ class FileTranscription(Authorized):
         callback: bool,
     ) -> TranscriptionRequest:
         if isinstance(audio, TranscriptionRequest):
-            if options:
-                raise InvalidArgumentError(
-                    "a finished request takes no further options",
-                    argument=", ".join(options)[:200],
-                    allowed="in request()",
-                )
+            no_options(options, allowed="in request()")
             request = audio
         else:
             settings = self._family(ListenSettings).updated(options, where="file")

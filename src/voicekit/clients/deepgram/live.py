@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from voicekit.clients.checks import no_options
 from voicekit.clients.deepgram.authorized import Authorized
 from voicekit.clients.deepgram.config import (
     LISTEN_PATH,
@@ -99,12 +100,8 @@ class LiveTranscription(Authorized):
                 argument="request",
                 allowed="what live_request() returns; audio is for the session's send()",
             )
-        elif options:
-            raise InvalidArgumentError(
-                "a finished request takes no further options",
-                argument=", ".join(options)[:200],
-                allowed="in live_request()",
-            )
+        else:
+            no_options(options, allowed="in live_request()")
         return TranscriptionSession(
             request,
             make_call=partial(self._listen_call, request.limits),

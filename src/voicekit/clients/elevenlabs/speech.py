@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from voicekit.clients.audio_body import most_bytes
-from voicekit.clients.checks import wrong
+from voicekit.clients.checks import no_options, wrong
 from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.formats import STREAM_FORMATS, refused
@@ -26,7 +26,6 @@ from voicekit.clients.elevenlabs.sessions import FedUtterance
 from voicekit.clients.elevenlabs.timed import TimedDecoder
 from voicekit.clients.execute import open_stream
 from voicekit.clients.in_parts import SpeechInParts
-from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioClip
 from voicekit.streams import Decoder, Opened, SpeechStream
@@ -145,12 +144,7 @@ class Speech(LiveSpeech):
         self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]
     ) -> SpeechRequest:
         if isinstance(text, SpeechRequest):
-            if options:
-                raise InvalidArgumentError(
-                    "a request has its options already",
-                    argument=next(iter(options)),
-                    allowed="options in request(), or a text with options",
-                )
+            no_options(options, allowed="options in request(), or a text with options")
             return text
         # Another provider's request is no text, and is refused as such.
         return (

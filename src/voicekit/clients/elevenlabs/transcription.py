@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 
+from voicekit.clients.checks import no_options
 from voicekit.clients.elevenlabs.authorized import Authorized
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.protocol import http_headers
@@ -20,7 +21,7 @@ from voicekit.clients.execute import fetch
 from voicekit.clients.refusals import body_of
 from voicekit.clients.roles import TranscriberRole
 from voicekit.clients.uploads import limits_of
-from voicekit.errors import InvalidArgumentError, RemoteProtocolError
+from voicekit.errors import RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioSource, PendingTranscript, Transcript, Usage
 from voicekit.transport.messages import Request, Upload
@@ -143,12 +144,9 @@ class FileTranscription(Authorized):
             # Another provider's request is no audio, and is refused as such.
             source = cast("AudioSource", audio)
             return self._family(TranscriptionSettings).updated(options).request(source)
-        if options:
-            raise InvalidArgumentError(
-                "a request has its options already",
-                argument=next(iter(options)),
-                allowed="options in transcription_request(), or a recording with options",
-            )
+        no_options(
+            options, allowed="options in transcription_request(), or a recording with options"
+        )
         return audio
 
     async def _ask(

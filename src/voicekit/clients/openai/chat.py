@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
+from voicekit.clients.checks import no_options
 from voicekit.clients.execute import check_type, fetch_json, open_stream
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.config import ChatOptions, ChatRequest, ChatSettings, Messages
@@ -12,7 +13,6 @@ from voicekit.clients.openai.errors import DIALECT, PROVIDER
 from voicekit.clients.openai.protocol import Answer, chat_request, read_answer
 from voicekit.clients.openai.results import result_of
 from voicekit.clients.openai.stream import ChatDecoder, NotStreamed
-from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.streams import TextStream
 
@@ -115,12 +115,7 @@ class ChatCompletions(Authorized):
         if not isinstance(messages, ChatRequest):
             # Another provider's request is no conversation, and is refused as such.
             return self._family(ChatSettings).updated(options).request(cast("Messages", messages))
-        if options:
-            raise InvalidArgumentError(
-                "a finished request takes no further options",
-                argument=", ".join(options)[:200],
-                allowed="in request()",
-            )
+        no_options(options, allowed="in request()")
         return messages
 
     async def _open_chat(self, request: ChatRequest) -> Opened[Any]:

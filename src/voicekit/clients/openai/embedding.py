@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from voicekit.clients.checks import no_options
 from voicekit.clients.execute import fetch
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.embedding_options import (
@@ -23,7 +24,6 @@ from voicekit.clients.openai.embedding_protocol import (
 from voicekit.clients.openai.errors import DIALECT, PROVIDER
 from voicekit.clients.openai.rate_limits import rate_limits_of
 from voicekit.clients.refusals import body_of
-from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 
 if TYPE_CHECKING:
@@ -117,12 +117,7 @@ class Embedding(Authorized):
     ) -> EmbeddingRequest:
         if not isinstance(texts, EmbeddingRequest):
             return self._family(EmbeddingSettings).updated(options).request(texts)
-        if options:
-            raise InvalidArgumentError(
-                "a finished request takes no further options",
-                argument=", ".join(options)[:200],
-                allowed="in embedding_request()",
-            )
+        no_options(options, allowed="in embedding_request()")
         return texts
 
     async def _prepare_embedding(self, request: EmbeddingRequest) -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from voicekit.clients.checks import no_options
 from voicekit.clients.execute import check_type, fetch_json, open_stream
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.config import ChatSettings
@@ -15,7 +16,6 @@ from voicekit.clients.openai.responses_protocol import read_response, response_r
 from voicekit.clients.openai.responses_stream import ResponseDecoder
 from voicekit.clients.openai.results import result_of
 from voicekit.clients.openai.stream import NotStreamed
-from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.streams import TextStream
 
@@ -144,12 +144,7 @@ class Responses(Authorized):
         if not isinstance(asked, ResponseRequest):
             settings = self._family(ResponseSettings).updated(options)
             return settings.request(asked, self._family(ChatSettings))
-        if options:
-            raise InvalidArgumentError(
-                "a finished request takes no further options",
-                argument=", ".join(options)[:200],
-                allowed="in response_request()",
-            )
+        no_options(options, allowed="in response_request()")
         return asked
 
     async def _open_response(self, request: ResponseRequest) -> Opened[Any]:

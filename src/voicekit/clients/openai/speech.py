@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
+from voicekit.clients.checks import no_options
 from voicekit.clients.execute import open_stream
 from voicekit.clients.in_parts import SpeechInParts
 from voicekit.clients.openai.authorized import Authorized
@@ -117,12 +118,7 @@ class Speech(Authorized):
         self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]
     ) -> SpeechRequest:
         if isinstance(text, SpeechRequest) and text.provider == PROVIDER:
-            if options:
-                raise InvalidArgumentError(
-                    "a request has its options already",
-                    argument=", ".join(options)[:200],
-                    allowed="options in speech_request(), or a text with options",
-                )
+            no_options(options, allowed="options in speech_request(), or a text with options")
             return text
         if isinstance(text, AsyncIterable):
             raise InvalidArgumentError(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
+from voicekit.clients.checks import no_options
 from voicekit.clients.execute import check_type, fetch, open_stream
 from voicekit.clients.openai.account import EVENTS, JSON
 from voicekit.clients.openai.authorized import Authorized
@@ -172,12 +173,9 @@ class Transcription(Authorized):
         self, audio: AudioSource | interfaces.TranscriptionRequest, options: Mapping[str, Any]
     ) -> TranscriptionRequest:
         if isinstance(audio, TranscriptionRequest):
-            if options:
-                raise InvalidArgumentError(
-                    "a request has its options already",
-                    argument=", ".join(options)[:200],
-                    allowed="options in transcription_request(), or a recording with options",
-                )
+            no_options(
+                options, allowed="options in transcription_request(), or a recording with options"
+            )
             return audio
         # Another provider's request is no recording, and is refused as such.
         settings = self._family(TranscriptionSettings).updated(options)

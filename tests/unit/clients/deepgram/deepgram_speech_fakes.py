@@ -16,7 +16,8 @@ from voicekit.clients.deepgram.speech.sockets import SpeakSocket
 from voicekit.clients.deepgram.speech.utterance import Utterance
 from voicekit.clients.utterance import Studio
 from voicekit.errors import ConnectionLostError, VoicekitError
-from voicekit.operation import Call, Limits, Operation, OperationClass, Pipeline
+from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.pipeline import Pipeline
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
-from voicekit.clients.checks import wrong
+from voicekit.clients.checks import no_options, wrong
 from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
 from voicekit.clients.deepgram.protocol import headers_of
 from voicekit.clients.deepgram.speech.config import (
@@ -182,12 +182,7 @@ class Speech(LiveSpeech):
         callback: bool = False,
     ) -> SpeechRequest:
         if isinstance(text, SpeechRequest):
-            if options:
-                raise InvalidArgumentError(
-                    "a request has its options already",
-                    argument=", ".join(options)[:200],
-                    allowed="options in speech_request(), or a text with options",
-                )
+            no_options(options, allowed="options in speech_request(), or a text with options")
             request = text
         else:
             settings = self._family(SpeechSettings).updated(options, where="text")
