@@ -203,7 +203,7 @@ def test_a_finished_request_takes_no_options() -> None:
     """Nor does another provider's pass for one."""
     one = client(speech=VOICE)
     request = one.speech_request("Hi")
-    with pytest.raises(InvalidArgumentError, match="options already"):
+    with pytest.raises(InvalidArgumentError, match="no further options"):
         one.stream_speech(request, speed=2.0)
     other = SpeechRequest(
         text="Hi",

@@ -260,7 +260,7 @@ def test_what_does_not_stream_is_refused_at_once() -> None:
 def test_a_finished_request_takes_no_options() -> None:
     """They are in it."""
     one = client(transcription={"model": "whisper-1"})
-    with pytest.raises(InvalidArgumentError, match="options already"):
+    with pytest.raises(InvalidArgumentError, match="no further options"):
         one.stream_transcription(one.transcription_request(WAV), language="en")
 
 

@@ -1,0 +1,43 @@
+"""What every policy is, beside what it decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from voicekit.operation import Call, OperationClass
+from voicekit.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+class Guard:
+    """Base of the policies: alone around any awaitable, or a layer of a pipeline.
+
+    A policy that a client is given is a pattern: each scope of the client (provider,
+    address, credential, operation) has a ``fresh`` one, which lives on the transport.
+    """
+
+    async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
+        """Run ``step`` as often as the policy says; see ``Policy``."""
+        raise NotImplementedError
+
+    async def run(
+        self,
+        function: Callable[[], Awaitable[T]],
+        *,
+        kind: OperationClass = OperationClass.COMPUTE,
+        name: str = "run",
+    ) -> T:
+        """Run anything under this policy alone; see ``Pipeline.run``."""
+        return await Pipeline((self,)).run(function, kind=kind, name=name)
+
+    def fresh(self) -> Self:
+        """The same settings, with nothing seen yet. One that keeps nothing is its own."""
+        return self
+
+    def stats(self) -> Any:
+        """A frozen snapshot of what was seen; None for one that keeps nothing."""
+        return None
