@@ -85,12 +85,25 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A kind of work at one provider."""
+    """A kind of work at one provider.
+
+    Attributes:
+        provider: Short name.
+        name: Of the operation, as its method is called.
+        kind: What a repeat does at the provider.
+        limits: Its four limits.
+        repeats: How often it may be repeated before the commit point, where that is allowed.
+        session: It opens a two-way session, which is never hedged.
+        reconcile: How to find out whether an effect of unknown outcome happened.
+    """
 
     provider: str
     name: str
     kind: OperationClass
     limits: Limits = field(default_factory=Limits)
+    repeats: int = 2
+    session: bool = False
+    reconcile: str = ""
 
 
 class _Phase(enum.Enum):
@@ -123,6 +136,7 @@ class Call:
 
     __slots__ = (
         "_ambient",
+        "_at_end",
         "_attempt",
         "_ended",
         "_phase",
@@ -171,6 +185,7 @@ class Call:
         self.hedged = False
         self.capacity: tuple[int, int] | None = None
         self._root: Call | None = None
+        self._at_end: list[Callable[[], None]] | None = None
         self.connection: ConnectionInfo | None = None
         self._request_id: str | None = None
         self._secret = secret
@@ -289,6 +304,10 @@ class Call:
             return
         self._ended = True
         self.ended_at = time.monotonic()
+        if self._at_end is not None:
+            for free in self._at_end:
+                free()
+            self._at_end = None
         outcome: Outcome = "applied"
         name = status = None
         result = "ok"
@@ -315,6 +334,16 @@ class Call:
                 connection=self.connection,
                 request_id=self.request_id,
             )
+
+    def at_end(self, free: Callable[[], None]) -> None:
+        """Have ``free`` called once, when the call is over; at once if it is."""
+        root = self.root
+        if root._ended:
+            free()
+        elif root._at_end is None:
+            root._at_end = [free]
+        else:
+            root._at_end.append(free)
 
     # -- progress, told by the transport ---------------------------------------
 
