@@ -188,7 +188,8 @@ async def cycles(urls: dict[str, str], count: int) -> list[Look]:
                 await asyncio.gather(tts.warm(1), stt.warm(1), llm.warm(1))
                 mix = Mix(tts, stt, llm)
                 await asyncio.gather(mix.speech(), mix.chat(), mix.session(), mix.live())
-        await asyncio.sleep(0.05)  # as above
+        # As above, and a timer of the last cycle may still hold what it was to end.
+        await asyncio.sleep(1.5)
         looks.append(look(tasks=len(asyncio.all_tasks())))
         looks[-1]["sockets"] -= before
     return looks
