@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "transport"))
-from virtual_loop import VIRTUAL
-
 from voicekit.alarms import Alarm, AlarmClock, alarm_clock
+from voicekit.testing.clock import VIRTUAL
 
 pytestmark = pytest.mark.anyio
 

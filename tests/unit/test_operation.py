@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "transport"))
-from virtual_loop import VIRTUAL
-
 from voicekit import events
 from voicekit.deadlines import deadline
 from voicekit.errors import (
@@ -26,6 +24,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import Pipeline
+from voicekit.testing.clock import VIRTUAL
 from voicekit.timing import ConnectionInfo
 
 pytestmark = pytest.mark.anyio

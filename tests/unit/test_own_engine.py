@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "transport"))
-from virtual_loop import VIRTUAL
-
 from voicekit import (
     AudioChunk,
     AudioFormat,
@@ -30,6 +28,7 @@ from voicekit import (
     Word,
     deadline,
 )
+from voicekit.testing.clock import VIRTUAL
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "transport"))
-from virtual_loop import VIRTUAL
-
 from voicekit import events
 from voicekit.errors import (
     ClosedError,
@@ -27,6 +25,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.sessions import Session
+from voicekit.testing.clock import VIRTUAL
 
 pytestmark = pytest.mark.anyio
 

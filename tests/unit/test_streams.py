@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "transport"))
-from virtual_loop import VIRTUAL
-
 from voicekit import events
 from voicekit.errors import (
     ClosedError,
@@ -29,6 +27,7 @@ from voicekit.errors import (
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioFormat
 from voicekit.streams import Opened, SpeechStream, Stream, TextStream
+from voicekit.testing.clock import VIRTUAL
 from voicekit.timing import ConnectionInfo
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "transport"))
-from virtual_loop import VIRTUAL
-
+from voicekit.testing.clock import VIRTUAL
 from voicekit.watchdog import Watchdog
 
 pytestmark = pytest.mark.anyio

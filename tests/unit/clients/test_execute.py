@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "transport"))
-from virtual_loop import VIRTUAL
-
 from voicekit import events
 from voicekit.clients.execute import (
     MAX_BODY_BYTES,
@@ -32,6 +30,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import Pipeline
+from voicekit.testing.clock import VIRTUAL
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.handshake import HandshakeRefused
 from voicekit.transport.messages import Request

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from virtual_loop import VIRTUAL
 
 from voicekit.errors import ClosedError, RemoteProtocolError
+from voicekit.testing.clock import VIRTUAL
 from voicekit.transport import http_pool
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.http_pool import HttpPool

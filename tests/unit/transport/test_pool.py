@@ -9,10 +9,10 @@ import time
 
 import pytest
 from fake_sockets import FakeSocket, Provider, World
-from virtual_loop import VIRTUAL
 
 from voicekit.background import Background
 from voicekit.errors import ClosedError, ConnectError, PoolTimeout, WrongLoopError
+from voicekit.testing.clock import VIRTUAL
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool
 
