@@ -9,11 +9,12 @@ import httpx
 import pytest
 from requests_alike import differences
 from test_deepgram_files_sdk import URL, wav
+from vendors import sdk_of
 
 from voicekit import AudioURL, DeepgramClient
 from voicekit.emulator import Emulator, Scenario
 
-deepgram = pytest.importorskip("deepgram", reason="the vendor's SDK is not installed")
+deepgram = sdk_of("deepgram")
 
 if TYPE_CHECKING:
     from voicekit.emulator.journal import RequestRecord

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Scenario
 from voicekit.emulator.codecs import wav_header
 
-deepgram = pytest.importorskip("deepgram", reason="the vendor's SDK is not installed")
+deepgram = sdk_of("deepgram")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

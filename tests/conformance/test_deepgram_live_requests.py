@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from requests_alike import differences
+from vendors import sdk_of
 
 from voicekit import DeepgramClient
 from voicekit.emulator import Emulator, Scenario
 
-deepgram = pytest.importorskip("deepgram", reason="the vendor's SDK is not installed")
+deepgram = sdk_of("deepgram")
 
 pytestmark = [
     pytest.mark.anyio,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from requests_alike import differences
+from vendors import sdk_of
 
 from voicekit import DeepgramClient
 from voicekit.emulator import Emulator, Scenario
 
-deepgram = pytest.importorskip("deepgram", reason="the vendor's SDK is not installed")
+deepgram = sdk_of("deepgram")
 
 if TYPE_CHECKING:
     from voicekit.emulator.journal import RequestRecord

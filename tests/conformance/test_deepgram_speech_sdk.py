@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.emulator.codecs import PcmReader
 from voicekit.emulator.material import check_tones, tones
 from voicekit.emulator.providers.deepgram import Deepgram
 
-deepgram = pytest.importorskip("deepgram", reason="the vendor's SDK is not installed")
+deepgram = sdk_of("deepgram")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

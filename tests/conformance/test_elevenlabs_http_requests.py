@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from requests_alike import differences
+from vendors import sdk_of
 
 from voicekit.clients.elevenlabs import ElevenLabsClient
 from voicekit.emulator import Emulator
 
-elevenlabs = pytest.importorskip("elevenlabs", reason="the vendor's SDK is not installed")
+elevenlabs = sdk_of("elevenlabs")
 
 pytestmark = [
     pytest.mark.anyio,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.emulator.material import check_tones
 
-elevenlabs = pytest.importorskip("elevenlabs", reason="the vendor's SDK is not installed")
+elevenlabs = sdk_of("elevenlabs")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -7,12 +7,13 @@ from typing import Any
 import httpx
 import pytest
 from requests_alike import differences
+from vendors import sdk_of
 
 from voicekit.clients.elevenlabs import ElevenLabsClient
 from voicekit.emulator import Emulator
 from voicekit.speech import AudioClip, AudioFormat, AudioURL
 
-elevenlabs = pytest.importorskip("elevenlabs", reason="the vendor's SDK is not installed")
+elevenlabs = sdk_of("elevenlabs")
 
 pytestmark = [
     pytest.mark.anyio,

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from requests_alike import differences
+from vendors import sdk_of
 
 from voicekit.clients.openai import AzureOpenAIClient, OpenAIClient
 from voicekit.emulator import Emulator
 from voicekit.speech import AudioClip, AudioFormat
 
-openai = pytest.importorskip("openai", reason="the vendor's SDK is not installed")
+openai = sdk_of("openai")
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sdk, pytest.mark.emulated]
 

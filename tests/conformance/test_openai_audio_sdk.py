@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.emulator.material import check_tones
@@ -22,7 +23,7 @@ from voicekit.emulator.scenario import SCENARIOS
 from voicekit.speech import AudioClip, AudioFormat
 from voicekit.speech.wav import parse_wav
 
-openai = pytest.importorskip("openai", reason="the vendor's SDK is not installed")
+openai = sdk_of("openai")
 
 pytestmark = [pytest.mark.sdk, pytest.mark.emulated]
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Reply, Scenario, ToolCall
 from voicekit.emulator.providers.openai import UNKNOWN_MODEL
 from voicekit.emulator.providers.openai_embeddings import vector
 
-openai = pytest.importorskip("openai", reason="the vendor's SDK is not installed")
+openai = sdk_of("openai")
 pydantic = pytest.importorskip("pydantic", reason="comes with the vendor's SDK")
 
 pytestmark = [pytest.mark.sdk, pytest.mark.emulated]

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Reply, Scenario, ToolCall
 from voicekit.emulator.providers.base import BAD_KEY
 from voicekit.emulator.providers.openai import UNKNOWN_MODEL
 
-openai = pytest.importorskip("openai", reason="the vendor's SDK is not installed")
+openai = sdk_of("openai")
 
 pytestmark = [pytest.mark.sdk, pytest.mark.emulated]
 
