@@ -100,6 +100,37 @@ class CallEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queued(Event):
+    """An attempt waits for a place under the limit, ``depth``-th in the queue."""
+
+    depth: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited(Event):
+    """The wait of an attempt is over after ``seconds``, with a place or without."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitChanged(Event):
+    """From now on, so many calls of the credential may be under way at a time.
+
+    Attributes:
+        limit: How many.
+        previous: How many before; None where there was no bound.
+        cause: ``"told"``: the provider named its maximum. ``"refused"``: it refused for too
+            many at a time. ``"exceeded"``: it counted more than it allows, whoever sent them.
+            ``"recovered"``: enough calls went well.
+    """
+
+    limit: int
+    previous: int | None
+    cause: Literal["told", "refused", "exceeded", "recovered"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOpened(Event):
     """A client began to use its connections.
 
