@@ -131,6 +131,28 @@ class LimitChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeStarted(Event):
+    """The first attempt has not succeeded ``after`` seconds; a second one goes out beside it."""
+
+    after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeEnded(Event):
+    """A hedge is over, and none of its attempts is running any more.
+
+    Attributes:
+        winner: The attempt whose result is the answer; None where both failed or the caller
+            did not wait.
+        loser_s: Seconds that the other one ran (without a winner, the second): what the
+            provider did for nothing, and may charge.
+    """
+
+    winner: Literal[1, 2] | None
+    loser_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOpened(Event):
     """A client began to use its connections.
 
