@@ -432,7 +432,7 @@ class Call:
         """The first useful output is in hand."""
         self._phase = _Phase.COMMITTED
         root = self.root
-        if root is not self and root.first_output_at is not None:
+        if root.first_output_at is not None and root.hedged:
             return  # another attempt was quicker, and this one will be dropped
         self.first_output_at = root.first_output_at = now = time.monotonic()
         if self.observer is not None:
