@@ -153,6 +153,57 @@ class HedgeEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled(Event):
+    """An attempt failed, and another one will be made.
+
+    Attributes:
+        attempt: Of the one to come.
+        wait: Seconds until then.
+        error: Type name of what the last one failed with.
+        outcome: What is known of the last one's effect at the provider.
+    """
+
+    attempt: int
+    wait: float
+    error: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChanged(Event):
+    """The circuit breaker of an operation changed its state.
+
+    Attributes:
+        state: The new one: closed, open or half_open.
+        previous: The one before.
+        failure_rate: Failed ones among the calls of its window, 0 to 1.
+        slow_rate: Slow ones among them.
+        calls: How many calls these rates are of.
+    """
+
+    state: str
+    previous: str
+    failure_rate: float
+    slow_rate: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialCircuitChanged(Event):
+    """The provider refused the credential, or takes it again.
+
+    Attributes:
+        state: The new one: closed, open or half_open.
+        previous: The one before.
+        reason: Class, status and code of the refusal; never the provider's own words.
+    """
+
+    state: str
+    previous: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOpened(Event):
     """A client began to use its connections.
 
