@@ -32,6 +32,8 @@ from voicekit.timing import ConnectionInfo, Timings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from voicekit.pipeline import Pipeline
+
 T = TypeVar("T")
 D = TypeVar("D", bound=DeadlineError)
 _call_ids = itertools.count(1)
@@ -132,6 +134,8 @@ class Call:
         hedged: A second attempt was made beside a slow first one.
         capacity: What the provider's last answer said of the credential: how many requests
             are under way, and how many may be.
+        pipeline: The policies around its opening; None for none.
+        step: One attempt, while it is being opened.
     """
 
     __slots__ = (
@@ -158,9 +162,11 @@ class Call:
         "limits",
         "observer",
         "operation",
+        "pipeline",
         "queue_s",
         "replayable",
         "started_at",
+        "step",
         "tls_s",
         "uploaded",
     )
@@ -172,8 +178,11 @@ class Call:
         limits: Limits | None = None,
         observer: events.Observer | None = None,
         secret: Callable[[], str] | None = None,
+        pipeline: Pipeline | None = None,
     ) -> None:
         self.operation = operation
+        self.pipeline = pipeline
+        self.step: Callable[[Call], Awaitable[Any]] | None = None
         self.limits = limits or operation.limits
         self.observer = observer
         self.id = next(_call_ids)
@@ -250,6 +259,15 @@ class Call:
             first_output=None if first is None else first - self.started_at,
             total=None if end is None else end - self.started_at,
         )
+
+    def evidence(self) -> dict[str, Any]:
+        """What every value says of how it came about, by the names of its attributes."""
+        return {
+            "timings": self.timings,
+            "connection": self.connection,
+            "attempts": self.attempts,
+            "hedged": self.hedged,
+        }
 
     def emit(self, kind: type[events.Event], **facts: Any) -> None:
         """Build a record and hand it to the observer, if there is one."""

@@ -7,7 +7,7 @@ silently.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from voicekit.operation import Call, Limits, Operation, OperationClass
@@ -37,9 +37,18 @@ class Pipeline:
     Its repr *is* the order::
 
         deadline → attempt limits → transport
+
+    The policies are nested once, when it is made; a call brings only its own step.
     """
 
     policies: tuple[Policy, ...] = ()
+    _run: Callable[[Call], Awaitable[Any]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        run: Callable[[Call], Awaitable[Any]] = _attempt
+        for policy in reversed(self.policies):
+            run = _around(policy, run)
+        object.__setattr__(self, "_run", run)
 
     async def open(self, call: Call, step: Callable[[Call], Awaitable[T]]) -> T:
         """Open ``call``: run ``step`` under the policies until the commit point.
@@ -51,16 +60,15 @@ class Pipeline:
         Raises:
             VoicekitError: With the call's evidence on it. The call has ended then.
         """
+        call.step = step
         try:
-            if not self.policies:
-                return await call.attempt(step)
-            run: Callable[[Call], Awaitable[T]] = _Attempt(step)
-            for policy in reversed(self.policies):
-                run = _Wrapped(policy, run)
-            return await run(call)
+            result: T = await self._run(call)
         except BaseException as error:
+            call.step = None
             call.end(error)
             raise
+        call.step = None  # it may hold a whole upload, and the call lives as long as its stream
+        return result
 
     async def run(
         self,
@@ -97,21 +105,23 @@ class Pipeline:
         )
 
 
-class _Attempt:
-    __slots__ = ("_step",)
-
-    def __init__(self, step: Callable[[Call], Awaitable[Any]]) -> None:
-        self._step = step
-
-    async def __call__(self, call: Call) -> Any:
-        return await call.attempt(self._step)
+def _attempt(call: Call) -> Awaitable[Any]:
+    """The innermost of the steps."""
+    step = call.step
+    assert step is not None  # noqa: S101 - open() has put it there
+    return call.attempt(step)
 
 
-class _Wrapped:
-    __slots__ = ("_policy", "_step")
+def _around(
+    policy: Policy, step: Callable[[Call], Awaitable[Any]]
+) -> Callable[[Call], Awaitable[Any]]:
+    return lambda call: policy(call, step)
 
-    def __init__(self, policy: Policy, step: Callable[[Call], Awaitable[Any]]) -> None:
-        self._policy, self._step = policy, step
 
-    async def __call__(self, call: Call) -> Any:
-        return await self._policy(call, self._step)
+PLAIN = Pipeline()
+"""No policies at all."""
+
+
+def open_call(call: Call, step: Callable[[Call], Awaitable[T]]) -> Awaitable[T]:
+    """Open ``call`` under the policies that it came with; see ``Pipeline.open``."""
+    return (call.pipeline or PLAIN).open(call, step)

@@ -230,6 +230,7 @@ class Client:
             limits=limits or self._limits.get(operation.name),
             observer=self._observer,
             secret=self._credential.last,
+            pipeline=self.pipeline(operation),
         )
 
     def pipeline(self, _operation: Operation, /) -> Pipeline:

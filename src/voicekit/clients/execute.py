@@ -1,6 +1,6 @@
 """The call shapes, through pipeline and transport: a value, a server stream, a socket.
 
-They differ only in what opening returns. Each step here is one attempt; the
+They differ only in what opening returns. Each step here is one attempt; the call's
 pipeline decides how many there are.
 """
 
@@ -18,6 +18,7 @@ from voicekit.errors import (
     TransportError,
     VoicekitError,
 )
+from voicekit.pipeline import open_call
 from voicekit.streams import Decoder, Opened
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from voicekit.clients.refusals import Dialect
     from voicekit.operation import Call
-    from voicekit.pipeline import Pipeline
     from voicekit.transport.interfaces import Response, Socket
     from voicekit.transport.messages import Request
     from voicekit.transport.transport import Transport
@@ -43,7 +43,6 @@ MAX_BODY_BYTES = 16 << 20
 
 async def open_stream(
     transport: Transport,
-    pipeline: Pipeline,
     call: Call,
     prepare: Callable[[], Awaitable[Request]],
     dialect: Dialect,
@@ -53,8 +52,7 @@ async def open_stream(
 
     Args:
         transport: Where to send.
-        pipeline: The policies of the operation.
-        call: This doing of it.
+        call: This doing of the operation, with its policies.
         prepare: Makes the request; asked anew for each attempt, so that a fresh key is used.
         dialect: Reads refusals.
         decode: Makes the decoder for a response with status 200; refuses a wrong content type.
@@ -82,12 +80,11 @@ async def open_stream(
         call.committed()
         return Opened(call.root, response, decoder, items)
 
-    return await pipeline.open(call, step)
+    return await open_call(call, step)
 
 
 async def fetch(
     transport: Transport,
-    pipeline: Pipeline,
     call: Call,
     prepare: Callable[[], Awaitable[Request]],
     dialect: Dialect,
@@ -101,8 +98,7 @@ async def fetch(
 
     Args:
         transport: Where to send.
-        pipeline: The policies of the operation.
-        call: This doing of it.
+        call: This doing of the operation, with its policies.
         prepare: Makes the request; asked anew for each attempt.
         dialect: Reads refusals.
         read: Makes the value of the body. It is part of the attempt, so that an error
@@ -129,14 +125,13 @@ async def fetch(
         call.committed()
         return result
 
-    result = await pipeline.open(call, step)
+    result = await open_call(call, step)
     call.end()
     return result
 
 
 async def fetch_json(
     transport: Transport,
-    pipeline: Pipeline,
     call: Call,
     prepare: Callable[[], Awaitable[Request]],
     dialect: Dialect,
@@ -154,7 +149,7 @@ async def fetch_json(
             raise RemoteProtocolError("the answer is no JSON object")
         return read(value, response)
 
-    return await fetch(transport, pipeline, call, prepare, dialect, parse, kinds=("json",))
+    return await fetch(transport, call, prepare, dialect, parse, kinds=("json",))
 
 
 def _unreadable(error: Exception) -> RemoteProtocolError:

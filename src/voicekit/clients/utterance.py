@@ -15,6 +15,7 @@ from voicekit.clients.checks import wrong
 from voicekit.clients.execute import request_id_of
 from voicekit.clients.script import Script
 from voicekit.errors import ClosedError, StreamInterruptedError, VoicekitError
+from voicekit.pipeline import open_call
 from voicekit.sessions import Session
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat
 from voicekit.speech.clip import clip_of
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from voicekit.background import Background
     from voicekit.clients.refusals import Dialect
     from voicekit.operation import Call
-    from voicekit.pipeline import Pipeline
     from voicekit.transport.lease import Lease
     from voicekit.transport.pool import SocketPool
 
@@ -38,21 +38,19 @@ class Studio:
     """What a client lends to its utterances.
 
     Args:
-        make_call: Begins a call; raises when the client is closed.
-        pipeline: The policies of the operation.
+        make_call: Begins a call, with its policies; raises when the client is closed.
         pool: The sockets of these settings, once there is an event loop.
         key: Asks for the key in force: another one retires the sockets of the last.
         background: Owns the tasks that outlive a call.
         dialect: Names the header with the provider's id of a handshake.
     """
 
-    __slots__ = ("background", "dialect", "key", "make_call", "pipeline", "pool")
+    __slots__ = ("background", "dialect", "key", "make_call", "pool")
 
     def __init__(
         self,
         *,
         make_call: Callable[[], Call],
-        pipeline: Pipeline,
         pool: Callable[[], SocketPool],
         key: Callable[[], Awaitable[str]],
         background: Callable[[], Background],
@@ -60,7 +58,6 @@ class Studio:
     ) -> None:
         self.make_call = make_call
         self.key = key
-        self.pipeline = pipeline
         self.pool = pool
         self.background = background
         self.dialect = dialect
@@ -196,7 +193,7 @@ class SpokenSession(Session[AudioChunk]):
     # -- the socket --------------------------------------------------------------------------
 
     async def _connect(self, call: Call) -> None:
-        await self._studio.pipeline.open(call, self._take_socket)
+        await open_call(call, self._take_socket)
 
     async def _take_socket(self, call: Call) -> None:
         """One attempt: lease a socket, say what is to be said.

@@ -18,7 +18,6 @@ from voicekit import events
 from voicekit.clients.execute import fetch_json, open_stream
 from voicekit.clients.refusals import Dialect, body_of, build, class_of
 from voicekit.operation import Call, Limits, Operation, OperationClass
-from voicekit.pipeline import Pipeline
 from voicekit.streams import Stream
 from voicekit.transport.messages import Request
 from voicekit.transport.transport import Transport
@@ -82,9 +81,7 @@ async def chat(
     async def prepare() -> Request:
         return post(base + "/chat/completions", chat_body(text))
 
-    return await fetch_json(
-        transport, Pipeline(), call, prepare, DIALECT, lambda value, _response: value
-    )
+    return await fetch_json(transport, call, prepare, DIALECT, lambda value, _response: value)
 
 
 class Pieces:
@@ -120,7 +117,6 @@ def stream(
     return Stream(
         lambda: open_stream(
             transport,
-            Pipeline(),
             make_call(limits, observer),
             prepare,
             DIALECT,

@@ -43,7 +43,6 @@ from voicekit.errors import (
     TotalTimeout,
 )
 from voicekit.operation import Call, Limits
-from voicekit.pipeline import Pipeline
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request, Upload
 from voicekit.transport.transport import Transport
@@ -169,7 +168,6 @@ async def upload(
 
     return await fetch_json(
         transport,
-        Pipeline(),
         call or make_call(limits, observer),
         prepare,
         DIALECT,

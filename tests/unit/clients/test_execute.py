@@ -29,7 +29,6 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Call, Limits, Operation, OperationClass
-from voicekit.pipeline import Pipeline
 from voicekit.testing.clock import VIRTUAL
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.handshake import HandshakeRefused
@@ -140,12 +139,10 @@ class Rig:
         return Request("POST", "http://host/", {})
 
     async def fetch(self, read: Any = lambda value, _: value) -> Any:
-        return await fetch_json(self.transport, Pipeline(), self.call, self.prepare, DIALECT, read)
+        return await fetch_json(self.transport, self.call, self.prepare, DIALECT, read)
 
     async def stream(self, decode: Any = lambda _: Lines()) -> Any:
-        return await open_stream(
-            self.transport, Pipeline(), self.call, self.prepare, DIALECT, decode
-        )
+        return await open_stream(self.transport, self.call, self.prepare, DIALECT, decode)
 
 
 # -- values ----------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ class FileTranscription(Authorized):
 
         limits = request.limits or self._limits.get(TRANSCRIBE.name) or _limits_for(request)
         call = self._call(TRANSCRIBE, limits)
-        transcript = await self._ask(request, TRANSCRIBE, call, read)
+        transcript = await self._ask(request, call, read)
         return replace(
             transcript,
             request_id=transcript.request_id or call.request_id,
@@ -154,7 +154,7 @@ class FileTranscription(Authorized):
             )
 
         call = self._call(SUBMIT, request.limits)
-        pending = await self._ask(request, SUBMIT, call, read)
+        pending = await self._ask(request, call, read)
         return replace(pending, timings=call.timings, connection=call.connection)
 
     def _recording(
@@ -186,13 +186,11 @@ class FileTranscription(Authorized):
     async def _ask(
         self,
         request: TranscriptionRequest,
-        operation: Operation,
         call: Call,
         read: Callable[[dict[str, Any], Response], T],
     ) -> T:
         return await fetch_json(
             self.transport,
-            self.pipeline(operation),
             call,
             partial(self._post, request),
             # What plays for less than the vendor's own limit is transcribed within it.

@@ -20,6 +20,7 @@ from voicekit.clients.deepgram.sessions import TranscriptionSession
 from voicekit.clients.execute import open_socket
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.pipeline import open_call
 
 if TYPE_CHECKING:
     from voicekit.background import Background
@@ -121,7 +122,7 @@ class LiveTranscription(Authorized):
         return call
 
     async def _dial(self, request: ListenRequest, call: Call) -> Socket:
-        return await self.pipeline(OPEN_TRANSCRIPTION).open(call, partial(self._attempt, request))
+        return await open_call(call, partial(self._attempt, request))
 
     async def _attempt(self, request: ListenRequest, call: Call) -> Socket:
         key = await self._credential.get()

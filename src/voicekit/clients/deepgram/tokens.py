@@ -118,7 +118,6 @@ class TokenGrants(Authorized):
         call = self._call(GRANT_TOKEN, settings.limits)
         token = await fetch_json(
             self.transport,
-            self.pipeline(GRANT_TOKEN),
             call,
             prepare,
             DIALECT,

@@ -151,10 +151,7 @@ class Account(Authorized):
             headers = http_headers(key, settings.extra_headers, content_type=None)
             return Request("GET", self.base_url + target, headers)
 
-        pipeline = self.pipeline(operation)
-        result: Any = await fetch(
-            self.transport, pipeline, call, prepare, DIALECT, parse, kinds=("json",)
-        )
+        result: Any = await fetch(self.transport, call, prepare, DIALECT, parse, kinds=("json",))
         if isinstance(result, Record | Page):
             result = replace(result, timings=call.timings)  # complete now
         return cast("T", result)

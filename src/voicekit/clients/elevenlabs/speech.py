@@ -197,7 +197,6 @@ class Speech(LiveSpeech):
 
         opened = await open_stream(
             self.transport,
-            self.pipeline(operation),
             self._call(operation, limits),
             partial(self._prepare, request),
             DIALECT,

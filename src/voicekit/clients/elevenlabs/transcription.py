@@ -169,7 +169,6 @@ class FileTranscription(Authorized):
 
         result, headers = await fetch(
             self.transport,
-            self.pipeline(operation),
             call,
             partial(self._prepare_form, request, content_type, body),
             DIALECT,

@@ -101,7 +101,6 @@ class ChatCompletions(Authorized):
         call = self._call(CHAT, request.limits)
         answer, response = await fetch_json(
             self.transport,
-            self.pipeline(CHAT),
             call,
             partial(self._prepare, request, stream=False),
             DIALECT,
@@ -121,7 +120,6 @@ class ChatCompletions(Authorized):
     async def _open_chat(self, request: ChatRequest) -> Opened[Any]:
         return await open_stream(
             self.transport,
-            self.pipeline(STREAM_CHAT),
             self._call(STREAM_CHAT, request.limits),
             partial(self._prepare, request, stream=True),
             DIALECT,

@@ -92,7 +92,6 @@ class Embedding(Authorized):
 
         embedded, headers = await fetch(
             self.transport,
-            self.pipeline(EMBED),
             call,
             partial(self._prepare_embedding, request),
             DIALECT,

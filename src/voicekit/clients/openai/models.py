@@ -143,7 +143,6 @@ class Models(Authorized):
 
         made, response = await fetch_json(
             self.transport,
-            self.pipeline(operation),
             call,
             partial(self._prepare_models, path, settings),
             DIALECT,

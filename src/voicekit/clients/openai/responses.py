@@ -132,7 +132,6 @@ class Responses(Authorized):
         call = self._call(RESPOND, request.limits)
         answer, response = await fetch_json(
             self.transport,
-            self.pipeline(RESPOND),
             call,
             partial(self._prepare_response, request, stream=False),
             DIALECT,
@@ -150,7 +149,6 @@ class Responses(Authorized):
     async def _open_response(self, request: ResponseRequest) -> Opened[Any]:
         return await open_stream(
             self.transport,
-            self.pipeline(STREAM_RESPONSE),
             self._call(STREAM_RESPONSE, request.limits),
             partial(self._prepare_response, request, stream=True),
             DIALECT,

@@ -150,7 +150,6 @@ class Speech(Authorized):
     ) -> Opened[AudioChunk]:
         return await open_stream(
             self.transport,
-            self.pipeline(operation),
             self._call(operation, limits),
             partial(self._prepare_speech, request, part),
             DIALECT,

@@ -120,7 +120,6 @@ class Transcription(Authorized):
         accept = JSON if "json" in form else "text/plain"
         transcript = await fetch(
             self.transport,
-            self.pipeline(TRANSCRIBE),
             call,
             partial(self._prepare_form, request, accept, content_type, body),
             DIALECT,
@@ -187,7 +186,6 @@ class Transcription(Authorized):
         content_type, body = _form(request, stream=True)
         return await open_stream(
             self.transport,
-            self.pipeline(operation),
             self._call(operation, limits or limits_of(request.recording, operation.limits)),
             partial(self._prepare_form, request, EVENTS, content_type, body),
             DIALECT,

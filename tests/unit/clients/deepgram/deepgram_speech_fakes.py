@@ -17,7 +17,6 @@ from voicekit.clients.deepgram.speech.utterance import Utterance
 from voicekit.clients.utterance import Studio
 from voicekit.errors import ConnectionLostError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass
-from voicekit.pipeline import Pipeline
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool
@@ -126,7 +125,6 @@ class Room:
         )
         self.studio = Studio(
             make_call=lambda: Call(OPERATION),
-            pipeline=Pipeline(),
             pool=lambda: self.pool,
             key=_key,
             background=lambda: self.background,

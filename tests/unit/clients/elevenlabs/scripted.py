@@ -17,7 +17,6 @@ from voicekit.clients.elevenlabs.sockets import ContextSocket
 from voicekit.clients.utterance import Studio
 from voicekit.errors import ConnectionLostError, ProviderError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass
-from voicekit.pipeline import Pipeline
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool
@@ -117,7 +116,6 @@ class Room:
         )
         self.studio = Studio(
             make_call=lambda: Call(OPERATION, limits=self.limits),
-            pipeline=Pipeline(),
             pool=lambda: self.pool,
             key=_key,
             background=lambda: self.background,

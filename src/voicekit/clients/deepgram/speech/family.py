@@ -162,7 +162,6 @@ class Speech(LiveSpeech):
         call = self._call(SUBMIT_SPEECH, request.limits)
         pending = await fetch_json(
             self.transport,
-            self.pipeline(SUBMIT_SPEECH),
             call,
             partial(self._prepare_speech, request, 0),
             DIALECT,
@@ -232,7 +231,6 @@ class Speech(LiveSpeech):
 
         return await open_stream(
             self.transport,
-            self.pipeline(operation),
             self._call(operation, limits),
             partial(self._prepare_speech, request, part),
             DIALECT,

@@ -74,7 +74,6 @@ class LiveSpeech(Authorized):
     def _studio(self, settings: SessionSettings, operation: Operation) -> Studio:
         return Studio(
             make_call=partial(self._call, operation, settings.limits),
-            pipeline=self.pipeline(operation),
             pool=partial(self._speech_sockets, settings),
             key=self._credential.get,
             background=lambda: self.transport.background,
