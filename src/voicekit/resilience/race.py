@@ -1,0 +1,141 @@
+"""Attempts of one call that run at the same time, each in a task that ends with the race."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from voicekit.alarms import Alarm, alarm_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from voicekit.operation import Call
+
+_log = logging.getLogger("voicekit.resilience")
+
+
+class Race:
+    """The attempts of one call, and the wait for something to happen to them.
+
+    Whoever starts one awaits ``end()`` before anything else, whatever happens.
+
+    Args:
+        call: The first attempt's; each further one has a twin of it.
+        step: What an attempt does.
+        clock: Monotonic seconds, for how long they ran.
+    """
+
+    __slots__ = ("_call", "_clock", "_loop", "_step", "_waiter", "attempts")
+
+    def __init__(
+        self,
+        call: Call,
+        step: Callable[[Call], Awaitable[Any]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._call = call
+        self._step = step
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self.attempts: list[Attempt] = []
+
+    def begin(self) -> None:
+        """One more attempt."""
+        call = self._call.twin() if self.attempts else self._call
+        attempt = Attempt(call, self._clock)
+        name = f"voicekit-hedge-{call.id}-{len(self.attempts) + 1}"
+        # Of its own, since the limits of an attempt are its task's. In the caller's context.
+        attempt.task = self._loop.create_task(attempt.run(self._step), name=name)
+        attempt.task.add_done_callback(self._ring)
+        self.attempts.append(attempt)
+
+    def _ring(self, _: object = None) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def change(self, within: float | None = None) -> None:
+        """Wait until an attempt ends that is running now, or so many seconds have passed."""
+        # Not asyncio.wait(): it costs three times as much, and each hedged call pays for it.
+        self._waiter = self._loop.create_future()
+        if within is None:
+            await self._waiter
+            return
+        clock, alarm = alarm_clock(self._loop), Alarm(self._ring)
+        clock.set(alarm, self._loop.time() + within)
+        try:
+            await self._waiter
+        finally:
+            clock.clear(alarm)
+
+    async def end(self) -> None:
+        """Cancel what still runs and wait for it.
+
+        Cancelled meanwhile, it passes that on, waits all the same and then raises: as long as
+        ``await step(call)`` itself would take to be cancelled, and no longer.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        running = [attempt.task for attempt in self.attempts if not attempt.task.done()]
+        for task in running:
+            task.cancel()
+        while not all(task.done() for task in running):
+            try:
+                await self.change()
+            except asyncio.CancelledError as error:
+                cancelled = error
+                for task in running:
+                    task.cancel()
+        if cancelled is not None:
+            raise cancelled
+
+
+class Attempt:
+    """One of the two: its call, its task, and how long it ran."""
+
+    __slots__ = ("_clock", "_ended_at", "_started_at", "call", "task")
+
+    task: asyncio.Task[Any]
+
+    def __init__(self, call: Call, clock: Callable[[], float]) -> None:
+        self.call = call
+        self._clock = clock
+        self._started_at = clock()
+        self._ended_at: float | None = None
+
+    async def run(self, step: Callable[[Call], Awaitable[Any]]) -> Any:
+        """What its task does."""
+        try:
+            return await step(self.call)
+        finally:
+            self._ended_at = self._clock()
+
+    def ran(self, now: float) -> float:
+        """Seconds that it ran, or has been running by ``now``."""
+        ended_at = self._ended_at
+        return (now if ended_at is None else min(ended_at, now)) - self._started_at
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has a result."""
+        task = self.task
+        return task.done() and not task.cancelled() and task.exception() is None
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it raised, if it has failed."""
+        task = self.task
+        return task.exception() if task.done() and not task.cancelled() else None
+
+    def discard(self) -> None:
+        """Free what it opened, if it was too late to be stopped; nobody will use it."""
+        if not self.succeeded:  # which also takes note of its error: it is nobody's
+            return
+        abandon = getattr(self.task.result(), "abandon", None)
+        if callable(abandon):
+            try:
+                abandon()
+            except Exception as error:  # noqa: BLE001 - the winner's answer is good all the same
+                _log.warning("a hedge's loser cannot be freed: %s", type(error).__name__)
