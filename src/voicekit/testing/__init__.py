@@ -5,6 +5,7 @@ Nothing here needs pytest but ``voicekit.testing.pytest``, a plugin with the fix
 The checks are in ``voicekit.testing.conformance``.
 """
 
+from voicekit.resilience.waiting import no_waits
 from voicekit.testing.clock import VIRTUAL, VirtualClock, VirtualLoop, virtual_time
 from voicekit.testing.observer import RecordingObserver
 from voicekit.testing.transport import Answer, ScriptedTransport, SentRequest
@@ -17,5 +18,6 @@ __all__ = [
     "SentRequest",
     "VirtualClock",
     "VirtualLoop",
+    "no_waits",
     "virtual_time",
 ]
