@@ -39,11 +39,15 @@ class Concurrency:
     @classmethod
     def of(cls, result: _Answered) -> Concurrency | None:
         """What the headers of a stream, a clip or another result say; None where nothing."""
-        current = _count(result.headers.get("current-concurrent-requests"))
-        maximum = _count(result.headers.get("maximum-concurrent-requests"))
-        if current is None or maximum is None:
-            return None
-        return cls(current=current, maximum=maximum)
+        said = read_capacity(result.headers)
+        return None if said is None else cls(current=said[0], maximum=said[1])
+
+
+def read_capacity(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    """Requests in flight and allowed, for the concurrency limit; None where nothing is said."""
+    current = _count(headers.get("current-concurrent-requests"))
+    maximum = _count(headers.get("maximum-concurrent-requests"))
+    return None if current is None or maximum is None else (current, maximum)
 
 
 def _count(value: str | None) -> int | None:

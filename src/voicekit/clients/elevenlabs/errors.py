@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from voicekit.clients.elevenlabs.concurrency import read_capacity
 from voicekit.clients.refusals import Dialect, body_of, build, class_of
 from voicekit.errors import (
     AuthenticationError,
@@ -171,4 +172,5 @@ DIALECT = Dialect(
     # Source: request-stitching cookbook; the trace id by a recorded response of 2026-01.
     request_id_headers=("request-id", "x-trace-id"),
     read_error=read_error,
+    read_capacity=read_capacity,
 )
