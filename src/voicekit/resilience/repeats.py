@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from voicekit.errors import OutcomeUnknownError, RejectedError, VoicekitError
+from voicekit.errors import OutcomeUnknownError, RejectedError, TotalTimeout, VoicekitError
 from voicekit.operation import OperationClass
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def verdict(
     if isinstance(error, RejectedError):
         # It was refused so that less is asked; to ask again at once would defeat that.
         return Verdict(again=False, stopped="rejected")
+    if isinstance(error, TotalTimeout):
+        return Verdict(again=False, stopped="deadline")  # which was of all attempts together
     if outcome == "unknown" and kind is OperationClass.COMPUTE and unknown_before:
         return Verdict(again=False, stopped="unknown_outcome")
     return _AGAIN

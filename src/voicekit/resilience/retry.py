@@ -34,7 +34,7 @@ _JITTER: Final = 0.1
 """How much longer than asked a Retry-After is waited for, at most: all who were told the same
 would come back together."""
 _LEAST: Final = 0.005
-"""Seconds. An attempt that has less left is not begun; a timer may be that early."""
+"""Seconds. An attempt that has less left is not begun."""
 
 
 class Retry(Guard):
@@ -166,20 +166,19 @@ class _Repeats(Generic[T]):
 
     async def run(self) -> T:
         """Repeat as long as it makes sense, then return the result or raise the last error."""
-        failure = self._first
         repeats = self._policy._repeats
         if repeats is None:
             repeats = self._call.operation.repeats
-        if failure.verdict.again and repeats > 0:
+        ended: T | _Failure = self._first
+        if self._first.verdict.again and repeats > 0:
             ended = await self._repeat(repeats)
-            if not isinstance(ended, _Failure):
-                return ended
-            failure = ended
-        error = self._final(failure)
+        if not isinstance(ended, _Failure):
+            return ended
+        error = self._final(ended)
         try:
             raise error
         finally:  # its traceback leads here: nothing here may lead to it
-            del error, failure, self._first, self._real
+            del error, ended, self._first, self._real
 
     async def _repeat(self, repeats: int) -> T | _Failure:
         # Not before something failed: it takes 30 ms to import, and 30 µs to go through.
@@ -246,7 +245,7 @@ class _Repeats(Generic[T]):
         if self._is_stale(_failure_of(state).error):
             self._made_up = True
             return 0.0
-        most = math.ldexp(policy._base, min(self._back_offs, 64))
+        most = policy._base * 2.0 ** min(self._back_offs, 64)
         self._back_offs += 1
         return draw() * min(most, policy._longest)
 

@@ -50,7 +50,6 @@ TABLE: list[tuple[Exception, str, str, str, str]] = [
     (ConnectTimeout(), AGAIN, AGAIN, AGAIN, AGAIN),
     (PoolTimeout(), AGAIN, AGAIN, AGAIN, AGAIN),
     (ConnectionLostError(outcome="not_applied"), AGAIN, AGAIN, AGAIN, AGAIN),
-    (TotalTimeout(outcome="not_applied"), AGAIN, AGAIN, AGAIN, AGAIN),
     # it was refused
     (RateLimitError(status=429), AGAIN, AGAIN, AGAIN, AGAIN),
     (UnavailableError(outcome="not_applied"), AGAIN, AGAIN, AGAIN, AGAIN),
@@ -60,7 +59,6 @@ TABLE: list[tuple[Exception, str, str, str, str]] = [
     (RemoteProtocolError(), AGAIN, ONCE, AGAIN, UNKNOWN),
     (FirstOutputTimeout(), AGAIN, ONCE, AGAIN, UNKNOWN),
     (GapTimeout(), AGAIN, ONCE, AGAIN, UNKNOWN),
-    (TotalTimeout(), AGAIN, ONCE, AGAIN, UNKNOWN),
     (OSError(), AGAIN, ONCE, AGAIN, UNKNOWN),  # listed in on=
     # it would be of no use
     (ConnectError(retryable=False), NEVER, NEVER, NEVER, NEVER),
@@ -101,7 +99,7 @@ def test_the_table(row: tuple[Exception, str, str, str, str]) -> None:
 
 
 def test_the_table_has_every_error() -> None:
-    """All that voicekit raises by itself, but the refusals and the abstract ones."""
+    """All that a call may raise, but those with a test of their own."""
     seen = {type(row[0]) for row in TABLE}
     leaves, todo = set(), [VoicekitError]
     while todo:
@@ -110,9 +108,9 @@ def test_the_table_has_every_error() -> None:
             todo += kind.__subclasses__()
         elif kind.__module__ == "voicekit.errors":
             leaves.add(kind.__name__)
-    rejected = {"CircuitOpenError", "OverloadedError"}
+    apart = {"CircuitOpenError", "OverloadedError", "TotalTimeout"}
     before_io = {"MissingCredentialError", "WrongLoopError"}
-    assert leaves - rejected - before_io <= {kind.__name__ for kind in seen}
+    assert leaves - apart - before_io <= {kind.__name__ for kind in seen}
 
 
 @pytest.mark.parametrize("kind", OperationClass)
@@ -120,6 +118,18 @@ def test_the_table_has_every_error() -> None:
 def test_a_refusal_of_ours_is_not_asked_again(kind: OperationClass, error: Exception) -> None:
     """Asking less is what it is for."""
     assert verdict(error, kind, unknown_before=0) == Verdict(again=False, stopped="rejected")
+
+
+@pytest.mark.parametrize("kind", OperationClass)
+def test_no_time_is_left_after_a_total_limit(kind: OperationClass) -> None:
+    """It is the limit of all attempts together; an effect may have happened before it."""
+    found = verdict(TotalTimeout(outcome="not_applied"), kind, unknown_before=0)
+    assert found == Verdict(again=False, stopped="deadline")
+    found = verdict(TotalTimeout(), kind, unknown_before=0)
+    if kind is EFFECT:
+        assert found.may_have_acted
+    else:
+        assert found == Verdict(again=False, stopped="deadline")
 
 
 @pytest.mark.parametrize("said", ["uploaded", "not_replayable"])
