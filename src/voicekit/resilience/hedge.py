@@ -170,12 +170,12 @@ class Hedge(Guard):
         elif winner is not race.attempts[0]:
             call.adopt(winner.call)
         try:
-            result: T = winner.task.result()
+            result: T = winner.result()
         finally:
-            # An error leads to this frame and to the attempts', and they to their tasks and so
-            # to the error: a circle that would keep all of it until the collector comes.
+            # An error leads here and to the attempts, and they to it: a circle that would keep
+            # all that an attempt had in hand until the collector comes.
             for attempt in race.attempts:
-                del attempt.task
+                attempt.error = None
         return result
 
     async def _decide(self, race: Race, after: float) -> Attempt | None:

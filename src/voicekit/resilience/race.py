@@ -93,22 +93,42 @@ class Race:
 
 
 class Attempt:
-    """One of the two: its call, its task, and how long it ran."""
+    """One of them: its call, its task, and what became of it.
 
-    __slots__ = ("_clock", "_ended_at", "_started_at", "call", "task")
+    Attributes:
+        succeeded: It has a result.
+        error: What it raised, if it has failed.
+    """
 
-    task: asyncio.Task[Any]
+    __slots__ = (
+        "_clock",
+        "_ended_at",
+        "_result",
+        "_started_at",
+        "call",
+        "error",
+        "succeeded",
+        "task",
+    )
+
+    task: asyncio.Task[None]
 
     def __init__(self, call: Call, clock: Callable[[], float]) -> None:
         self.call = call
+        self.succeeded = False
+        self.error: Exception | None = None
+        self._result: Any = None
         self._clock = clock
         self._started_at = clock()
         self._ended_at: float | None = None
 
-    async def run(self, step: Callable[[Call], Awaitable[Any]]) -> Any:
-        """What its task does."""
+    async def run(self, step: Callable[[Call], Awaitable[Any]]) -> None:
+        """What its task does. An error is kept here, and not by the task, which it leads to."""
         try:
-            return await step(self.call)
+            self._result = await step(self.call)
+            self.succeeded = True
+        except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
+            self.error = error
         finally:
             self._ended_at = self._clock()
 
@@ -117,23 +137,21 @@ class Attempt:
         ended_at = self._ended_at
         return (now if ended_at is None else min(ended_at, now)) - self._started_at
 
-    @property
-    def succeeded(self) -> bool:
-        """Whether it has a result."""
-        task = self.task
-        return task.done() and not task.cancelled() and task.exception() is None
+    def result(self) -> Any:
+        """Its result, once it has ended.
 
-    @property
-    def error(self) -> BaseException | None:
-        """What it raised, if it has failed."""
-        task = self.task
-        return task.exception() if task.done() and not task.cancelled() else None
+        Raises:
+            Exception: What it raised.
+            CancelledError: It was cancelled, from within.
+        """
+        if self.error is not None:
+            raise self.error
+        self.task.result()
+        return self._result
 
     def discard(self) -> None:
         """Free what it opened, if it was too late to be stopped; nobody will use it."""
-        if not self.succeeded:  # which also takes note of its error: it is nobody's
-            return
-        abandon = getattr(self.task.result(), "abandon", None)
+        abandon = getattr(self._result, "abandon", None)
         if callable(abandon):
             try:
                 abandon()
