@@ -204,6 +204,49 @@ class CredentialCircuitChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechResumed(Event):
+    """A speech that broke off goes on, from a sentence that is asked for again.
+
+    Attributes:
+        sentence: Its number, from 0; without ``timestamps``, of the part of ``split``.
+        delivered_bytes: How many bytes of audio the caller had by then, none of that sentence.
+        error: Type name of what broke it.
+    """
+
+    sentence: int
+    delivered_bytes: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberChosen(Event):
+    """A ``fallback`` or a ``spread`` asks this member.
+
+    Attributes:
+        member: Its name.
+        reason: ``"first"``; ``"resting"``: those before it rest; ``"failed_over"``: others failed
+            in this call; ``"recovered"``: back after a rest; ``"last_resort"``: all of them
+            rest; ``"least_outstanding"``.
+    """
+
+    member: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberFailed(Event):
+    """A member of a ``fallback`` or a ``spread`` failed before the commit point.
+
+    Attributes:
+        member: Its name.
+        error: Type name of the error.
+    """
+
+    member: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOpened(Event):
     """A client began to use its connections.
 
