@@ -293,9 +293,16 @@ class StreamInterruptedError(VoicekitError):
         delivered_bytes: Audio bytes handed to the caller.
         delivered_s: The same in seconds of audio, where the format tells.
         delivered_characters: Characters of text handed to the caller.
+        segment: Of speech, the first segment, counted from 0, that is not proven to have been
+            delivered whole: a part of ``split``; with ``resume`` and ``timestamps``, a sentence.
+            A text that was asked for as one is one segment.
+        resumable: Of speech: no byte of that segment was delivered, so that to speak the text
+            from there on would be the rest, without a gap or a repeat.
     """
 
     outcome: Outcome = "partial"
     delivered_bytes: int = 0
     delivered_s: float | None = None
     delivered_characters: int = 0
+    segment: int | None = None
+    resumable: bool = False

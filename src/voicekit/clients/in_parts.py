@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from voicekit.clients.resuming import Boundary, Segments
 from voicekit.errors import ClosedError, RemoteProtocolError, VoicekitError
 from voicekit.streams import Opened
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from voicekit.speech import AudioChunk, AudioFormat
     from voicekit.timing import ConnectionInfo
 
-__all__ = ["SpeechInParts"]
+__all__ = ["OpenPart", "SpeechInParts"]
 
 AHEAD_S: Final = 20.0
 """Seconds of audio that may wait for the consumer. Source: ours; enough for any answer to the
@@ -53,9 +54,11 @@ class SpeechInParts:
         done: Everything was taken.
         status: Of every part.
         headers: Of the newest part.
-        all_headers: Of every part so far, in order. When a part is asked for, those before
-            it have come in full.
+        all_headers: Of every part so far, in order.
+        whole_headers: Of those that have come in full.
         read_bytes: Of audio, of all parts so far.
+        segments: The parts, for the account of what was delivered.
+        resumed: How often a part that broke off was asked for again.
         connection: Of the newest part.
     """
 
@@ -75,6 +78,9 @@ class SpeechInParts:
         self.done = False
         self.read_bytes = 0
         self.all_headers: list[Mapping[str, str]] = []
+        self.whole_headers: list[Mapping[str, str]] = []
+        self.segments = Segments()
+        self.resumed = 0
         self._parts = parts
         self._open_part = open_part
         self._background = background
@@ -98,7 +104,11 @@ class SpeechInParts:
         self._begin(opened)
         self._task = self._background().spawn(self._read_all(), "voicekit-speech-parts")
         self._task.add_done_callback(self._over)
-        return Opened(opened.call, self, self, deque(self.feed(_MORE)))
+        return Opened(opened.call, self, self, self._in_hand())
+
+    def _in_hand(self) -> deque[AudioChunk]:
+        """What the stream begins with."""
+        return deque(self.feed(_MORE))
 
     def _begin(self, opened: Opened[AudioChunk]) -> None:
         self._current = opened
@@ -112,16 +122,24 @@ class SpeechInParts:
 
     async def _read_all(self) -> None:
         try:
-            await self._read(self._current)
-            for number in range(1, self._parts):
-                await self._next(number)
-                await self._read(self._current)
+            for number in range(self._parts):
+                await self._part(number)
+                self.segments.ended(Boundary(self._beyond(number), self.read_bytes))
             self._finished = True
         except VoicekitError as error:
             self._error = self._error or error
         except Exception as error:  # noqa: BLE001 - a decoder that chokes is the server's doing
             name = type(error).__name__
             self._error = RemoteProtocolError(f"a part cannot be read ({name})")
+
+    async def _part(self, number: int) -> None:
+        if number:
+            await self._next(number)
+        await self._read(self._current)
+
+    def _beyond(self, number: int) -> int:
+        """The segment after those of a part: as they are counted here, the next part."""
+        return number + 1
 
     def _over(self, _task: asyncio.Task[None]) -> None:
         """The task has ended, or was cancelled before it began."""
@@ -145,7 +163,7 @@ class SpeechInParts:
         """Read one part to its end."""
         response, decoder = opened.response, opened.decoder
         while not decoder.done:
-            while self._held >= self._ahead:
+            while self._full:
                 self._taken.clear()
                 await self._taken.wait()
             data = await response.chunk()
@@ -154,8 +172,14 @@ class SpeechInParts:
             self._take(items)  # which may read as it goes
             self._made += decoder.progress - before
         response.release()
+        self.whole_headers.append(response.headers)
         if opened is not self._first:
             opened.call.end()
+
+    @property
+    def _full(self) -> bool:
+        """Whether enough waits for the consumer."""
+        return self._held >= self._ahead
 
     def _take(self, items: Iterable[AudioChunk]) -> None:
         for item in items:
@@ -215,3 +239,12 @@ class SpeechInParts:
         """The last part has ended."""
         self.done = True
         return ()
+
+    # -- for the account ---------------------------------------------------------------------
+
+    def account(self, delivered: int) -> tuple[int, bool]:
+        """The first part not delivered whole for certain, and whether no byte of it was."""
+        return self.segments.account(delivered)
+
+    def gather(self) -> None:
+        """The consumer wants everything, and nothing before all of it is there."""

@@ -77,6 +77,7 @@ class SpeechRequest:
         query: Encoded, without the question mark.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        resume: A part that breaks off may be asked for again.
     """
 
     text: str = field(repr=False)
@@ -88,6 +89,7 @@ class SpeechRequest:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    resume: bool = False
 
     @property
     def identity(self) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import quote, urlencode
@@ -26,7 +25,9 @@ from voicekit.clients.elevenlabs.options import (
     WHOLE_TEXT_ONLY,
 )
 from voicekit.clients.elevenlabs.passages import Passage, passages_of
-from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
+from voicekit.clients.elevenlabs.speech_request import SpeechRequest
+from voicekit.clients.resuming import check_resume
+from voicekit.clients.settings import EXTRAS, Settings, dumps, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.speech import AudioFormat
@@ -55,57 +56,6 @@ conversation; an idle one counts against no limit. Source: models page, concurre
 MAX_BUFFERED_S: Final = 120.0
 
 _STITCHING: Final = ("previous_text", "next_text", "previous_request_ids", "next_request_ids")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechRequest:
-    """What is to be spoken and how, validated and as JSON, so that nothing changes it any more.
-
-    Made by ``ElevenLabsClient.request()``; may be sent any number of times.
-
-    Attributes:
-        text: The words.
-        format: What the audio will be.
-        target: Path and query.
-        body: JSON, encoded.
-        headers: Of the caller's own; may hold secrets.
-        limits: Replaces those of the operation and of the client.
-        whole: The endpoint answers when all of it is made: it cannot be streamed.
-        timed: Which text's characters come with their times; None for none.
-        parts: The requests that speak it one after the other, when one does not.
-        continues: The ids of earlier parts may be named, for the prosody.
-    """
-
-    text: str = field(repr=False)
-    format: AudioFormat
-    target: str = field(repr=False)
-    body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    limits: Limits | None = None
-    whole: bool = False
-    timed: Literal["original", "normalized"] | None = None
-    parts: tuple[SpeechRequest, ...] = ()
-    continues: bool = False
-
-    @property
-    def identity(self) -> str:
-        """Canonical text of all that can change the audio. Holds content: never log it.
-
-        Streamed or whole is no part of it: the audio is the same.
-        """
-        facts: dict[str, Any] = {"target": self.target, "body": json.loads(self.body)}
-        if self.timed == "normalized":
-            facts["timed"] = self.timed
-        if self.parts:
-            facts["parts"] = [len(part.text) for part in self.parts]
-        return identity_of("elevenlabs", self.headers, **facts)
-
-    def after(self, ids: Sequence[str]) -> SpeechRequest:
-        """This part, when these requests have spoken those before it."""
-        if not ids or not self.continues:
-            return self
-        named = f',"previous_request_ids":{dumps(list(ids))}}}'
-        return replace(self, body=self.body[:-1] + named.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +136,7 @@ class SpeechSettings(Settings):
         """
         if not isinstance(text, str) or not text.strip():
             raise wrong("text", text, "a str that is not empty")
+        self._check_resume()
         most = MAX_CHARACTERS.get(self.model)
         split = self.options.get("split")
         if split:
@@ -210,8 +161,27 @@ class SpeechSettings(Settings):
             limits=self.limits,
             whole=self._whole,
             timed=self._timed,
+            resume=bool(self.options.get("resume")),
             **facts,
         )
+
+    def _check_resume(self) -> None:
+        options = self.options
+        check_resume(options, "split", "timestamps")
+        if not options.get("resume") or options.get("split"):
+            return  # which has its own say on formats
+        if self.format.encoding not in _JOINABLE:
+            raise InvalidArgumentError(
+                f"{self.format.name} audio cannot be cut where a sentence ends",
+                argument="format",
+                allowed="pcm_*, mulaw_8000 and alaw_8000 with resume, which become any other",
+            )
+        if self._timed == "normalized":
+            raise InvalidArgumentError(
+                "aligns another text than the one whose sentences are resumed",
+                argument="alignment",
+                allowed="'original' with resume, or split=True",
+            )
 
     def _split(self, text: str, most: int | None) -> SpeechRequest:
         if self.format.encoding not in _JOINABLE:

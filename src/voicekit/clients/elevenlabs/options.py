@@ -61,6 +61,10 @@ class SpeechDefaults(Extras, total=False):
             part, whatever the limit (False). Each part is told what comes before and after
             it, and which requests spoke before it. For PCM and G.711 only, whose samples
             can be joined.
+        resume: † True asks again for what of a speech broke off, from the first sentence that
+            has not come whole (with ``split`` alone, the first part), if you have no byte of
+            it; once per sentence, charged anew (False). Needs ``split`` or ``timestamps``.
+            For PCM and G.711 only.
         use_pvc_as_ivc: † Deprecated by the vendor.
         audio_effects: † A mapping, passed on as it is; stereo effects fail for PCM and G.711.
         auto_mode: ‡ Speak each piece as it comes, without a schedule: the lowest latency
@@ -96,6 +100,7 @@ class SpeechDefaults(Extras, total=False):
     timestamps: bool | None
     alignment: str | None
     split: bool | int | None
+    resume: bool | None
     use_pvc_as_ivc: bool | None
     audio_effects: Mapping[str, Any] | None
     auto_mode: bool | None
@@ -186,6 +191,7 @@ CHECKS: Mapping[str, Check] = {
     "timestamps": checks.flag,
     "alignment": checks.word("original", "normalized"),
     "split": _split,
+    "resume": checks.flag,
     "previous_text": checks.text,
     "next_text": checks.text,
     "previous_request_ids": _ids,
@@ -210,6 +216,7 @@ WHOLE_TEXT_ONLY = frozenset(
         "timestamps",
         "alignment",
         "split",
+        "resume",
         "use_pvc_as_ivc",
         "audio_effects",
     }

@@ -26,8 +26,11 @@ from voicekit.clients.elevenlabs.sessions import FedUtterance
 from voicekit.clients.elevenlabs.timed import TimedDecoder
 from voicekit.clients.execute import open_stream
 from voicekit.clients.in_parts import SpeechInParts
+from voicekit.clients.resumable import ResumableSpeech
+from voicekit.clients.resuming import SegmentEnds
 from voicekit.operation import Limits, Operation, OperationClass
-from voicekit.speech import AudioChunk, AudioClip
+from voicekit.speech import AudioChunk, AudioClip, AudioFormat
+from voicekit.speech.sentences import sentences
 from voicekit.streams import Decoder, Opened, SpeechStream
 
 if TYPE_CHECKING:
@@ -154,6 +157,8 @@ class Speech(LiveSpeech):
     def _stream(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> SpeechStream:
+        if request.resume:
+            return self._resumable(request, operation, limits)
         if not request.parts:
             return SpeechStream(
                 partial(self._open_stream, request, operation, limits),
@@ -162,18 +167,46 @@ class Speech(LiveSpeech):
             )
 
         def open_part(number: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
-            part = request.parts[number].after(request_ids(speech.all_headers))
+            part = request.parts[number].after(request_ids(speech.whole_headers))
             offset = request.format.duration_s(speech.read_bytes) or 0.0
             return self._open_stream(part, operation, left or limits, offset)
 
         speech = SpeechInParts(
             len(request.parts), open_part, request.format, lambda: self.transport.background
         )
-        return SpeechStream(
-            speech.open,
-            format=request.format,
-            usage=lambda _newest: usage_of_all(speech.all_headers),
+        return _one_stream(speech, request.format)
+
+    def _resumable(
+        self, request: SpeechRequest, operation: Operation, limits: Limits | None
+    ) -> SpeechStream:
+        parts = request.parts or (request,)
+        aligned = request.timed == "original"
+        texts = [sentences(p.text, most=len(p.text)) if aligned else [p.text] for p in parts]
+
+        def open_rest(
+            number: int, skipped: int, left: Limits | None
+        ) -> Awaitable[Opened[AudioChunk]]:
+            part = parts[number]
+            part = (
+                part.without("".join(texts[number][:skipped]))
+                if skipped
+                else part.after(request_ids(speech.whole_headers))
+            )
+            offset = request.format.duration_s(speech.read_bytes) or 0.0
+            return self._open_stream(part, operation, left or limits, offset)
+
+        def follow(number: int, skipped: int) -> SegmentEnds:
+            first = sum(map(len, texts[:number])) + skipped
+            return SegmentEnds(texts[number][skipped:], request.format, first=first)
+
+        speech = ResumableSpeech(
+            list(map(len, texts)),
+            open_rest,
+            request.format,
+            lambda: self.transport.background,
+            follow=follow if aligned else None,
         )
+        return _one_stream(speech, request.format)
 
     async def _open_stream(
         self,
@@ -212,3 +245,12 @@ class Speech(LiveSpeech):
             headers = http_headers(key, request.headers)
             self._headers = (key, request.headers, headers)
         return http_request(self.base_url, request, headers)
+
+
+def _one_stream(speech: SpeechInParts, format: AudioFormat) -> SpeechStream:  # noqa: A002
+    return SpeechStream(
+        speech.open,
+        format=format,
+        usage=lambda _newest: usage_of_all(speech.all_headers),
+        parts=speech,
+    )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
 from voicekit.clients.checks import no_options
 from voicekit.clients.execute import open_stream
-from voicekit.clients.in_parts import SpeechInParts
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.errors import DIALECT, PROVIDER, error_of
 from voicekit.clients.openai.speech_options import SpeechOptions, SpeechSettings
 from voicekit.clients.openai_speech import SPEECH_PATH, SpeechRequest
+from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.roles import SynthesizerRole
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
@@ -133,17 +133,21 @@ class Speech(Authorized):
     def _speak(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> SpeechStream:
-        if len(request.bodies) == 1:
+        if len(request.bodies) == 1 and not request.resume:
             open_whole = partial(self._open_speech, request, operation, 0, limits)
             return SpeechStream(open_whole, format=request.format)
 
         def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
             return self._open_speech(request, operation, part, left or limits)
 
-        parts = SpeechInParts(
-            len(request.bodies), open_part, request.format, lambda: self.transport.background
+        parts = speech_in_parts(
+            len(request.bodies),
+            open_part,
+            request.format,
+            lambda: self.transport.background,
+            resume=request.resume,
         )
-        return SpeechStream(parts.open, format=request.format)
+        return SpeechStream(parts.open, format=request.format, parts=parts)
 
     async def _open_speech(
         self, request: SpeechRequest, operation: Operation, part: int, limits: Limits | None

@@ -24,6 +24,7 @@ from voicekit.clients.openai_speech import (
     text_parts,
     voice,
 )
+from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Settings, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
@@ -53,6 +54,8 @@ class SpeechDefaults(Extras, total=False):
             sentences allow, one after the other, as one speech; a number is the most
             characters of a part, for servers that speak nothing before all of it is made
             (False). For PCM, MP3, AAC and Opus, whose parts can be joined.
+        resume: Whether a part of ``split`` that breaks off is asked for again, once and charged
+            anew, if you have no byte of it (False). Needs ``split``.
     """
 
     model: str | None
@@ -61,6 +64,7 @@ class SpeechDefaults(Extras, total=False):
     instructions: str | None
     speed: float | None
     split: bool | int | None
+    resume: bool | None
 
 
 class SpeechOptions(SpeechDefaults, CallOptions, total=False):
@@ -74,6 +78,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "instructions": checks.text_up_to(4096),
     "speed": checks.number(0.25, 4.0),
     "split": split,
+    "resume": checks.flag,
 }
 
 _NOT_FOR_EXTRA: Final = {
@@ -106,6 +111,7 @@ class SpeechSettings(Settings):
                 long, the model takes no instructions, or the audio cannot be joined.
         """
         model = self._model
+        check_resume(self.options, "split")
         how = self.options.get("split") or False
         parts = text_parts(text, how, self.format, most=MAX_CHARACTERS)
         if model in _VENDORS and len(parts[0]) > MAX_CHARACTERS:
@@ -121,6 +127,7 @@ class SpeechSettings(Settings):
             query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
             headers=self.extra_headers,
             limits=self.limits,
+            resume=bool(self.options.get("resume")),
         )
 
     @property

@@ -63,7 +63,8 @@ def test_every_option_of_a_whole_text_goes_to_its_place() -> None:
         "use_pvc_as_ivc": True,
         "audio_effects": {"filter_preset_id": "x"},
     }
-    others = {"voice", "timestamps", "alignment", "split"}  # that make another path, or requests
+    # Those that make another path, or requests.
+    others = {"voice", "timestamps", "alignment", "split", "resume"}
     assert set(options) | others == set(CHECKS) - SESSION_ONLY
     request = client().request("Hello.", **options)
     assert query_of(request.target) == {

@@ -19,6 +19,7 @@ from voicekit.clients.deepgram.speech.options import (
     SESSION_ONLY,
     WHOLE_TEXT_ONLY,
 )
+from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -57,6 +58,7 @@ class SpeechRequest:
         callback: Whether the audio goes elsewhere.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        resume: A part that breaks off may be asked for again.
     """
 
     text: str = field(repr=False)
@@ -67,6 +69,7 @@ class SpeechRequest:
     callback: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    resume: bool = False
 
     @property
     def identity(self) -> str:
@@ -152,6 +155,7 @@ class SpeechSettings(Settings):
         """
         if not isinstance(text, str) or not text.strip():
             raise wrong("text", text, "a str that is not empty")
+        check_resume(self.options, "split")
         parts = [text] if len(text) <= MAX_CHARACTERS else self._parts(text)
         try:
             bodies = tuple(f'{{"text":{dumps(part)}{self._tail}'.encode() for part in parts)
@@ -169,6 +173,7 @@ class SpeechSettings(Settings):
             callback=callback,
             headers=self.extra_headers,
             limits=self.limits,
+            resume=bool(self.options.get("resume")),
         )
 
     def _parts(self, text: str) -> list[str]:

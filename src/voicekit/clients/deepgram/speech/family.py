@@ -21,7 +21,7 @@ from voicekit.clients.deepgram.speech.options import SpeechOptions
 from voicekit.clients.deepgram.speech.pending import PendingSpeech, read_pending
 from voicekit.clients.deepgram.speech.utterance import FedUtterance
 from voicekit.clients.execute import fetch_json, open_stream
-from voicekit.clients.in_parts import SpeechInParts
+from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.roles import SynthesizerRole
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
@@ -202,20 +202,25 @@ class Speech(LiveSpeech):
                 argument="callback",
                 allowed="submit_speech()",
             )
-        if len(request.bodies) == 1:
+        if len(request.bodies) == 1 and not request.resume:
             open_whole = partial(self._open_speech, request, operation, 0, limits)
             return SpeechStream(open_whole, format=request.format, usage=usage_of)
 
         def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
             return self._open_speech(request, operation, part, left or limits)
 
-        parts = SpeechInParts(
-            len(request.bodies), open_part, request.format, lambda: self.transport.background
+        parts = speech_in_parts(
+            len(request.bodies),
+            open_part,
+            request.format,
+            lambda: self.transport.background,
+            resume=request.resume,
         )
         return SpeechStream(
             parts.open,
             format=request.format,
             usage=lambda _newest: usage_of_all(parts.all_headers),
+            parts=parts,
         )
 
     async def _open_speech(

@@ -60,6 +60,8 @@ class SpeechDefaults(Extras, total=False):
         callback_method: † ``"POST"`` or ``"PUT"`` (POST).
         split: † Whether a text of more than 2,000 characters is spoken in parts, cut where
             sentences end, as one stream (False: it is refused).
+        resume: † Whether a part of ``split`` that breaks off is asked for again, once and
+            charged anew, if you have no byte of it (False). Needs ``split``.
         max_buffered_s: ‡ Seconds of audio that may wait for a slow consumer before the
             session fails (120).
     """
@@ -72,6 +74,7 @@ class SpeechDefaults(Extras, total=False):
     callback: str | None
     callback_method: str | None
     split: bool | None
+    resume: bool | None
     max_buffered_s: float | None
 
 
@@ -109,9 +112,10 @@ CHECKS: Final[Mapping[str, Check]] = {
     "callback": checks.text,
     "callback_method": checks.word("POST", "PUT"),
     "split": checks.flag,
+    "resume": checks.flag,
     "max_buffered_s": _above_zero,
 }
 """The check of each option; their order is the order in the URL."""
 
-WHOLE_TEXT_ONLY: Final = frozenset({"callback", "callback_method", "split"})
+WHOLE_TEXT_ONLY: Final = frozenset({"callback", "callback_method", "split", "resume"})
 SESSION_ONLY: Final = frozenset({"max_buffered_s"})
