@@ -188,29 +188,32 @@ class Limit(Guard):
         left = call.remaining()
         hurried = left is not None and left < self.max_wait
         allowed = left if left is not None and hurried else self.max_wait
-        if (pause := state.paused(since)) > allowed:
+        if (pause := state.paused(since)) >= allowed > 0:
             raise self._overloaded(
                 f"the provider asked for a pause, of which {pause:.3g} s are left: "
-                "longer than the call may wait"
+                f"longer than the {allowed:.3g} s that the call may wait"
             )
-        loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._resume = loop, None
         future: asyncio.Future[int] = loop.create_future()
         if allowed <= 0 or not state.join(future):
             raise self._overloaded(f"no place is free, and {len(state.waiting)} calls wait already")
         timer = loop.call_later(allowed, self._give_up, future)
         try:
-            call.emit(events.Queued, depth=len(state.waiting))
-            self._settle()
-            serial = await future
+            try:
+                call.emit(events.Queued, depth=len(state.waiting))
+                self._settle()
+                serial = await future
+            finally:
+                timer.cancel()
+                now = self._clock()
+                self._waited_s += now - since
+                call.queue_s += now - since
+                call.emit(events.Waited, seconds=now - since)
         except BaseException:
             self._leave_queue(future)
             raise
-        finally:
-            timer.cancel()
-            now = self._clock()
-            self._waited_s += now - since
-            call.queue_s += now - since
-            call.emit(events.Waited, seconds=now - since)
         if not serial:
             all_there_was = ", which was all that the call had left" if hurried else ""
             raise self._overloaded(f"no place came free within {allowed:.3g} s{all_there_was}")
@@ -224,7 +227,8 @@ class Limit(Guard):
 
     def _leave_queue(self, future: asyncio.Future[int]) -> None:
         """Its caller waits no more, perhaps in the moment in which it was given a place."""
-        if not self._state.drop(future) and not future.cancelled() and future.result():
+        given = future.done() and not future.cancelled() and future.result()
+        if not self._state.drop(future) and given:
             self._state.leave()
             self._settle()
         self._plan()
