@@ -1,0 +1,97 @@
+"""The grid as tests: one per live cell, and the report of all cells at the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent / "emulated" / "transport")]
+
+import gc
+import importlib.util
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+LOOPS = ("asyncio", "uvloop")
+_results: dict[tuple[str, str, str], tuple[str, str]] = {}
+
+
+def _cells() -> Iterator[tuple[Any, Any, bool, str, str]]:
+    """Row, fault, over TLS, loop, and why the cell is not live; empty if it is."""
+    from faults import columns
+    from operations import ROWS
+
+    for fault in columns():
+        for row in ROWS:
+            reason = fault.applies(row)
+            for tls in fault.tls:
+                for loop in LOOPS:
+                    yield row, fault, tls, loop, reason
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "fault" not in metafunc.fixturenames:
+        return
+    live = [cell for cell in _cells() if not cell[4]]
+    metafunc.parametrize(
+        ("row", "fault", "tls", "loop"),
+        [cell[:4] for cell in live],
+        ids=[f"{row.id}-{fault.id(tls)}-{loop}" for row, fault, tls, loop, _ in live],
+    )
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[Any]:
+    from operations import ROWS
+    from world import World
+
+    made = World()
+    for row in ROWS:
+        made.reference(row)
+    gc.collect()
+    gc.freeze()  # what pytest holds would make every collection of a cell slow
+    yield made
+    gc.unfreeze()
+    made.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if "fault" in params:
+        report.cell = (params["row"].id, params["fault"].id(params["tls"]), params["loop"])
+        if report.failed:
+            error = str(report.longrepr.reprcrash.message) if report.longrepr else ""
+            report.cell_reason = error.split("\n", 1)[0][:300]
+    return report
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    cell = getattr(report, "cell", None)
+    if cell is None:
+        return
+    cell = tuple(cell)
+    if report.failed:
+        _results[cell] = ("failed", getattr(report, "cell_reason", ""))
+    elif report.when == "call" and report.passed:
+        _results.setdefault(cell, ("passed", ""))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not _results or hasattr(session.config, "workerinput"):
+        return
+    from report import write
+
+    cells = []
+    for row, fault, tls, loop, reason in _cells():
+        key = (row.id, fault.id(tls), loop)
+        result, why = ("n/a", reason) if reason else _results.get(key, ("not run", ""))
+        cells.append(
+            {"operation": key[0], "fault": key[1], "loop": loop, "result": result, "reason": why}
+        )
+    write(session.config.rootpath / "build", cells)

@@ -1,0 +1,56 @@
+"""What the grid leaves behind: ``build/faults.json`` for checks, ``build/faults.md`` for people."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+_MARKS = {"passed": "✓", "failed": "✗", "n/a": "·", "not run": " "}
+
+
+def write(directory: Path, cells: Sequence[dict[str, str]]) -> None:
+    """Both files. The gate is open when every live cell was run and passed."""
+    directory.mkdir(exist_ok=True)
+    gate = all(cell["result"] in {"passed", "n/a"} for cell in cells)
+    run = [cell for cell in cells if cell["result"] != "not run"]
+    text = json.dumps({"gate": gate, "cells": run}, indent=1, ensure_ascii=False)
+    (directory / "faults.json").write_text(text + "\n")
+    (directory / "faults.md").write_text(_page(gate, cells))
+
+
+def _page(gate: bool, cells: Sequence[dict[str, str]]) -> str:
+    count = Counter(cell["result"] for cell in cells)
+    rows: dict[str, dict[str, str]] = defaultdict(dict)
+    for cell in cells:
+        column, mark = cell["fault"], _MARKS[cell["result"]]
+        if rows[column].get(cell["operation"], mark) != mark:  # the loops differ
+            mark = "✗"
+        rows[column][cell["operation"]] = mark
+    operations = list(dict.fromkeys(cell["operation"] for cell in cells))
+    lines = [
+        "# Fault grid",
+        "",
+        f"Gate: {'open' if gate else 'CLOSED'}. "
+        + ", ".join(f"{number} {result}" for result, number in sorted(count.items())),
+        "",
+        "| fault | " + " | ".join(operations) + " |",
+        "|---" * (len(operations) + 1) + "|",
+        *(
+            f"| {column} | " + " | ".join(marks.get(name, " ") for name in operations) + " |"
+            for column, marks in rows.items()
+        ),
+    ]
+    failed = [cell for cell in cells if cell["result"] == "failed"]
+    if failed:
+        lines += ["", "## Failed", ""]
+        lines += [
+            f"- {cell['operation']} × {cell['fault']} ({cell['loop']}): {cell['reason']}"
+            for cell in failed
+        ]
+    reasons = sorted({(c["fault"], c["reason"]) for c in cells if c["result"] == "n/a"})
+    if reasons:
+        lines += ["", "## Not applicable", ""]
+        lines += [f"- {fault}: {reason}" for fault, reason in reasons]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,66 @@
+"""Who is put through the grid: voicekit. The baselines, which must fail in it, join here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from operations import KEY, Row
+
+from voicekit.events import Observer
+from voicekit.transport.config import PoolConfig
+
+POOL = PoolConfig(max_connections=20, min_ready=2, max_idle=10, max_wait=0.2)
+
+
+class Subject(Protocol):
+    """Makes clients, and asks them.
+
+    Attributes:
+        typed: Its errors, events and figures are voicekit's, and are checked as such.
+        work: Seconds that one step of the loop may take beyond the invariant's bound.
+    """
+
+    name: str
+    typed: bool
+    work: float
+
+    def make(self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any) -> Any:
+        """A client of ``row``; an async context manager."""
+        ...
+
+    def ask(self, row: Row, client: Any, got: bytearray) -> Awaitable[None]:
+        """Do it once, adding to ``got`` what the caller receives."""
+        ...
+
+
+class Voicekit:
+    """Our own clients, with their default policies, a tenth as patient."""
+
+    name = "voicekit"
+    typed = True
+    work = 0.0
+
+    def make(self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any) -> Any:
+        given: dict[str, Any] = {"pool": POOL, "limits": {row.name: row.limits}}
+        if TAKES_POLICIES:
+            from scaled import policies
+
+            given["policies"] = policies()
+        return row.make(
+            api_key=KEY, base_url=url + row.path, ca=ca, observers=[observer], **given | options
+        )
+
+    def ask(self, row: Row, client: Any, got: bytearray) -> Awaitable[None]:
+        return row.ask(client, got)
+
+
+def _takes_policies() -> bool:
+    from voicekit import OpenAIClient
+
+    return "policies" in inspect.signature(OpenAIClient.__init__).parameters
+
+
+TAKES_POLICIES = _takes_policies()
+VOICEKIT = Voicekit()
