@@ -7,12 +7,12 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from invariants import Broken, Canary, Held, check, listening
-from operations import Row
+from operations import Row, Taken
 from seams import Recorder
 from servers import FaultServer, Script, good, relayed
 from subjects import VOICEKIT, Subject
@@ -106,6 +106,14 @@ class Cell:
         finally:
             self.there(other.stop())
 
+    def lengthened(self, times: int) -> None:
+        """The good answer is so many times as long; of audio, whose body is what is received."""
+        reply = self.reference.reply
+        assert reply is not None
+        reply = replace(reply, body=reply.body * times)
+        self.reference = Reference(reply, reply.body)
+        self.server.reply = reply
+
     def drop(self, how: str = "fin", *, idle: bool = True) -> int:
         dropped: int = self.there(self.server.drop(how=how, idle=idle))
         return dropped
@@ -130,10 +138,13 @@ class Cell:
             self._main = await self.make()
         return self._main
 
-    async def call(self, client: Any = None, *, counts: bool = True) -> Result:
+    async def call(
+        self, client: Any = None, *, counts: bool = True, slow: float = 0.0
+    ) -> Result:
         """One call; it raises nothing, but for the cell's own cancellation."""
         client = client or await self.client()
-        got = bytearray()
+        got = Taken()
+        got.slow = slow
         started, error, cancelled = time.monotonic(), None, False
         try:
             await self.subject.ask(self.row, client, got)

@@ -5,11 +5,12 @@ A new operation is a new entry of ``ROWS``: nothing else knows operations by nam
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from voicekit import AudioClip, AudioFormat, DeepgramClient, ElevenLabsClient, OpenAIClient
 from voicekit.clients.base import Client, Credential
@@ -30,8 +31,22 @@ CALLBACK = "https://example.com/hook"
 # All limits, a tenth of design §3's or less, so that no cell takes longer than 3 s.
 LIMITS = Limits(connect=0.2, first_output=0.4, gap=0.4, total=2.0)
 
+
+
+class Taken(bytearray):
+    """What a caller has received; one that is ``slow`` pauses after the first piece."""
+
+    slow = 0.0
+
+    async def took(self, piece: bytes) -> None:
+        self.extend(piece)
+        if self.slow:
+            pause, self.slow = self.slow, 0.0
+            await asyncio.sleep(pause)
+
+
 Make = Callable[..., Any]
-Ask = Callable[[Any, bytearray], Awaitable[None]]
+Ask = Callable[[Any, Taken], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,45 +118,45 @@ def _elevenlabs(**common: Any) -> ElevenLabsClient:
 # -- what the caller receives, by the shape of the call ---------------------------------------
 
 
-async def _clip(client: Any, got: bytearray, **options: Any) -> None:
+async def _clip(client: Any, got: Taken, **options: Any) -> None:
     clip = await client.synthesize(TEXT, **options)
     got += clip.data
 
 
-async def _speech(client: Any, got: bytearray, **options: Any) -> None:
+async def _speech(client: Any, got: Taken, **options: Any) -> None:
     async with client.stream_speech(TEXT, **options) as speech:
         async for chunk in speech:
-            got += chunk
+            await got.took(chunk)
 
 
-async def _session(client: Any, got: bytearray) -> None:
+async def _session(client: Any, got: Taken) -> None:
     async with client.open_speech() as utterance:
         await utterance.send(TEXT)
         await utterance.finish()
         async for chunk in utterance:
-            got += chunk
+            await got.took(chunk)
 
 
-async def _text(method: str, client: Any, got: bytearray, asked: Any) -> None:
+async def _text(method: str, client: Any, got: Taken, asked: Any) -> None:
     async with getattr(client, method)(asked) as reply:
         async for text in reply:
-            got += text.encode()
+            await got.took(text.encode())
 
 
 async def _value(
-    method: str, show: Callable[[Any], object], client: Any, got: bytearray, *args: Any, **options: Any
+    method: str, show: Callable[[Any], object], client: Any, got: Taken, *args: Any, **options: Any
 ) -> None:  # fmt: skip
     got += str(show(await getattr(client, method)(*args, **options))).encode()
 
 
-async def _live(client: Any, got: bytearray) -> None:
+async def _live(client: Any, got: Taken) -> None:
     async with client.open_transcription(format="pcm_16000") as session:
         for at in range(0, len(RECORDING), 3200):
             await session.send(RECORDING[at : at + 3200])
         await session.finish()
         async for result in session:
             if result.is_final:
-                got += result.text.encode() + b" "
+                await got.took(result.text.encode() + b" ")
 
 
 def _asks(method: str, show: Callable[[Any], object], *args: Any, **options: Any) -> Ask:
@@ -170,12 +185,15 @@ class Effects(Client):
     """The least client with an effect there can be."""
 
     provider = "effects"
-    families: Mapping[str, Any] = {}  # noqa: RUF012 - a ClassVar of the base
+    families: ClassVar[Mapping[str, Any]] = {}
+    operations: ClassVar[Mapping[str, Operation]] = {_MESSAGE.name: _MESSAGE}
 
-    def __init__(self, api_key: str, **common: Any) -> None:
-        given: dict[str, Any] = dict.fromkeys(("transport", "pool", "ca", "proxy", "limits"))
-        given |= {"observers": (), "options": {}} | common
-        super().__init__(credential=Credential(api_key, env="", provider="effects"), **given)
+    def __init__(self, api_key: Any, **common: Any) -> None:
+        given = dict.fromkeys(("transport", "pool", "ca", "proxy", "limits", "policies"))
+        super().__init__(
+            credential=Credential(api_key, env="", provider="effects"),
+            **{"observers": (), "options": {}, **given, **common},
+        )
 
     def _merged(self, settings: Any, given: Any) -> dict[Any, Any]:
         return {}

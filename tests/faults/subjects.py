@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
-from operations import KEY, Row
+from operations import KEY, Row, Taken
 
 from voicekit.events import Observer
 from voicekit.transport.config import PoolConfig
@@ -30,7 +30,7 @@ class Subject(Protocol):
         """A client of ``row``; an async context manager."""
         ...
 
-    def ask(self, row: Row, client: Any, got: bytearray) -> Awaitable[None]:
+    def ask(self, row: Row, client: Any, got: Taken) -> Awaitable[None]:
         """Do it once, adding to ``got`` what the caller receives."""
         ...
 
@@ -52,7 +52,7 @@ class Voicekit:
             api_key=KEY, base_url=url + row.path, ca=ca, observers=[observer], **given | options
         )
 
-    def ask(self, row: Row, client: Any, got: bytearray) -> Awaitable[None]:
+    def ask(self, row: Row, client: Any, got: Taken) -> Awaitable[None]:
         return row.ask(client, got)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp.abc import ResolveResult
-from operations import KEY, Row
+from operations import KEY, Row, Taken
 from servers import HOST, FaultServer, Reply, ServerThread, Visit, relayed
 
 from voicekit.emulator import Emulator
@@ -101,7 +101,7 @@ class World:
         try:
 
             async def ask() -> bytes:
-                got = bytearray()
+                got = Taken()
                 async with row.make(
                     api_key=KEY, base_url=f"http://{HOST}:{server.port}{row.path}"
                 ) as client:

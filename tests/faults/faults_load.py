@@ -1,0 +1,172 @@
+"""Columns 19 and 22 to 25: what many calls together make of a server that is slow or down."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import scaled
+from faults import OK, Expect, Fault, expect, fails, http
+from operations import Row
+
+from voicekit.errors import CircuitOpenError, VoicekitError
+
+if TYPE_CHECKING:
+    from cell import Cell
+    from servers import Visit
+
+_LEAST = 10
+"""Calls in the window before the default breaker may open."""
+_HEDGE_AFTER = 0.06
+_LATE = 0.25
+
+
+async def _down(visit: Visit) -> None:
+    await visit.read()
+    await visit.say("503 Unavailable", b'{"error": {"message": "down"}}')
+
+
+async def _tail(cell: Cell) -> None:
+    """Two of a hundred answers are late; a second request is there sooner."""
+    client = await cell.make(policies=scaled.policies(retry=None, hedge=scaled.hedge(_HEDGE_AFTER)))
+    calls = 100
+
+    async def late(visit: Visit) -> None:
+        if visit.number % 50 == 25:
+            await visit.read()
+            await asyncio.sleep(_LATE)
+        await cell.good(visit)
+
+    cell.server.script = late
+    for _ in range(calls):
+        expect(cell, await cell.call(client), OK)
+    took = sorted(result.elapsed for result in cell.results)
+    p95, p99 = took[int(calls * 0.95)], took[int(calls * 0.99) - 1]
+    extra = len(cell.server.seen) - calls
+    if cell.row.kind in {"P", "C"} and not cell.row.uploads:
+        assert p99 <= p95 + _HEDGE_AFTER + cell.canary.tolerance, f"p95 {p95:.3f}, p99 {p99:.3f}"
+        assert extra <= math.ceil(calls * 0.04), f"{extra} requests more"
+    elif cell.row.kind in {"I", "E"}:
+        assert extra == 0, "what acts, or repeats by itself, is never asked for twice at a time"
+
+
+async def _outage(cell: Cell) -> None:
+    """All requests fail. The breaker opens early, and then says no at once."""
+    cell.server.script = _down
+    refused = []
+    for _ in range(40):
+        result = await cell.call()
+        if isinstance(result.error, CircuitOpenError):
+            refused.append(result)
+        else:
+            expect(cell, result, fails(VoicekitError))
+    seen = len(cell.server.seen)
+    assert len(refused) >= 40 - _LEAST, f"{len(refused)} calls of 40 were refused"
+    assert seen <= _LEAST + 1, f"{seen} requests until it opened"
+    took = sorted(result.elapsed for result in refused)[len(refused) // 2]
+    assert took < 0.001, f"a refusal took {took * 1e3:.2f} ms"
+    cell.healthy = False
+
+
+async def _half_fail(cell: Cell) -> None:
+    """Every other request fails: no row of failures is ever long, and yet the server is ill."""
+
+    async def half(visit: Visit) -> None:
+        await (_down(visit) if visit.number % 2 else cell.good(visit))
+
+    cell.server.script = half
+    for _ in range(30):
+        result = await cell.call()
+        if isinstance(result.error, CircuitOpenError):
+            break
+    else:
+        raise AssertionError(f"still closed after {len(cell.server.seen)} requests")
+    assert len(cell.server.seen) <= 2 * _LEAST
+    cell.healthy = False
+
+
+async def _recovery(cell: Cell) -> None:
+    """Two probes at a time, then closed; a failure from before that changes nothing."""
+    limits = replace(cell.row.limits, first_output=1.9)
+    client = await cell.make(
+        policies=scaled.policies(retry=None, breaker=scaled.breaker(open_for=0.1)),
+        limits={cell.row.name: limits},
+    )
+    release, held = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def late(visit: Visit) -> None:
+        await visit.read()
+        loop.call_soon_threadsafe(held.set)
+        while not release.is_set():
+            await asyncio.sleep(0.005)
+        await _down(visit)
+
+    cell.server.script = late
+    old = asyncio.create_task(cell.call(client))
+    await held.wait()
+    cell.server.script = _down
+    while not isinstance((await cell.call(client)).error, CircuitOpenError):
+        assert len(cell.results) < 20, "it does not open"
+
+    now = most = 0
+
+    async def probed(visit: Visit) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        await cell.good(visit)
+        now -= 1
+
+    cell.server.script = probed
+    before = len(cell.server.seen)
+    tries = 0
+    while len(cell.server.seen) < before + 2:
+        await asyncio.gather(*(cell.call(client) for _ in range(5)))
+        await asyncio.sleep(0.01)
+        tries += 1
+        assert tries < 60, "no probe was let through"
+    assert most <= 2, f"{most} probes at a time"
+    expect(cell, await cell.call(client), OK)
+    release.set()
+    await old
+    for _ in range(3):
+        expect(cell, await cell.call(client), OK)
+
+
+async def _brown_out(cell: Cell) -> None:
+    """Every answer is five times as late as usual, and none fails."""
+    slow_after = (cell.row.limits.first_output or 0.0) / 2
+
+    async def slow(visit: Visit) -> None:
+        await asyncio.sleep(slow_after * 1.25)
+        await cell.good(visit)
+
+    cell.server.script = slow
+    client = await cell.client()
+    results = []
+    for _ in range(3):
+        results += await asyncio.gather(*(cell.call() for _ in range(6)))
+    shed = [r for r in results if isinstance(r.error, CircuitOpenError)]
+    assert shed, "callers pile up on a server that is slow"
+    assert client.stats().waiting == 0
+    cell.healthy = False
+
+
+def _timed(row: Row) -> str:
+    if row.uploads:
+        return "how late the answer to an upload is depends on its length: slow is not measured"
+    return http(row)
+
+
+COLUMNS = (
+    Fault(number="19", title="two of a hundred answers are late", run=_tail, applies=http),
+    Fault(number="22", title="everything fails", run=_outage, applies=http),
+    Fault(number="23", title="every other request fails", run=_half_fail, applies=http),
+    Fault(number="24", title="recovery", run=_recovery, applies=http, racy=True),
+    Fault(number="25", title="brown-out", run=_brown_out, applies=_timed),
+)

@@ -1,0 +1,171 @@
+"""Columns 10 to 15: what happens to connections between two calls, and to the pool of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from faults import OK, UNKNOWN, Fault, by_kind, expect, fails, http
+from operations import Row
+
+from voicekit.errors import OverloadedError, PoolTimeout
+from voicekit.transport.config import PoolConfig
+
+if TYPE_CHECKING:
+    from cell import Cell
+    from servers import Visit
+
+_CALLERS = 6
+_BARGE_INS = 20
+
+
+def _no_namespace(_row: Row) -> str:
+    return (
+        "needs a network namespace, which the machines of CI do not give: a peer that vanishes "
+        "without a FIN cannot be made on loopback"
+    )
+
+
+async def _idle_close(cell: Cell) -> None:
+    expect(cell, await cell.call(), OK)
+    cell.drop(cell.rng.choice(["fin", "rst"]))
+    await asyncio.sleep(0.01)  # our loop runs, and hears of it
+    await cell.jitter()
+    expect(cell, await cell.call(), OK)
+    assert len(cell.server.seen) == 2, "one request per call"
+
+
+async def _idle_close_unheard(cell: Cell) -> None:
+    """All idle connections die while the loop stands still; then callers come at once."""
+    client = await cell.client()
+    await asyncio.gather(*(cell.call() for _ in range(_CALLERS)))
+    how = cell.rng.choice(["fin", "rst"])
+    with cell.canary.forgiving():
+        until = time.monotonic() + 0.1
+        dropped = 0
+        while time.monotonic() < until and client.stats().ready:
+            found = cell.drop(how)
+            dropped += found
+            if dropped and not found:
+                break
+            time.sleep(0.005)
+    if not cell.row.socket:  # a socket's connection is used up, and never idle
+        assert dropped, "nothing was idle"
+    for result in await asyncio.gather(*(cell.call() for _ in range(_CALLERS))):
+        expect(cell, result, OK)
+    assert len(cell.server.seen) == 2 * _CALLERS, "no request was sent twice"
+
+
+async def _hangs_up_after(cell: Cell) -> None:
+    """After each second answer the server closes, and does not say that it will."""
+
+    async def after_two(visit: Visit) -> None:
+        await visit.good()
+        if visit.on_line == 2:
+            visit.writer.close()
+
+    cell.server.script = after_two
+    for _ in range(6):
+        expect(cell, await cell.call(), OK)
+        await cell.jitter()
+    assert len(cell.server.seen) == 6, "no request was sent twice"
+
+
+async def _hangs_up_instead(cell: Cell) -> None:
+    """The second request on a connection is read, and the connection closed."""
+
+    async def instead(visit: Visit) -> None:
+        if visit.on_line < 2:
+            return await visit.good()
+        await visit.read()
+        return visit.reset() if cell.rng.random() < 0.5 else visit.writer.close()
+
+    cell.server.script = instead
+    expect(cell, await cell.call(), OK)
+    expect(cell, await cell.call(), by_kind(OK, UNKNOWN))
+
+
+async def _exhausted(cell: Cell) -> None:
+    """Every place is taken by callers whose answers do not come."""
+    client = await cell.make(pool=PoolConfig(max_connections=2, max_wait=0.05, min_ready=0))
+    held = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def hold(visit: Visit) -> None:
+        await visit.read()
+        loop.call_soon_threadsafe(held.set)
+        await asyncio.sleep(0.3)
+        await visit.good()
+
+    cell.server.script = cell.first(hold, 2)
+    holding = [asyncio.create_task(cell.call(client)) for _ in range(2)]
+    await held.wait()
+    await asyncio.sleep(0.02)
+    refused = await asyncio.gather(*(cell.call(client) for _ in range(3)))
+    await asyncio.gather(*holding)
+    for result in refused:
+        expect(cell, result, fails(PoolTimeout, OverloadedError, outcome="not_applied"))
+        assert result.elapsed < 0.3 + cell.canary.tolerance
+    assert client.stats().waiting == 0
+
+
+async def _barge_ins(cell: Cell) -> None:
+    """Twenty callers leave in the middle; the pool is warm again soon after."""
+    client = await cell.client()
+    target = 2
+    await client.warm(target)
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slowly(visit: Visit) -> None:
+        await visit.read()
+        reply = visit.reply
+        if cell.row.s:
+            await visit.write(reply.head(reply.framed()) + reply.wire(reply.body[: _half(reply.body)], end=False))
+        loop.call_soon_threadsafe(begun.set)
+        await visit.hang()
+
+    cell.server.script = slowly
+    for _ in range(_BARGE_INS):
+        begun.clear()
+        call = asyncio.create_task(cell.call())
+        await begun.wait()
+        await cell.jitter()
+        call.cancel()
+        await asyncio.wait([call])
+    assert all(result.cancelled for result in cell.results)
+    until = time.monotonic() + 2.0
+    while (stats := client.stats()).ready < target or stats.leased or stats.dialing:
+        assert time.monotonic() < until, f"not warm again: {stats}"
+        await asyncio.sleep(0.005)
+    assert stats.open <= target + 2, stats
+
+
+def _half(body: bytes) -> int:
+    return len(body) // 4 * 2
+
+
+_BOTH = (False, True)
+_TLS = (True,)
+
+COLUMNS = (
+    Fault(number="10", title="idle close, loop idle", run=_idle_close, racy=True, tls=_BOTH),
+    Fault(
+        number="11", title="idle close, loop blocked, N at once", run=_idle_close_unheard,
+        racy=True, tls=_BOTH,
+    ),
+    Fault(number="12", title="idle peer vanishes", run=_idle_close, applies=_no_namespace),
+    Fault(
+        number="13a", title="closes after every second answer", run=_hangs_up_after,
+        applies=http, racy=True, tls=_TLS,
+    ),
+    Fault(
+        number="13b", title="closes instead of answering", run=_hangs_up_instead,
+        applies=http, racy=True, tls=_BOTH,
+    ),
+    Fault(number="14", title="pool exhausted", run=_exhausted, applies=http, tls=_TLS),
+    Fault(
+        number="15", title="twenty barge-ins", run=_barge_ins, applies=http, racy=True, tls=_TLS
+    ),
+)  # fmt: skip

@@ -1,0 +1,189 @@
+"""Columns 16 to 21, 26 and 27: between the request's first byte and the answer's."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from faults import (
+    OK,
+    UNKNOWN,
+    Expect,
+    Fault,
+    at_limit,
+    attempts_of,
+    by_kind,
+    expect,
+    fails,
+    http,
+    uploads,
+)
+from operations import Row
+
+from voicekit.errors import (
+    AuthenticationError,
+    FirstOutputTimeout,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    RateLimitError,
+    RemoteProtocolError,
+    TotalTimeout,
+)
+
+if TYPE_CHECKING:
+    from cell import Cell
+    from servers import Visit
+
+
+async def _reset_in_upload(cell: Cell) -> None:
+    async def half(visit: Visit) -> None:
+        await visit.read_some(cell.rng.choice([1_000, 100_000, 300_000]))
+        visit.reset()
+
+    cell.server.script = cell.first(half)
+    result = await cell.call()
+    expect(cell, result, by_kind(OK, UNKNOWN))
+    if result.ok:
+        torn, whole = cell.server.seen
+        assert torn.body == whole.body[: len(torn.body)], "another body than the first time"
+
+
+def _early(status: str, kind: type[BaseException]) -> Any:
+    async def run(cell: Cell) -> None:
+        async def refuse(visit: Visit) -> None:
+            await visit.read_some(1_000)
+            await visit.say(status, b'{"error": {"message": "no"}}', headers="Connection: close\r\n")
+
+        cell.server.script = cell.first(refuse, 9)
+        result = await cell.call()
+        expect(cell, result, fails(kind))
+        assert getattr(result.error, "status", None) == int(status[:3])
+        assert len(cell.server.seen) == 1, "it was repeated"
+
+    return run
+
+
+async def _silence(cell: Cell) -> None:
+    async def silent(visit: Visit) -> None:
+        await visit.read()
+        await visit.hang()
+
+    cell.server.script = silent
+    result = await cell.call()
+    expect(cell, result, by_kind(fails(FirstOutputTimeout, TotalTimeout), UNKNOWN))
+    at_limit(cell, result, cell.row.limits.first_output or math.nan)
+    if cell.row.uploads:
+        assert len(cell.server.seen) == 1, "the provider has everything: it was repeated"
+
+
+async def _one_failure(cell: Cell) -> None:
+    """Each status in turn, on a client of its own: one failure, and then the right answer."""
+    for status in ("500 Oops", "502 Bad Gateway", "503 Unavailable", "504 Timeout"):
+
+        async def fail(visit: Visit, status: str = status) -> None:
+            await visit.read()
+            await visit.say(status, b'{"error": {"message": "oops"}}')
+
+        cell.server.script = cell.first(fail)
+        before = len(cell.server.seen)
+        result = await cell.call(await cell.make())
+        expect(cell, result, by_kind(OK, UNKNOWN))
+        requests = len(cell.server.seen) - before
+        assert requests == (1 if cell.row.kind == "E" else 2), f"{status}: {requests} requests"
+
+
+async def _retry_after(cell: Cell) -> None:
+    """Each spelling on a client of its own, all at the same time."""
+    soon = email.utils.formatdate(time.time() + 1.0, usegmt=True)
+    asked: dict[str, tuple[str, float, float]] = {
+        "seconds": ("Retry-After: 1", 1.0, 1.0),
+        "a date": (f"Retry-After: {soon}", 0.0, 1.1),
+        "milliseconds": ("Retry-After-Ms: 150", 0.15, 0.15),
+        "zero": ("Retry-After: 0", 0.0, 0.03),
+        "negative": ("Retry-After: -5", 0.0, 0.03),
+        "garbage": ("Retry-After: soon", 0.0, 0.03),
+    }
+    for name, (header, least, most) in asked.items():
+        seen = len(cell.server.seen)
+        cell.server.script = cell.first(_limited(header))
+        result = await cell.call(await cell.make())
+        expect(cell, result, OK)
+        first, second = cell.server.seen[seen:]
+        waited = second.at - first.at
+        assert least - 0.002 <= waited <= most + cell.canary.tolerance, f"{name}: {waited:.3f} s"
+    cell.server.script = cell.first(_limited("Retry-After: 3600"), 9)
+    result = await cell.call(await cell.make())
+    expect(cell, result, fails(RateLimitError, outcome="not_applied"))
+    assert getattr(result.error, "retry_after", None) == 3600
+    assert result.elapsed < 0.1 + cell.canary.tolerance
+
+
+def _limited(header: str) -> Any:
+    async def limited(visit: Visit) -> None:
+        await visit.read()
+        await visit.say("429 Slow Down", b'{"error": {"message": "slow"}}', headers=header + "\r\n")
+
+    return limited
+
+
+async def _expired(cell: Cell) -> None:
+    """Callers with a key that is no good any more learn it at once, each from its own request."""
+
+    async def expired(visit: Visit) -> None:
+        await visit.read()
+        await visit.say("401 Unauthorized", b'{"error": {"message": "expired"}}')
+
+    cell.server.script = cell.first(expired, 99)
+    results = [await cell.call(), *await asyncio.gather(*(cell.call() for _ in range(4)))]
+    for result in results:
+        expect(cell, result, fails(Exception))
+    expect(cell, results[0], fails(AuthenticationError))
+    assert len(cell.server.seen) <= len(results), "a wrong key was tried again"
+
+
+def _no_tokens(row: Row) -> str:
+    return "keys, not tokens: nothing expires and is refreshed before the first provider with OAuth"
+
+
+async def _redirects(cell: Cell) -> None:
+    elsewhere = "127.0.0.4"
+    for status, target in (
+        ("307 Elsewhere", f"http://{elsewhere}:{cell.server.port}/"),
+        ("308 Elsewhere", "/loop"),
+        ("301 Elsewhere", f"http://{elsewhere}:{cell.server.port}/"),
+    ):
+
+        async def redirect(visit: Visit, status: str = status, target: str = target) -> None:
+            await visit.read()
+            await visit.say(status, b"", headers=f"Location: {target}\r\n")
+
+        with cell.another(elsewhere) as other:
+            before = len(cell.server.seen)
+            cell.server.script = redirect
+            result = await cell.call(await cell.make())
+            expect(cell, result, fails(RemoteProtocolError, OutcomeUnknownError))
+            assert other.seen == [], "the credential followed a redirect"
+            for seen in cell.server.seen[before:]:
+                assert seen.method == cell.row.method
+                assert "/loop" not in seen.path
+
+
+COLUMNS = (
+    Fault(number="16", title="reset during the upload", run=_reset_in_upload, applies=uploads, racy=True),
+    Fault(
+        number="17a", title="early 401 while uploading",
+        run=_early("401 Unauthorized", AuthenticationError), applies=uploads,
+    ),
+    Fault(
+        number="17b", title="early 413 while uploading",
+        run=_early("413 Too Large", InvalidRequestError), applies=uploads,
+    ),
+    Fault(number="18", title="reads, never answers", run=_silence, applies=http),
+    Fault(number="20", title="one 5xx, then ok", run=_one_failure, applies=http),
+    Fault(number="21", title="429 with each Retry-After", run=_retry_after, applies=http),
+    Fault(number="26", title="401 from an expired token", run=_expired, applies=_no_tokens),
+    Fault(number="27", title="redirects", run=_redirects, applies=http),
+)  # fmt: skip

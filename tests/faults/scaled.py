@@ -1,0 +1,33 @@
+"""The default policies, a tenth as patient: everything else is what a client has by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from voicekit.resilience.breaker import Breaker
+from voicekit.resilience.hedge import Hedge
+from voicekit.resilience.limit import Limit
+from voicekit.resilience.policies import Policies
+from voicekit.resilience.retry import Retry
+
+
+def policies(**others: Any) -> Policies:
+    """Those of every cell; ``others`` in their place."""
+    return Policies(**{"retry": retry(), "limit": limit(), "breaker": breaker()} | others)
+
+
+def retry() -> Retry:
+    return Retry(base=0.03, longest=0.8, longest_wait=1.5)
+
+
+def limit() -> Limit:
+    return Limit(max_wait=0.5)
+
+
+def breaker(**others: Any) -> Breaker:
+    settings: dict[str, Any] = {"window": 3.0, "open_for": 0.5, "longest_open": 6.0}
+    return Breaker(**settings | {"probe_limit": 3.0} | others)
+
+
+def hedge(after: float) -> Hedge:
+    return Hedge(after)
