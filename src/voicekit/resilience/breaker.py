@@ -17,7 +17,7 @@ from voicekit.resilience.open_period import OpenPeriod, check, number
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from voicekit.operation import Call
     from voicekit.resilience.breaker_states import States
@@ -329,6 +329,11 @@ class Breaker(Guard):
         self._enter(state)
         if state != previous:
             self._announce(previous)
+
+    @property
+    def settings(self) -> Hashable:
+        """Equal for breakers that would do the same."""
+        return tuple(self._settings.values())
 
     def fresh(self) -> Self:
         """The same settings, closed, with nothing seen."""

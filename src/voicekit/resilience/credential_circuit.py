@@ -20,7 +20,7 @@ from voicekit.resilience.open_period import OpenPeriod
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from voicekit.operation import Call
 
@@ -192,6 +192,11 @@ class CredentialCircuit(Guard):
     def reset(self) -> None:
         """Close it: the account was topped up, or the key put right."""
         self._close(None)
+
+    @property
+    def settings(self) -> Hashable:
+        """Equal for circuits that would do the same."""
+        return self._period.open_for, self._period.longest_open, self._clock, self._rng
 
     def fresh(self) -> Self:
         """The same settings, closed, with nothing seen."""

@@ -504,6 +504,12 @@ def test_a_fresh_one_has_the_settings_and_has_seen_nothing(clock: Clock) -> None
     assert other.stats().retry_in == pytest.approx(3)
 
 
+def test_breakers_with_equal_settings_are_one_in_their_scope() -> None:
+    assert Breaker().settings == Breaker().settings == Breaker().fresh().settings
+    assert Breaker(least_calls=5).settings != Breaker().settings
+    assert hash(Breaker(on_change=print).settings) != hash(Breaker().settings)
+
+
 def test_its_repr_reads_like_part_of_a_sentence() -> None:
     assert repr(Breaker()) == "breaker (≥ 50 % of ≥ 10 in 30 s, open 5–60 s)"
 

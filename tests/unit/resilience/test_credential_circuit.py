@@ -229,6 +229,11 @@ def test_reset_and_fresh(circuit: CredentialCircuit) -> None:
     assert circuit.stats().retry_in == pytest.approx(5)
 
 
+def test_circuits_with_equal_settings_are_one_in_their_scope() -> None:
+    assert CredentialCircuit().settings == CredentialCircuit().fresh().settings
+    assert CredentialCircuit(open_for=1).settings != CredentialCircuit().settings
+
+
 def test_changes_are_events(circuit: CredentialCircuit, clock: Clock) -> None:
     """With the reason, in names and numbers."""
     seen = Recorder()
