@@ -82,9 +82,14 @@ class Budget:
         self._taken -= 1
         self._left = min(self._size, self._left + _TOKEN)
 
+    @property
+    def settings(self) -> tuple[float, float]:
+        """Its size, and what a call pays in."""
+        return self._size / _TOKEN, self._per_call / _TOKEN
+
     def fresh(self) -> Budget:
         """A full one of the same size."""
-        return Budget(self._size / _TOKEN, self._per_call / _TOKEN)
+        return Budget(*self.settings)
 
     def stats(self) -> BudgetStats:
         """A snapshot."""
@@ -97,7 +102,8 @@ class Budget:
         )
 
     def __repr__(self) -> str:
-        return f"budget {self._size / _TOKEN:g} + {self._per_call / _TOKEN:g}/call"
+        size, per_call = self.settings
+        return f"budget {size:g} + {per_call:g}/call"
 
 
 def _parts(argument: str, value: float) -> int:

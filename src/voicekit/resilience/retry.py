@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from voicekit.errors import (
     ConnectionLostError,
@@ -20,7 +20,7 @@ from voicekit.resilience.repeats import Verdict, outcome_of, outcome_unknown, ve
 from voicekit.resilience.waiting import pause
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from tenacity import RetryCallState
 
@@ -119,9 +119,16 @@ class Retry(Guard):
             repeats = _Repeats(self, call, step, error)
         return await repeats.run()
 
-    def fresh(self) -> Retry:
+    @property
+    def settings(self) -> Hashable:
+        """All of them; a budget counts by its size."""
+        budget = None if self._budget is None else self._budget.settings
+        times = (self._base, self._longest, self._longest_wait)
+        return (self._repeats, *times, self._on, budget, self._rng)
+
+    def fresh(self) -> Self:
         """The same settings with a full budget."""
-        return Retry(
+        return type(self)(
             self._repeats,
             base=self._base,
             longest=self._longest,

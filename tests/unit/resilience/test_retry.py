@@ -608,6 +608,26 @@ async def test_its_repr_is_part_of_a_sentence(retry: Retry, words: str) -> None:
     assert repr(Pipeline((retry,))) == f"deadline → {words} → attempt limits → transport"
 
 
+async def test_settings_are_equal_where_two_would_do_the_same() -> None:
+    """So that clients with the same settings share what was seen; any difference counts."""
+    assert Retry().settings == Retry(budget=Budget()).settings == Retry().fresh().settings
+    different: list[dict[str, Any]] = [
+        {},
+        {"repeats": 2},
+        {"base": 0.1},
+        {"longest": 0.1},
+        {"longest_wait": 0.1},
+        {"on": (OSError,)},
+        {"budget": None},
+        {"budget": Budget(3)},
+        {"budget": Budget(10, 0.3)},
+        {"rng": random.Random()},
+    ]
+    assert len({Retry(**options).settings for options in different}) == len(different)
+    for options in different:
+        assert (retry := Retry(**options)).fresh().settings == retry.settings
+
+
 @pytest.mark.parametrize(
     "options",
     [
