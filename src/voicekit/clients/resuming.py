@@ -4,8 +4,8 @@ A speech is made of *segments*, numbered from 0: the parts of a text that was sp
 sentences, where the provider tells when each character sounds. A segment has ended
 
 - where the answer to the request that speaks it has ended, as its protocol proves it, or
-- where its last character ends, by the provider's own alignment of the text that was sent,
-  and the audio up to there is in hand.
+- where its last character ends, the white space behind it included, by the provider's own
+  alignment of the text that was sent, and the audio up to there is in hand.
 
 Nothing else proves it: silence may be a pause, and how long a sentence takes is not known.
 The last segment of a request ends with the answer only, for what follows its last character
@@ -176,7 +176,18 @@ class SegmentEnds:
         first: The number of the first of them in the speech.
     """
 
-    __slots__ = ("_ends", "_first", "_format", "_lost", "_said", "_text", "_time", "_word")
+    __slots__ = (
+        "_blank",
+        "_blanks",
+        "_ends",
+        "_first",
+        "_format",
+        "_lost",
+        "_said",
+        "_text",
+        "_time",
+        "_word",
+    )
 
     def __init__(
         self,
@@ -188,9 +199,11 @@ class SegmentEnds:
         plain = ["".join(each.split()) for each in sentences]
         self._text = "".join(plain)
         self._ends = list(accumulate(map(len, plain)))[:-1]
+        self._blanks = [len(each) - len(each.rstrip()) for each in sentences]
         self._format = format
         self._first = first
         self._said = 0  # characters of the text
+        self._blank = 0  # white space since
         self._time = 0.0
         self._word: list[Character] = []  # since the last white space
         self._lost = False
@@ -209,10 +222,9 @@ class SegmentEnds:
     def _follow(self, character: Character, text: str) -> list[Boundary]:
         if not text:
             self._word = []  # it has ended
-            found = self._here(self._time)
-            # A pause that is told as white space belongs to the sentence before it.
+            self._blank += len(character.text)
             self._time = character.end
-            return found + self._here(self._time)
+            return self._here(self._time, self._blank)
         found = self._here(character.start)
         beyond = self._said + len(text)
         spelled = self._text.startswith(text, self._said)
@@ -223,16 +235,22 @@ class SegmentEnds:
         if found:
             self._word = []
         self._word.append(character)
-        self._said, self._time = beyond, character.end
-        return found + self._here(self._time)
+        self._said, self._blank, self._time = beyond, 0, character.end
+        return found + self._here(self._time, 0)
 
-    def _here(self, time: float) -> list[Boundary]:
-        """The end of a sentence, if it is one that ends with what was said."""
+    def _here(self, time: float, blank: int | None = None) -> list[Boundary]:
+        """The end of a sentence, if it is one that ends with what was said.
+
+        Args:
+            time: When.
+            blank: How much white space was told after it; None when the next one begins,
+                however much that was.
+        """
         index = bisect_left(self._ends, self._said)
         if index == len(self._ends) or self._ends[index] != self._said:
             return []
         at = self._format.bytes_for(time)
-        if at is None:
+        if at is None or (blank is not None and blank < self._blanks[index]):
             return []
         word = None
         if self._word:
