@@ -146,7 +146,7 @@ class Limit(Guard):
             finally:
                 place.release()
             raise
-        self._kept.setdefault(call.id, place)
+        self._kept[call.id] = place
         call.at_end(place.release)
         change = self._state.succeeded(place.serial, call.capacity)
         if change is not None:

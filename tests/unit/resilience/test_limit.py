@@ -186,6 +186,9 @@ async def test_two_attempts_of_a_call_hold_two_places() -> None:
         await won.wait()
         return "won"
 
+    async def step_again(_: Call) -> str:
+        return "again"
+
     loser = asyncio.create_task(limit(call, step))
     winner = asyncio.create_task(limit(twin, step))
     await turns()
@@ -196,6 +199,8 @@ async def test_two_attempts_of_a_call_hold_two_places() -> None:
     loser.cancel()
     await asyncio.gather(loser, return_exceptions=True)
     assert busy(limit) == (1, 0)
+    assert await limit(call, step_again) == "again"
+    assert busy(limit) == (1, 0), "the loser has taken the winner's mark with it"
     call.end()
     assert busy(limit) == (0, 0)
 

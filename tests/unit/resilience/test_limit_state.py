@@ -131,6 +131,25 @@ def test_it_climbs_by_one_for_as_many_successes_as_it_is() -> None:
     assert [at for at, c in enumerate(changes, 1) if c] == [2, 5]
 
 
+def test_a_lowering_takes_back_what_successes_had_earned() -> None:
+    """They were earned under the limit that was too high."""
+    state = make(10)
+    serials = enter(state, 10)
+    state.refused(serials[0])
+    for _ in range(8):
+        state.leave()
+    for _ in range(6):
+        assert succeed(state) is None
+    enter(state, 3)
+    state.refused(state.serial)
+    assert state.limit == 3
+    state.leave()
+    state.leave()
+    state.leave()
+    assert [succeed(state) for _ in range(2)] == [None, None]
+    assert succeed(state) == Change(4, 3, "recovered")
+
+
 def test_without_a_maximum_only_use_proves_anything() -> None:
     """A limit of which less than half is in use does not climb; in use it climbs without end."""
     state = make()

@@ -88,10 +88,16 @@ async def test_a_cancelled_step_gives_its_place_back() -> None:
 
 async def test_a_place_comes_back_from_any_thread() -> None:
     """A forgotten stream is ended by the collector, wherever that runs; who waits hears of it."""
-    limit = make(1)
+    threads: set[int] = set()
+    loop = asyncio.get_running_loop()
+
+    def clock() -> float:
+        threads.add(threading.get_ident())
+        return loop.time()
+
+    limit = Limit(1, clock=clock)
     first, second = await workers(limit, 2)
     await first.answer()
-    loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, first.call.end)
     await turns()
     assert second.started
@@ -103,6 +109,20 @@ async def test_a_place_comes_back_from_any_thread() -> None:
     (third,) = await workers(limit, 1)
     assert third.started
     await third.go()
+    assert threads == {threading.get_ident()}, "the work is done in the loop's thread alone"
+
+
+async def test_a_place_from_another_thread_needs_no_queue() -> None:
+    """It is there for the next call, though nobody waited when it came."""
+    limit = make(1, queue=0)
+    (first,) = await workers(limit, 1)
+    await first.answer()
+    thread = threading.Thread(target=first.call.end)
+    thread.start()
+    thread.join()
+    (second,) = await workers(limit, 1)
+    assert second.started
+    await second.go()
 
 
 class _Litter:
@@ -181,31 +201,35 @@ async def test_an_observer_that_fails_costs_no_place() -> None:
     assert busy(limit) == (0, 0)
 
 
-async def test_a_loop_that_is_gone_holds_nobody_up() -> None:
+@pytest.mark.parametrize("pause", [0.0, 3.0])
+async def test_a_loop_that_is_gone_holds_nobody_up(pause: float) -> None:
     """Its waiters will never wake; the ones of the next loop get the places."""
-    limit = Limit(1)
+    limit = make(1)
     gone = asyncio.new_event_loop()
 
     async def hold(_: Call) -> None:
-        return None
+        if pause:
+            raise refusal("tokens", retry_after=pause)
 
     async def leave_behind() -> tuple[Call, asyncio.Task[None]]:
         call = Call(OPERATION)
-        await limit(call, hold)
+        await asyncio.gather(limit(call, hold), return_exceptions=True)
         waiter = asyncio.ensure_future(limit(Call(OPERATION), hold))
         await asyncio.sleep(0)
         return call, waiter
 
-    thread = threading.Thread(target=lambda: left.append(gone.run_until_complete(leave_behind())))
     left: list[tuple[Call, asyncio.Task[None]]] = []
+    thread = threading.Thread(target=lambda: left.append(gone.run_until_complete(leave_behind())))
     thread.start()
     thread.join()
     gone.close()
     ((call, waiter),) = left
     waiter._log_destroy_pending = False  # type: ignore[attr-defined]
-    assert busy(limit) == (1, 1)
+    assert busy(limit) == (0 if pause else 1, 1)
     call.end()
+    before = asyncio.get_running_loop().time()
     assert await limit.run(lambda: asyncio.sleep(0, "here")) == "here"
+    assert asyncio.get_running_loop().time() - before == pytest.approx(pause, abs=0.01)
     assert busy(limit) == (0, 0)
     waiter.get_coro().close()  # type: ignore[union-attr]
     assert busy(limit) == (0, 0)
