@@ -183,7 +183,7 @@ class Breaker(Guard):
         state = self._state
         if state == "half_open":
             self._under_way.pop(probe, None)
-        if verdict is Verdict.NOTHING or state == "disabled":
+        if verdict is Verdict.NOTHING:
             return
         limit = self._slow_limit(call)
         slow = limit is not None and took > limit
@@ -193,11 +193,12 @@ class Breaker(Guard):
             # Only what is bad can open: pybreaker need not hear of the rest.
             if failed or slow:
                 self._machine().failed()
-        elif failed or slow:
-            self._machine().failed()
-        else:
-            self._probes_passed += 1
-            self._machine().succeeded()
+        elif state == "half_open":
+            if failed or slow:
+                self._machine().failed()
+            else:
+                self._probes_passed += 1
+                self._machine().succeeded()
         if state != self._state:
             self._announce(state, call)
 

@@ -10,7 +10,6 @@ held and no context variable needed, and no decision reads the wall clock.
 from __future__ import annotations
 
 import builtins
-import contextlib
 import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -135,8 +134,12 @@ class States:
 
     def failed(self) -> None:
         """A call failed or was slow: opens, if it is closed and that is one too many."""
-        with contextlib.suppress(_FailedError):
+        try:
             self._breaker.call(_fail)
+        except _FailedError as failure:
+            # pybreaker's frames hold it, and it them and the caller's error: none of that is
+            # to wait for the collector.
+            failure.__traceback__ = failure.__context__ = None
 
     def succeeded(self) -> None:
         """A probe succeeded: closes, if it is the last one needed."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import math
+import os
 import random
 import subprocess
 import sys
 import timeit
 import traceback
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from voicekit.errors import (
     RateLimitError,
     TotalTimeout,
     UnavailableError,
+    VoicekitError,
 )
 from voicekit.events import BreakerChanged, Event
 from voicekit.operation import Call, Limits, Operation, OperationClass
@@ -192,6 +196,26 @@ def test_the_call_that_opens_it_raises_its_own_error(breaker: Breaker) -> None:
     assert error.__cause__ is None
     assert error.__context__ is None
     assert "pybreaker" not in "".join(traceback.format_exception(error))
+
+
+def test_nothing_of_a_failed_call_waits_for_the_collector(breaker: Breaker) -> None:
+    """Its error holds frames, those a request and a connection."""
+
+    async def step(_: Call) -> None:
+        raise ConnectionLostError("lost")
+
+    kept = []
+    gc.disable()
+    try:
+        for _ in range(12):
+            try:
+                breaker(Call(SPEAK), step).send(None)
+            except VoicekitError as error:
+                kept.append(weakref.ref(error))
+        assert breaker.state == "open"
+        assert [ref() for ref in kept] == [None] * 12
+    finally:
+        gc.enable()
 
 
 def test_a_slow_call_that_opens_it_returns_its_result(breaker: Breaker, clock: Clock) -> None:
@@ -628,7 +652,7 @@ asyncio.run(main())
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={"PYTHONPATH": str(tmp_path)},
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path[1:]])},
         capture_output=True,
         text=True,
         timeout=30,
