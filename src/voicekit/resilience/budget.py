@@ -65,8 +65,9 @@ class Budget:
     def deposit(self) -> None:
         """A call begins. Once per call, not per attempt."""
         self._calls += 1
-        left = self._left + self._per_call
-        self._left = left if left < self._size else self._size
+        self._left += self._per_call
+        if self._left > self._size:
+            self._left = self._size
 
     def take(self) -> bool:
         """Pay for one repeat; False when there is not enough left, and nothing changes."""
