@@ -22,7 +22,7 @@ from voicekit.resilience.latency import RecentQuantile
 from voicekit.resilience.race import Race
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from voicekit.operation import Call
     from voicekit.resilience.race import Attempt
@@ -32,7 +32,8 @@ T = TypeVar("T")
 _MAY_BE_DOUBLED: Final = frozenset({OperationClass.PURE, OperationClass.COMPUTE})
 """Not idempotent ones: they are harmless when repeated one after the other, and at the same time
 they may still collide."""
-_OWN: Final[Any] = object()
+_PATTERN: Final = Budget()
+"""Stands for "a fresh one" where a budget is an argument's default."""
 _TURNS: Final = 3
 """Turns of the event loop from "the socket can be read" to "the attempt has ended": the reader is
 woken, it reads, its task ends."""
@@ -85,13 +86,26 @@ class Hedge(Guard):
         InvalidArgumentError: An argument is out of range.
     """
 
+    __slots__ = (
+        "_after",
+        "_budget",
+        "_calls",
+        "_clock",
+        "_hedges",
+        "_latency",
+        "_least_samples",
+        "_loser_s",
+        "_quantile",
+        "_wins",
+    )
+
     def __init__(
         self,
         after: float | None = None,
         *,
         quantile: float = 0.97,
         least_samples: int = 100,
-        budget: Budget | None = _OWN,
+        budget: Budget | None = _PATTERN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if after is not None and not (_is_number(after) and 0 < after < math.inf):
@@ -106,16 +120,14 @@ class Hedge(Guard):
             raise InvalidArgumentError(
                 f"got {least_samples!r}", argument="least_samples", allowed="an int ≥ 1"
             )
-        if budget is _OWN:
-            budget = Budget()
-        elif budget is not None and not isinstance(budget, Budget):
+        if budget is not None and not isinstance(budget, Budget):
             raise InvalidArgumentError(
                 f"got a {type(budget).__name__}", argument="budget", allowed="a Budget, or None"
             )
         self._after = after
         self._quantile = quantile
         self._least_samples = least_samples
-        self._budget = budget
+        self._budget = Budget() if budget is _PATTERN else budget
         self._clock = clock
         self._latency = RecentQuantile(quantile, least=least_samples)
         self._calls = self._hedges = self._wins = 0
@@ -230,6 +242,12 @@ class Hedge(Guard):
             self._budget.give_back()  # refused before anything was asked of the provider
         number = None if winner is None else 2 if winner is second else 1
         first.call.emit(events.HedgeEnded, winner=number, loser_s=loser_s)
+
+    @property
+    def settings(self) -> Hashable:
+        """All of them; a budget counts by its size."""
+        budget = None if self._budget is None else self._budget.settings
+        return (self._after, self._quantile, self._least_samples, budget, self._clock)
 
     def fresh(self) -> Self:
         """The same settings, with nothing learnt yet and a full budget."""

@@ -8,11 +8,13 @@ import gc
 import logging
 import random
 import weakref
+from functools import partial
 from typing import Any
 
 import pytest
 from rivals import Answer, Does, Permits, Provider, check_events, now, operation
 
+from voicekit.alarms import alarm_clock
 from voicekit.deadlines import deadline
 from voicekit.errors import (
     CircuitOpenError,
@@ -64,6 +66,7 @@ class Run:
             answer = await self.pipeline.open(self.call, self.provider)
         finally:
             assert self.provider.running == 0, "an attempt outlives its call"
+            assert not len(alarm_clock(asyncio.get_running_loop())), "an alarm is still set"
             for each in self.provider.answers:
                 assert each.freed == 1 or self.call.ended_at is None
         self.call.end()
@@ -476,6 +479,21 @@ async def test_a_fresh_one_has_learnt_nothing() -> None:
     assert repr(hedge(budget=None).fresh()) == repr(hedge(budget=None))
 
 
+async def test_those_with_the_same_settings_are_known_as_such() -> None:
+    """In one scope they are one, and learn together."""
+    assert Hedge().settings == Hedge().settings == Hedge().fresh().settings
+    assert hash(Hedge(0.3).settings) == hash(Hedge(0.3).settings)
+    others = [
+        Hedge(0.3),
+        Hedge(quantile=0.9),
+        Hedge(least_samples=5),
+        Hedge(budget=None),
+        Hedge(budget=Budget(1.0)),
+        hedge(None),
+    ]
+    assert len({Hedge().settings, *(each.settings for each in others)}) == 7
+
+
 # -- cancellation -----------------------------------------------------------------------------
 
 
@@ -486,12 +504,13 @@ class CancellingLoop(VirtualLoop):
         super().__init__()
         self.at = at
         self.turns = 0
+        self.heard = False
         self.victim: asyncio.Task[Any] | None = None
 
     def _run_once(self) -> None:
         if self.victim is not None:
             if self.turns == self.at:
-                self.victim.cancel()
+                self.heard = self.victim.cancel()
             self.turns += 1
         super()._run_once()  # type: ignore[misc]
 
@@ -513,10 +532,11 @@ def test_cancelled_anywhere_it_leaves_nothing(
     scripts: tuple[Does, ...], after: float | None
 ) -> None:
     """At every turn of the loop: cancelled, all attempts ended, what they opened freed, no permit
-    lost, one terminal event."""
+    lost, one terminal event.
+    """
     cancelled = turns = 0
     while True:
-        with asyncio.Runner(loop_factory=lambda: CancellingLoop(turns)) as runner:
+        with asyncio.Runner(loop_factory=partial(CancellingLoop, turns)) as runner:
             loop: Any = runner.get_loop()
 
             async def scenario(loop: Any) -> bool:
@@ -527,7 +547,8 @@ def test_cancelled_anywhere_it_leaves_nothing(
                 task = loop.victim = asyncio.ensure_future(run())
                 await asyncio.wait([task])
                 loop.victim = None
-                if not task.cancelled():
+                assert task.cancelled() == loop.heard, "a cancellation was swallowed"
+                if not loop.heard:
                     task.exception()
                     return False
                 assert run.provider.running == 0

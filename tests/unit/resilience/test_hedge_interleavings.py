@@ -34,7 +34,8 @@ def drawn(rng: random.Random) -> Does:
 
 def test_every_interleaving_of_attempts_callers_and_cancellations() -> None:
     """One terminal event and at most one first output for each call; losers ended and freed; no
-    permit lost; the evidence is the winner's; the budget is spent once for each hedge."""
+    permit lost; the evidence is the winner's; the budget is spent once for each hedge.
+    """
     happened: Counter[str] = Counter()
 
     async def scenario(rng: random.Random) -> None:
@@ -66,9 +67,7 @@ def test_every_interleaving_of_attempts_callers_and_cancellations() -> None:
     assert happened["hedged"] > 1000
 
 
-def check(
-    task: asyncio.Task[Any], call: Call, provider: Provider, seen: RecordingObserver
-) -> str:
+def check(task: asyncio.Task[Any], call: Call, provider: Provider, seen: RecordingObserver) -> str:
     """What must hold of one call that is over; how it ended."""
     assert provider.running == 0, "an attempt outlives its call"
     begun = len(seen.of(AttemptStarted))
