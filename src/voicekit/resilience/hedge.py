@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from voicekit import events
 from voicekit.errors import InvalidArgumentError, RejectedError
