@@ -25,7 +25,7 @@ from voicekit.resilience.guard import Guard
 from voicekit.resilience.limit_state import LimitState, counts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from voicekit.operation import Call
     from voicekit.resilience.limit_state import Change
@@ -148,10 +148,15 @@ class Limit(Guard):
             raise
         self._kept[call.id] = place
         call.at_end(place.release)
-        change = self._state.succeeded(place.serial, call.capacity)
+        change = self._state.succeeded(place.serial, call.capacity, call.operation.name)
         if change is not None:
             self._changed(call, change)
         return result
+
+    @property
+    def settings(self) -> Hashable:
+        """Equal for limits that would do the same."""
+        return (self.most, self.least, self.queue, self.max_wait, self.decrease, self._clock)
 
     def fresh(self) -> Self:
         """The same settings, with nothing learnt and nobody under way."""
@@ -249,7 +254,7 @@ class Limit(Guard):
         if counted != "at_a_time" and pause is not None and 0 < pause <= self.max_wait:
             self._state.pause(self._clock() + pause)
         if counted != "per_minute":
-            change = self._state.refused(place.serial, call.capacity)
+            change = self._state.refused(place.serial, call.capacity, call.operation.name)
             if change is not None:
                 self._changed(call, change)
 

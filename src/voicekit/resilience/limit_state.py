@@ -4,7 +4,9 @@
 2. There is no bound until somebody names one: the user, a header of the provider's, or a refusal
    for too many at a time.
 3. A maximum that the provider names holds from that moment. A limit that stood at the maximum
-   before goes up with it; one that was lowered climbs.
+   before goes up with it; one that was lowered climbs. Providers count kinds of work apart, so
+   each operation has a maximum of its own, and the largest bounds all of them together: the
+   limit neither jumps with each answer nor holds one kind to what another may.
 4. A refusal for too many lowers the limit to a share of what is under way: that was too much,
    whatever the limit said. So does a provider that counts more than it allows, though the
    calls beyond may be another process's.
@@ -100,7 +102,7 @@ class LimitState(Generic[W]):
     def __init__(self, *, most: int | None, least: int, queue: int, decrease: float) -> None:
         self._most, self._least = most, least
         self._queue, self._decrease = queue, decrease
-        self._told: int | None = None
+        self._told: dict[str, int] = {}
         self._round = 0
         self._credit = 0
         self._paused_until = 0.0
@@ -178,18 +180,21 @@ class LimitState(Generic[W]):
 
     # -- what is learnt ------------------------------------------------------------
 
-    def succeeded(self, serial: int, capacity: tuple[int, int] | None = None) -> Change | None:
+    def succeeded(
+        self, serial: int, capacity: tuple[int, int] | None = None, operation: str = ""
+    ) -> Change | None:
         """The provider has answered.
 
         Args:
             serial: Of the place.
             capacity: What it says is under way, this one included, and may be.
+            operation: For which it says that.
         """
         if capacity is not None and capacity[1] > 0:
             current, maximum = capacity
             previous = self.limit
-            if maximum != self._told:
-                self._tell(maximum)
+            if maximum != self._told.get(operation):
+                self._tell(operation, maximum)
             if current > maximum:
                 if serial > self._round:
                     self._lower()
@@ -198,11 +203,13 @@ class LimitState(Generic[W]):
                 return self._change(previous, "told")
         return self._credited(serial)
 
-    def refused(self, serial: int, capacity: tuple[int, int] | None = None) -> Change | None:
+    def refused(
+        self, serial: int, capacity: tuple[int, int] | None = None, operation: str = ""
+    ) -> Change | None:
         """The provider has refused for too many at a time; arguments as of ``succeeded``."""
         previous = self.limit
-        if capacity is not None and capacity[1] > 0 and capacity[1] != self._told:
-            self._tell(capacity[1])
+        if capacity is not None and capacity[1] > 0:
+            self._tell(operation, capacity[1])
         if serial > self._round:
             self._lower()
         return self._change(previous, "refused")
@@ -213,11 +220,12 @@ class LimitState(Generic[W]):
             return None
         return Change(limit, previous, cause)
 
-    def _tell(self, told: int) -> None:
+    def _tell(self, operation: str, told: int) -> None:
         before, limit = self.maximum, self.limit
-        self._told = told
+        self._told[operation] = told
+        largest = max(self._told.values())
         maximum = self.maximum = max(
-            self._least, told if self._most is None else min(told, self._most)
+            self._least, largest if self._most is None else min(largest, self._most)
         )
         stood_at_it = before is not None and limit is not None and limit >= before
         if limit is None or limit > maximum or stood_at_it:

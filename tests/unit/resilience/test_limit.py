@@ -259,6 +259,7 @@ def test_fresh_keeps_the_settings_and_nothing_else() -> None:
     )
     assert (fresh.most, fresh.least, fresh.queue) == (9, 2, 3)
     assert (fresh.max_wait, fresh.decrease) == (1.5, 0.5)
+    assert fresh.settings == fresh.fresh().settings != Limit(9).settings
 
 
 def test_it_reads_like_a_part_of_a_sentence() -> None:

@@ -185,6 +185,23 @@ def test_the_provider_names_the_bound() -> None:
     assert succeed(bound, (1, 9)) == Change(4, 2, "told")
 
 
+def test_each_operation_has_a_maximum_of_its_own() -> None:
+    """Recordings may be 25 at a time and speech 10: the larger bounds both together."""
+    state = make()
+
+    def told(operation: str, maximum: int) -> Change | None:
+        serial = state.enter(0.0)
+        change = state.succeeded(serial, (1, maximum), operation)
+        state.leave()
+        return change
+
+    assert told("synthesize", 10) == Change(10, None, "told")
+    assert told("transcribe", 25) == Change(25, 10, "told")
+    assert told("synthesize", 10) is None
+    assert told("transcribe", 20) == Change(20, 25, "told")
+    assert told("transcribe", 5) == Change(10, 20, "told")
+
+
 def test_a_lowered_limit_climbs_to_a_maximum_that_goes_up() -> None:
     """It does not jump: the refusals were real."""
     state = make()
