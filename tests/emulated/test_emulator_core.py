@@ -438,6 +438,18 @@ async def test_a_wrong_answer(fault: Fault, status: int, content_type: str, body
         assert len(world.journal.connections) == 1
 
 
+async def test_a_late_answer_is_the_right_one() -> None:
+    """The provider's hiccup: nothing is wrong but the time, and the next request is in time."""
+    async with emulated() as (world, session):
+        world.inject("echo", Fault("late", delay=0.1))
+        assert await post(session, body=b"hello") == b'{"you":"hello"}'
+        assert await post(session)
+        late, soon = world.journal.requests
+        assert late.outcome == soon.outcome == "complete"
+        assert late.first_byte_at - late.received_at >= 0.1
+        assert soon.first_byte_at - soon.received_at < 0.1
+
+
 async def test_a_fault_carries_its_headers() -> None:
     """Retry-After and the like come with the status."""
     async with emulated() as (world, session):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -20,6 +21,7 @@ FaultKind = Literal[
     "huge",
     "drip",
     "silence",
+    "late",
     "stall",
     "reset",
     "close",
@@ -44,7 +46,8 @@ class Fault:
             `html` 200 with a page; `wrong_type` 200 with a content type nobody asked for;
             `half_json` 200 with a cut JSON document; `empty` 200 with no body;
             `huge` 200 with 100 MB; `drip` the right answer, a byte per `delay` (1 s);
-            `silence` reads and never answers; `stall` answers so many bytes or events, then hangs;
+            `silence` reads and never answers; `late` the right answer (of a socket, to its
+            handshake) `delay` later; `stall` answers so many bytes or events, then hangs;
             `reset` an RST, `close` a FIN, both at once or after so many bytes or events;
             `empty_deltas` role and empty chunks for ever, one per `delay` (20 ms);
             `no_end_marker` a stream that ends cleanly without its end marker;
@@ -54,6 +57,8 @@ class Fault:
             frame that does not parse; `ws_huge_frame` one message of 100 MB.
         operation: Only this operation, such as "chat"; None is the provider's next request.
         times: How many requests it strikes; None is every one until cleared.
+        share: The probability that it strikes a request which it might: 0.02 is two of a hundred,
+            drawn with the emulator's seed.
         after_bytes: Bytes of body (or of WebSocket payload) sent before it strikes.
         after_events: Events, deltas or WebSocket messages sent before it strikes.
         status: Status code of `status` (500) and `ws_refuse` (503).
@@ -76,12 +81,15 @@ class Fault:
     delay: float = 0.0
     code: int | None = None
     reason: str = ""
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"unknown fault kind {self.kind!r}; one of {get_args(FaultKind)}")
         if self.times is not None and self.times < 1:
             raise ValueError("times must be at least 1, or None for every request")
+        if not 0 < self.share <= 1:
+            raise ValueError("share must be more than 0 and at most 1")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault as plain JSON values."""
@@ -105,7 +113,8 @@ class Fault:
 class Faults:
     """The faults waiting for one provider's requests, first in, first taken. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int | str = 0) -> None:
+        self._rng = random.Random(f"{seed}/faults")
         self._waiting: list[tuple[Fault, int | None]] = []
         self._lock = threading.Lock()
 
@@ -126,6 +135,8 @@ class Faults:
         with self._lock:
             for index, (fault, left) in enumerate(self._waiting):
                 if fault.operation not in {None, operation}:
+                    continue
+                if fault.share < 1 and self._rng.random() >= fault.share:
                     continue
                 if left is not None:
                     if left == 1:

@@ -113,7 +113,7 @@ class Emulator(Addresses):
             context = Context(
                 provider=name,
                 journal=self.journal,
-                faults=Faults(),
+                faults=Faults(f"{self._seed}/{name}"),
                 scenario=lambda: self._scenario,
                 seed=self._seed,
                 voice=voice,

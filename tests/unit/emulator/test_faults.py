@@ -45,6 +45,29 @@ def test_a_fault_without_a_number_strikes_until_cleared() -> None:
     assert faults.take("chat") is None
 
 
+def test_a_share_of_the_requests_is_struck_and_always_the_same() -> None:
+    """Two of a hundred, drawn with a seed; those it passes by are struck by the next fault."""
+
+    def struck(seed: int) -> list[bool]:
+        faults = Faults(seed)
+        faults.inject(Fault("late", share=0.02, times=None))
+        faults.inject(Fault("html", times=None))
+        taken = [faults.take("chat") for _ in range(5000)]
+        assert {fault and fault.kind for fault in taken} == {"late", "html"}
+        return [fault is not None and fault.kind == "late" for fault in taken]
+
+    first = struck(1)
+    assert first == struck(1) != struck(2)
+    assert 70 < sum(first) < 130
+
+
+def test_a_share_counts_only_what_it_struck() -> None:
+    """Three times is three requests, however many it passes by."""
+    faults = Faults()
+    faults.inject(Fault("reset", share=0.1, times=3))
+    assert sum(faults.take("chat") is not None for _ in range(1000)) == 3
+
+
 def test_injecting_from_other_threads_loses_nothing() -> None:
     """Each injected strike is taken exactly once, whoever injects."""
     faults = Faults()
@@ -68,6 +91,13 @@ def test_a_fault_that_cannot_be_is_refused(kind: str, times: int, says: str) -> 
     """Misspelt kinds and impossible counts fail where they are written."""
     with pytest.raises(ValueError, match=says):
         Fault(kind, times=times)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1])
+def test_a_share_that_cannot_be_is_refused(share: float) -> None:
+    """It is a probability, and a fault that never strikes is a mistake."""
+    with pytest.raises(ValueError, match="share"):
+        Fault("reset", share=share)
 
 
 @pytest.mark.parametrize("body", [None, "text", b"\xff\x00", {"error": {"message": "m"}}])

@@ -207,6 +207,9 @@ class Provider:
     async def _replace(self, exchange: Exchange, fault: Fault) -> web.StreamResponse | None:
         """Apply a fault that replaces the whole answer; None when it strikes later, or inside."""
         kind = fault.kind
+        if kind == "late":
+            await asyncio.sleep(fault.delay)
+            return None
         upgrade = exchange.request.headers.get("Upgrade", "").lower() == "websocket"
         if kind in {"reset", "close", "stall"} and (
             upgrade or fault.after_bytes or fault.after_events
