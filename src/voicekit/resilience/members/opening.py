@@ -1,0 +1,82 @@
+"""What the handles of members share: how they open, and what they say of who opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from voicekit.errors import ClosedError
+from voicekit.resilience.members.trail import Trail
+from voicekit.timing import Timings
+
+__all__ = ["Opening", "produced_by", "shifted"]
+
+T = TypeVar("T")
+
+
+class Opening:
+    """The opening of a handle: by one task at a time, which another may call off."""
+
+    __slots__ = ("_off", "_over", "_task")
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._over: asyncio.Future[None] | None = None
+        self._off = False
+
+    @property
+    def running(self) -> bool:
+        """Whether a task is at it."""
+        return self._task is not None
+
+    async def run(self, start: Callable[[], Awaitable[T]]) -> T:
+        """Run ``start``; only when no other task is ``running`` it.
+
+        Raises:
+            ClosedError: It was called off.
+        """
+        task = self._task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are awaited
+        self._over = task.get_loop().create_future()
+        cancelling = task.cancelling()
+        try:
+            return await start()
+        except BaseException as error:
+            ours = self._off and task.uncancel() <= cancelling
+            if ours and isinstance(error, asyncio.CancelledError):
+                raise ClosedError("the handle was closed while it was being opened") from None
+            raise
+        finally:
+            self._task = None
+            self._over.set_result(None)
+
+    async def call_off(self) -> None:
+        """End it, if it is under way, and wait until nothing of it is left."""
+        task, over = self._task, self._over
+        if task is None or over is None:
+            return
+        if not self._off:
+            self._off = True
+            task.cancel()  # taken back in run(), as asyncio.timeout does it
+        if task is not asyncio.current_task():
+            await asyncio.shield(over)
+
+
+def produced_by(trail: Trail[Any], inner: Any) -> str | None:
+    """The member's name, with that of its own member behind a slash where it has some."""
+    if trail.member is None:
+        return None
+    below = getattr(inner, "member", None)
+    return f"{trail.member.name}/{below}" if isinstance(below, str) else trail.member.name
+
+
+def shifted(timings: Timings, before: float) -> Timings:
+    """A member's timings, counted from the start of the whole call."""
+    first, total = timings.first_output, timings.total
+    return replace(
+        timings,
+        first_output=None if first is None else first + before,
+        total=None if total is None else total + before,
+    )

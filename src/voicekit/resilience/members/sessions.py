@@ -1,0 +1,276 @@
+"""Sessions of a member: opened at the first that accepts; from then on the member's own.
+
+Speech may move once more, until its first audio: see ``speaking``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from voicekit.errors import ClosedError, LocalProtocolError, VoicekitError
+from voicekit.resilience.members.opening import Opening, produced_by, shifted
+from voicekit.resilience.members.patience import Patience
+from voicekit.resilience.members.trail import Group, Member, Trail, closed_quietly
+from voicekit.sessions import Session
+from voicekit.timing import ConnectionInfo, Timings
+
+if TYPE_CHECKING:
+    from voicekit.operation import Call
+
+__all__ = ["MemberSession", "MemberTranscription"]
+
+T = TypeVar("T")
+
+
+def _never() -> Call:
+    raise LocalProtocolError("a member's session makes its own call")
+
+
+class MemberSession(Session[T]):
+    """A session of one of several members; everything that the member's own is.
+
+    What only that member's sessions have is found here as well, once it is open.
+
+    Attributes:
+        handle_of: Makes a member's own session.
+    """
+
+    _inner: Any = None
+
+    def __init__(self, group: Group, operation: str, handle_of: Callable[[Member], Any]) -> None:
+        super().__init__(_never)
+        self._trail: Trail[Any] = Trail(group, operation, self._may_move, self._innocent)
+        self._patience = Patience(group.timeout)
+        self.handle_of = handle_of
+        self._starting = Opening()
+        self._entered = False
+        self._accepted = False  # by some member, at some time
+        self._parted = False  # ended by its holder
+
+    def _may_move(self, error: VoicekitError) -> bool:  # noqa: ARG002 - for subclasses
+        return True
+
+    def _innocent(self, error: VoicekitError) -> bool:  # noqa: ARG002
+        return False
+
+    # -- opening ----------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._entered = True
+        if self._inner is not None:
+            await self._inner.__aenter__()
+            return self
+        return await self._opened()
+
+    async def _opened(self) -> Self:
+        if self._inner is not None:
+            return self
+        if self._closed:
+            raise ClosedError("the session is closed")
+        if self._starting.running:
+            raise LocalProtocolError("the session is being opened by another task")
+        try:
+            await self._take_member()
+        except BaseException as error:
+            # Cancelled in the middle of a change, an entered session goes on with the next call.
+            if not (self._accepted and self._entered and isinstance(error, asyncio.CancelledError)):
+                await self._done()
+            raise
+        return self
+
+    async def _take_member(self) -> None:
+        inner = await self._starting.run(lambda: self._trail.open(self._ask, self._patience))
+        if self._closed:  # in the moment between
+            self._trail.free()
+            await closed_quietly(inner)
+            raise ClosedError("the session was closed while it was being opened")
+        self._inner = inner
+        self._accepted = True
+
+    async def _ask(self, member: Member) -> Any:
+        self._count_opening()
+        handle = self.handle_of(member)
+        try:
+            if self._entered:
+                await handle.__aenter__()
+            else:
+                await handle
+            await self._greet(handle)
+        except BaseException:
+            await closed_quietly(handle)
+            raise
+        return handle
+
+    def _count_opening(self) -> None:
+        self._patience.start()
+
+    async def _greet(self, handle: Any) -> None:
+        """A member has accepted; for subclasses."""
+
+    async def _done(self) -> None:
+        """Nothing more can come; for subclasses to free what they hold."""
+        self._closed = self._ended = True
+        self._trail.free()
+
+    async def _opened_one(self) -> Any:
+        """The member's session, for whoever iterates."""
+        if self._inner is None:
+            if self._closed:
+                raise StopAsyncIteration
+            try:
+                await self._opened()
+            except ClosedError:
+                if self._parted and (self._cancelled or self._accepted):
+                    raise StopAsyncIteration from None
+                raise
+        return self._inner
+
+    def _live(self) -> Any:
+        """The member's session, for whoever sends.
+
+        Raises:
+            ClosedError: It is not open, or over.
+        """
+        if self._inner is None:
+            raise ClosedError("the session is closed" if self._closed else "open the session first")
+        return self._inner
+
+    # -- iterating --------------------------------------------------------------------------
+
+    async def __anext__(self) -> T:
+        inner = await self._opened_one() if self._inner is None else self._inner
+        try:
+            return cast("T", await inner.__anext__())
+        except BaseException as error:
+            await self._left(error)
+            raise
+
+    async def take(self) -> list[T]:
+        """Everything that has arrived; see ``Session.take``."""
+        try:
+            inner = await self._opened_one() if self._inner is None else self._inner
+        except StopAsyncIteration:
+            return []
+        try:
+            items: list[T] = await inner.take()
+        except BaseException as error:
+            await self._left(error)
+            raise
+        if not items:
+            await self._left(StopAsyncIteration())
+        return items
+
+    async def _left(self, error: BaseException) -> None:
+        """Iteration ended; one that was cancelled goes on."""
+        if not isinstance(error, asyncio.CancelledError):
+            self._trail.free()
+
+    # -- ending -----------------------------------------------------------------------------
+
+    async def cancel(self) -> None:
+        """Stop now. Iteration, also in another task, ends quietly. Idempotent."""
+        await self._part(cancelled=True)
+
+    async def aclose(self) -> None:
+        """Free everything. Safe at any time, from any task, more than once."""
+        await self._part(cancelled=False)
+
+    async def _part(self, *, cancelled: bool = False) -> None:
+        self._trail.free()
+        self._cancelled = self._cancelled or (cancelled and not self._closed)
+        self._closed = self._ended = self._parted = True
+        inner = self._inner
+        try:
+            if inner is not None:
+                cancel = getattr(inner, "cancel", inner.aclose)
+                await (cancel() if cancelled else inner.aclose())
+        finally:
+            await self._starting.call_off()
+
+    def __del__(self, _warn: object = None) -> None:
+        """The member's own session says that it was never closed, and frees what it holds."""
+
+    # -- evidence ---------------------------------------------------------------------------
+
+    @property
+    def member(self) -> str | None:
+        """Who has it; None before it is open."""
+        return produced_by(self._trail, self._inner)
+
+    @property
+    def errors(self) -> Mapping[str, VoicekitError]:
+        """Why other members failed, by name."""
+        return dict(self._trail.errors)
+
+    def _of(self, name: str, otherwise: Any) -> Any:
+        return otherwise if self._inner is None else getattr(self._inner, name, otherwise)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether ``cancel()`` ended it."""
+        return bool(self._of("cancelled", self._cancelled))
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was handed out, so that iterating would only stop."""
+        return bool(self._of("ended", self._closed))
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time has gone, members that failed included."""
+        return shifted(self._of("timings", Timings()), self._trail.before_s)
+
+    @property
+    def connection(self) -> ConnectionInfo | None:
+        """Which connection carries it."""
+        return cast("ConnectionInfo | None", self._of("connection", None))
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the session, when it gives one."""
+        return cast("str | None", self._of("request_id", None))
+
+    @property
+    def attempts(self) -> int:
+        """How often it was put on a wire, at all members together."""
+        return self._trail.attempts_before + int(self._of("attempts", 0))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the handshake; empty before it is open."""
+        return cast("Mapping[str, str]", self._of("headers", {}))
+
+    def __getattr__(self, name: str) -> Any:
+        inner = self.__dict__.get("_inner")
+        if inner is None or name.startswith("_"):
+            msg = f"{type(self).__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        return getattr(inner, name)
+
+    def __repr__(self) -> str:
+        who = self.member
+        state = "closed" if self._closed else "open" if self._inner is not None else "new"
+        return f"<{type(self).__name__} {state}{f' at {who}' if who else ''}>"
+
+
+class MemberTranscription(MemberSession[Any]):
+    """Live transcription at the first member that accepts; it stays there.
+
+    What was heard cannot be heard again elsewhere without saying words twice: a member that is
+    lost later replays by itself, where it can.
+    """
+
+    async def _take_member(self) -> None:
+        await super()._take_member()
+        self._patience.stop()
+        self._trail.proved()
+
+    async def send(self, audio: bytes | bytearray | memoryview, /) -> None:
+        """See the member's session."""
+        await self._live().send(audio)
+
+    async def finish(self) -> None:
+        """That was all the audio; iteration ends with the last result."""
+        await self._live().finish()

@@ -1,0 +1,205 @@
+"""Several synthesizers as one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from voicekit.errors import InvalidArgumentError
+from voicekit.resilience.members.produced import ProducedClip
+from voicekit.resilience.members.speaking import FedMemberSpeech, MemberUtterance
+from voicekit.resilience.members.streams import MemberSpeechStream
+from voicekit.resilience.members.trail import Group, Member
+from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
+from voicekit.speech import AudioClip, AudioFormat
+
+if TYPE_CHECKING:
+    from voicekit import interfaces
+    from voicekit.streams import SpeechStream
+
+__all__ = ["SpeechOfMembers", "SpeechRequestOfMembers", "SpokenByMembers"]
+
+_HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechRequestOfMembers:
+    """What is to be spoken, as each member would.
+
+    Attributes:
+        text: The words.
+        format: What the audio will be.
+        of: Each member's own request, in their order.
+        owner: The wrapper that made it.
+    """
+
+    text: str = field(repr=False)
+    format: AudioFormat
+    of: tuple[interfaces.SpeechRequest, ...] = field(repr=False)
+    owner: object = field(repr=False, compare=False)
+
+    @property
+    def identity(self) -> str:
+        """That of the first member's request. Holds content: never log it.
+
+        What another member made is to be stored under the stream's ``identity``.
+        """
+        return self.of[0].identity
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Those of all members, in their order."""
+        return tuple(each.identity for each in self.of)
+
+
+class SpeechOfMembers(Wrapper):
+    """A ``Synthesizer`` made of several."""
+
+    def request(self, text: str, /, **options: Any) -> SpeechRequestOfMembers:
+        """Merge, validate and freeze, at every member; no I/O.
+
+        Raises:
+            InvalidArgumentError: A member refuses it, or they would give different formats.
+        """
+        of = requests_of(
+            self._group,
+            lambda member, own: member.engine.request(text, **own),
+            options,
+        )
+        first = of[0].format
+        for request in of[1:]:
+            _check_alike(self._group, first, request.format)
+        return SpeechRequestOfMembers(text=of[0].text, format=first, of=of, owner=self)
+
+    def stream_speech(
+        self, text: str | AsyncIterable[str] | interfaces.SpeechRequest, /, **options: Any
+    ) -> SpeechStream | interfaces.SpeechSession:
+        """Speech as it is made, by the first member that has some. No I/O before it is opened.
+
+        Text from an async iterable is read once, kept until the first audio, and said from the
+        beginning to the next member, if it comes to that.
+
+        Raises:
+            InvalidArgumentError: A member refuses it.
+        """
+        self._group.check_open()
+        if isinstance(text, AsyncIterable):
+            return self._fed(text, options)
+        request = self._request_of(text, options)
+        handles = Handles(
+            self._group, lambda member: member.engine.stream_speech(request.of[member.index])
+        )
+        return MemberSpeechStream(
+            self._group,
+            "stream_speech",
+            handles,
+            lambda member: request.of[member.index],
+            format=request.format,
+        )
+
+    async def synthesize(
+        self, text: str | interfaces.SpeechRequest, /, **options: Any
+    ) -> AudioClip:
+        """The whole speech as one clip. What broke off after its first audio is an error.
+
+        With a ``timeout`` it is streamed, so that the first audio is seen; where the format
+        cannot be streamed, the whole must come within it.
+
+        Raises:
+            InvalidArgumentError: A member refuses it.
+            StreamInterruptedError: It broke off after its first audio.
+            VoicekitError: Every member failed before.
+        """
+        self._group.check_open()
+        request = self._request_of(text, options)
+        if self._group.timeout is not None:
+            try:
+                stream = self.stream_speech(request)
+            except InvalidArgumentError:  # a format that is only given whole
+                pass
+            else:
+                assert isinstance(stream, MemberSpeechStream)  # noqa: S101 - of a request
+                return await stream.clip()
+
+        def ask(member: Member) -> Any:
+            return member.engine.synthesize(request.of[member.index])
+
+        clip, trail = await self._whole("synthesize", ask)
+        member = trail.member
+        assert member is not None  # noqa: S101 - it has answered
+        return ProducedClip.of(clip, member.name, trail.errors, request.of[member.index])
+
+    # -- parts ------------------------------------------------------------------------------
+
+    def _request_of(
+        self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]
+    ) -> SpeechRequestOfMembers:
+        if isinstance(text, str):
+            return self.request(text, **options)
+        if not isinstance(text, SpeechRequestOfMembers) or text.owner is not self:
+            raise InvalidArgumentError(
+                f"got a {type(text).__name__}",
+                argument="text",
+                allowed="a str, an async iterable of str, or what request() of this returned",
+            )
+        if options:
+            raise InvalidArgumentError(
+                "a finished request takes no further options",
+                argument=", ".join(options)[:200],
+                allowed="in request()",
+            )
+        return text
+
+    def _fed(self, text: AsyncIterable[str], options: Mapping[str, Any]) -> FedMemberSpeech:
+        own = [self._group.options.of(member.index, options) for member in self._group.members]
+        speech = FedMemberSpeech(self._group, "stream_speech", text)
+        handles = Handles(
+            self._group,
+            lambda member: member.engine.stream_speech(speech.text_again(), **own[member.index]),
+        )
+        speech.handle_of, speech.format = handles, _common_format(self._group, handles.first)
+        return speech
+
+
+class SpokenByMembers(SpeechOfMembers):
+    """The same, of members all of which open sessions."""
+
+    def open_speech(self, **options: Any) -> MemberUtterance:
+        """One session is one utterance. No I/O before it is opened.
+
+        Raises:
+            InvalidArgumentError: A member refuses it.
+        """
+        self._group.check_open()
+        own = [self._group.options.of(member.index, options) for member in self._group.members]
+        handles = Handles(
+            self._group, lambda member: member.engine.open_speech(**own[member.index])
+        )
+        utterance = MemberUtterance(self._group, "open_speech", handles)
+        utterance.format = _common_format(self._group, handles.first)
+        return utterance
+
+
+def _common_format(group: Group, handles: tuple[Any, ...]) -> AudioFormat:
+    """What audio of any of these handles is, as far as they say it."""
+    told = [each.format for each in handles if isinstance(each.format, AudioFormat)]
+    for other in told[1:]:
+        _check_alike(group, told[0], other)
+    return told[0]
+
+
+def _check_alike(group: Group, one: AudioFormat, other: AudioFormat) -> None:
+    """Who plays must not notice who speaks; files that say what they are may differ in rates.
+
+    Raises:
+        InvalidArgumentError: They are not alike.
+    """
+    alike = one == other or (one.encoding == other.encoding and one.encoding not in _HEADERLESS)
+    if not alike:
+        names = ", ".join(member.name for member in group.members)
+        raise InvalidArgumentError(
+            f"{one.name} and {other.name}: {names} would give different audio",
+            argument="format",
+            allowed="one format for all of them, per call or in each constructor",
+        )

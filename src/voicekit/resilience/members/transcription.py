@@ -1,0 +1,148 @@
+"""Several transcribers as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from voicekit.errors import (
+    ConnectError,
+    ConnectTimeout,
+    InvalidArgumentError,
+    PoolTimeout,
+    RejectedError,
+    VoicekitError,
+)
+from voicekit.resilience.members.produced import ProducedTranscript
+from voicekit.resilience.members.sessions import MemberTranscription
+from voicekit.resilience.members.trail import Member
+from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
+from voicekit.speech import AudioSource, Transcript
+
+if TYPE_CHECKING:
+    from voicekit import interfaces
+
+__all__ = ["HeardByMembers", "TranscriptionOfMembers", "TranscriptionRequestOfMembers"]
+
+_UNREAD: Final = (RejectedError, PoolTimeout, ConnectError, ConnectTimeout)
+"""What proves that nothing was read of what was to be sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionRequestOfMembers:
+    """What is to be transcribed, as each member would.
+
+    Attributes:
+        of: Each member's own request, in their order.
+        owner: The wrapper that made it.
+    """
+
+    of: tuple[interfaces.TranscriptionRequest, ...] = field(repr=False)
+    owner: object = field(repr=False, compare=False)
+
+    @property
+    def audio(self) -> AudioSource:
+        """The recording."""
+        return self.of[0].audio
+
+    @property
+    def identity(self) -> str:
+        """That of the first member's request. Holds content: never log it."""
+        return self.of[0].identity
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Those of all members, in their order."""
+        return tuple(each.identity for each in self.of)
+
+
+class TranscriptionOfMembers(Wrapper):
+    """A ``Transcriber`` made of several."""
+
+    def request(self, audio: AudioSource, /, **options: Any) -> TranscriptionRequestOfMembers:
+        """Merge, validate and freeze, at every member; no I/O but a look at a file.
+
+        Raises:
+            InvalidArgumentError: A member refuses it.
+        """
+        of = requests_of(
+            self._group, lambda member, own: member.engine.request(audio, **own), options
+        )
+        return TranscriptionRequestOfMembers(of=of, owner=self)
+
+    async def transcribe(
+        self, audio: AudioSource | interfaces.TranscriptionRequest, /, **options: Any
+    ) -> Transcript:
+        """All that is said in a recording; with a ``timeout``, it must come within that.
+
+        A file that can be read only once goes to another member only when nothing of it was
+        read: else ``retry_stopped`` is ``"not_replayable"``.
+
+        Raises:
+            InvalidArgumentError: A member refuses it.
+            VoicekitError: Every member failed.
+        """
+        self._group.check_open()
+        request = self._request_of(audio, options)
+
+        def ask(member: Member) -> Any:
+            return member.engine.transcribe(request.of[member.index])
+
+        result, trail = await self._whole("transcribe", ask, _mover(request.audio))
+        member = trail.member
+        assert member is not None  # noqa: S101 - it has answered
+        return ProducedTranscript.of(result, member.name, trail.errors)
+
+    def _request_of(
+        self, audio: AudioSource | interfaces.TranscriptionRequest, options: Mapping[str, Any]
+    ) -> TranscriptionRequestOfMembers:
+        if not isinstance(audio, TranscriptionRequestOfMembers):
+            # A member's own request is no recording, and is refused as such.
+            return self.request(audio, **options)  # type: ignore[arg-type]
+        if audio.owner is not self:
+            raise InvalidArgumentError(
+                "is another wrapper's", argument="audio", allowed="what request() of this returned"
+            )
+        if options:
+            raise InvalidArgumentError(
+                "a finished request takes no further options",
+                argument=", ".join(options)[:200],
+                allowed="in request()",
+            )
+        return audio
+
+
+class HeardByMembers(TranscriptionOfMembers):
+    """The same, of members all of which open sessions."""
+
+    def open_transcription(self, **options: Any) -> MemberTranscription:
+        """Audio goes in, results come out. No I/O before it is opened.
+
+        The first member that accepts has it to its end.
+
+        Raises:
+            InvalidArgumentError: A member refuses it.
+        """
+        self._group.check_open()
+        own = [self._group.options.of(member.index, options) for member in self._group.members]
+
+        handles = Handles(
+            self._group, lambda member: member.engine.open_transcription(**own[member.index])
+        )
+        return MemberTranscription(self._group, "open_transcription", handles)
+
+
+def _mover(audio: object) -> Callable[[VoicekitError], bool]:
+    """Whether a recording can be sent again."""
+    seekable = getattr(audio, "seekable", None)
+    if not hasattr(audio, "read") or (callable(seekable) and seekable()):
+        return lambda _error: True
+
+    def may_move(error: VoicekitError) -> bool:
+        if isinstance(error, _UNREAD):
+            return True
+        error.retry_stopped = error.retry_stopped or "not_replayable"
+        return False
+
+    return may_move
