@@ -200,4 +200,4 @@ class LimitMachine(RuleBasedStateMachine):
 
 
 TestLimit = LimitMachine.TestCase
-TestLimit.settings = settings(max_examples=300, stateful_step_count=60)
+TestLimit.settings = settings(max_examples=200, stateful_step_count=60)

@@ -112,7 +112,7 @@ def test_any_order_of_any_callers(full: bool) -> None:
         assert limit._resume is None
         seen.update(provider.outcomes)
 
-    interleavings(scenario, range(20_000 if full else 2_000))
+    interleavings(scenario, range(10_000 if full else 2_000))
     assert seen == {"ok", "OverloadedError", "RateLimitError", "UnavailableError", "cancelled"}
 
 
