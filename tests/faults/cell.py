@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -12,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from invariants import Broken, Canary, Held, check, listening
-from operations import Row, Taken
+from operations import DIALS, Row, Taken
 from seams import Recorder
 from servers import FaultServer, Script, good, relayed
 from subjects import VOICEKIT, Subject
@@ -51,6 +52,7 @@ class Cell:
         alone: No other server but ``server`` is in play, so that its journal is complete.
         healthy: The next call must succeed at once, when the fault is over.
         rng: Jitters pauses; seeded by the repeat.
+        most: Calls begun in the same turn of the loop.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Cell:
         self.canary = Canary()
         self.alone = True
         self.healthy = True
+        self.most = 1
         self._clients = contextlib.AsyncExitStack()
         self._main: Any = None
         context = world.server_tls() if tls else None
@@ -157,6 +160,11 @@ class Cell:
             self.results.append(result)
         return result
 
+    async def together(self, count: int, client: Any = None) -> list[Result]:
+        """So many calls at the same moment."""
+        self.most = max(self.most, count)
+        return await asyncio.gather(*(self.call(client) for _ in range(count)))
+
     @property
     def events(self) -> list[events.Event]:
         return self.recorder.events
@@ -177,7 +185,11 @@ async def run(cell: Cell, fault: Fault) -> None:
         AssertionError: What does not hold.
     """
     resolver = partial(dns.ServeStaleResolver, ttl=0.0, lookup=cell.names.lookup)
-    with patched(dns, ServeStaleResolver=resolver), listening() as noise:
+    with contextlib.ExitStack() as patches, listening() as noise:
+        patches.enter_context(patched(dns, ServeStaleResolver=resolver))
+        for module in map(importlib.import_module, DIALS):
+            scaled = replace(module.DIAL, limits=cell.row.limits)
+            patches.enter_context(patched(module, DIAL=scaled))
         asyncio.get_running_loop().set_exception_handler(noise.on_loop)
         before = Held.now()
         cell.there(cell.server.start())

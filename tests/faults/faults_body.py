@@ -224,7 +224,9 @@ _BROKEN = {
 
 
 async def _malformed_http(cell: Cell) -> None:
-    for name, speak in {**_BROKEN, "a bomb": _bomb()}.items():
+    with cell.canary.forgiving():
+        bomb = _bomb()
+    for name, speak in {**_BROKEN, "a bomb": bomb}.items():
         cell.server.script = cell.first(speak, 9)
         client = await cell.make()
         opened = cell.server.opened
@@ -240,6 +242,7 @@ async def _malformed_http(cell: Cell) -> None:
             raise AssertionError(f"{name}: {error}") from error
         assert peak < _MEMORY, f"{name}: {peak >> 20} MB"
         cell.server.script = cell.good
+        await asyncio.sleep(0.005)  # a FIN that is on its way is column 13's
         expect(cell, await cell.call(client), OK)
         assert cell.server.opened > opened + 1, f"{name}: its connection was used again"
 
@@ -277,7 +280,7 @@ async def _slow_consumer(cell: Cell) -> None:
     finally:
         tracemalloc.stop()
     expect(cell, await call, OK)
-    assert held < _PAUSED, f"{held >> 10} KiB were read ahead"
+    assert held < _PAUSED + 2 * len(cell.server.seen[-1].body), f"{held >> 10} KiB were read ahead"
 
 
 COLUMNS = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-import time
-from contextlib import ExitStack, contextmanager
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from faults import OK, Fault, at_limit, attempts_of, expect, fails
 from servers import HOST, reset
@@ -15,8 +15,6 @@ from seams import RawServer
 from voicekit.errors import ConnectError, ConnectTimeout
 
 if TYPE_CHECKING:
-    import asyncio
-
     from cell import Cell
 
 _DEAD = "127.0.0.2"
@@ -57,8 +55,8 @@ async def _no_dns(cell: Cell) -> None:
 
 async def _dns_gone(cell: Cell) -> None:
     expect(cell, await cell.call(), OK)
-    cell.drop()
-    await cell.jitter()
+    cell.drop(idle=not cell.row.socket)
+    await asyncio.sleep(0.01)
     asked = cell.names.asked
     cell.names.addresses = socket.gaierror(socket.EAI_AGAIN, "temporary failure")
     expect(cell, await cell.call(), OK)
@@ -126,8 +124,8 @@ async def _bad_certificate(cell: Cell) -> None:
             assert other.seen == []
             cell.names.addresses = [HOST]
             expect(cell, await cell.call(), OK)
-            cell.drop()  # and what TLS remembers of that host is no use at another
-            await cell.jitter()
+            cell.drop(idle=not cell.row.socket)  # and what TLS remembers of that host is no use at another
+            await asyncio.sleep(0.01)
             cell.names.addresses = [_DEAD]
             expect(cell, await cell.call(), fails(ConnectError, outcome=_NOT_APPLIED))
             assert other.seen == []

@@ -67,7 +67,8 @@ async def _outage(cell: Cell) -> None:
     assert len(refused) >= 40 - _LEAST, f"{len(refused)} calls of 40 were refused"
     assert seen <= _LEAST + 1, f"{seen} requests until it opened"
     took = sorted(result.elapsed for result in refused)[len(refused) // 2]
-    assert took < 0.001, f"a refusal took {took * 1e3:.2f} ms"
+    most = 0.003 if cell.row.uploads else 0.001  # the form of an upload is written first
+    assert took < most, f"a refusal took {took * 1e3:.2f} ms"
     cell.healthy = False
 
 
@@ -126,7 +127,7 @@ async def _recovery(cell: Cell) -> None:
     before = len(cell.server.seen)
     tries = 0
     while len(cell.server.seen) < before + 2:
-        await asyncio.gather(*(cell.call(client) for _ in range(5)))
+        await cell.together(5, client)
         await asyncio.sleep(0.01)
         tries += 1
         assert tries < 60, "no probe was let through"
@@ -150,7 +151,7 @@ async def _brown_out(cell: Cell) -> None:
     client = await cell.client()
     results = []
     for _ in range(3):
-        results += await asyncio.gather(*(cell.call() for _ in range(6)))
+        results += await cell.together(6)
     shed = [r for r in results if isinstance(r.error, CircuitOpenError)]
     assert shed, "callers pile up on a server that is slow"
     assert client.stats().waiting == 0

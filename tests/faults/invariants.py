@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.05
 STALL = 0.005
+_MORE = 0.002
+"""What each call adds to that which the cell begins in the same turn of the loop."""
 _TICK = 0.002
 _MARKS = (KEY, KEY[:12], WORDS)
 
@@ -122,6 +124,11 @@ class Held:
 class Broken(AssertionError):
     """Invariants that do not hold."""
 
+    @property
+    def only_stalled(self) -> bool:
+        """Nothing but I8, which the machine can break as well; ours would come again."""
+        return str(self).startswith("I8") and ";" not in str(self)
+
 
 def check(cell: Cell) -> None:
     """All but I6 to I9, which need the cell to end first.
@@ -138,7 +145,7 @@ def check(cell: Cell) -> None:
     if cell.subject.typed:
         broken += [f"I4 {found}" for found in _terminal(cell)]
         broken += [f"I5 {found}" for found in _typed(cell)]
-    if cell.canary.stall > STALL + cell.subject.work:
+    if cell.canary.stall > STALL + cell.subject.work + _MORE * (cell.most - 1):
         broken.append(f"I8 the loop worked {cell.canary.stall * 1e3:.1f} ms without a break")
     if broken:
         raise Broken("; ".join(broken))
@@ -208,7 +215,7 @@ def _typed(cell: Cell) -> Iterator[str]:
             continue
         if error.provider != cell.row.provider:
             yield f"{error!r} is of provider {error.provider!r}"
-        if error.operation != cell.row.name:
+        if error.operation not in {cell.row.name, *cell.row.also}:
             yield f"{error!r} is of operation {error.operation!r}"
         for link in chain(error):
             for shown in (str(link), repr(link), repr(link.args)):

@@ -24,7 +24,7 @@ WORDS = "quetzalmark"
 TEXT = f"The {WORDS} speaks, and says it once more."
 RECORDING = bytes(range(256)) * 125  # a second of 16 kHz PCM
 LONG_RECORDING = AudioClip(  # more than one write takes
-    data=RECORDING * 40, format=AudioFormat.parse("pcm_16000")
+    data=RECORDING * 20, format=AudioFormat.parse("pcm_16000")
 )
 CALLBACK = "https://example.com/hook"
 
@@ -68,6 +68,7 @@ class Row:
         path: Put after the server's address.
         answer: A fixed good answer, where the emulator has none.
         reconcile: An unknown outcome says how to find out.
+        also: Other operations that an error of it may name.
     """
 
     provider: str
@@ -86,6 +87,7 @@ class Row:
     answer: bytes = b""
     limits: Limits = LIMITS
     reconcile: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -212,6 +214,9 @@ class Effects(Client):
         )
 
 
+DIALS = ("voicekit.clients.elevenlabs.live", "voicekit.clients.deepgram.speech.live")
+"""Where ``DIAL`` is the operation that fills a pool of sockets; its limits are its own."""
+
 _EFFECT_ANSWER = json.dumps({"sid": "SM1", "status": "queued"}).encode()
 
 _ELEVENLABS = partial(Row, provider="elevenlabs", make=_elevenlabs)
@@ -228,7 +233,10 @@ ROWS: tuple[Row, ...] = (
         ask=lambda client, got: _speech(client, got, timestamps=True),
         streams=True,
     ),
-    _ELEVENLABS(name="open_speech", kind="C", ask=_session, streams=True, socket=True),
+    _ELEVENLABS(
+        name="open_speech", kind="C", ask=_session, streams=True, socket=True,
+        also=("dial_speech",),
+    ),
     _ELEVENLABS(
         name="voices", kind="P", ask=_asks("voices", lambda page: [v.id for v in page]),
         method="GET",
@@ -258,7 +266,10 @@ ROWS: tuple[Row, ...] = (
         name="submit_speech", kind="E",
         ask=_asks("submit_speech", lambda _: "sent", TEXT, callback=CALLBACK),
     ),
-    _DEEPGRAM(name="open_speech", kind="C", ask=_session, streams=True, socket=True),
+    _DEEPGRAM(
+        name="open_speech", kind="C", ask=_session, streams=True, socket=True,
+        also=("dial_speech",),
+    ),
     _DEEPGRAM(name="grant_token", kind="I", ask=_asks("grant_token", lambda _: "granted")),
     _OPENAI(name="chat", kind="C", ask=_asks("chat", lambda reply: reply.text, TEXT)),
     _OPENAI(

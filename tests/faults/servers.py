@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -16,8 +17,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
-
-from seams import full_listener as _full_listener  # noqa: F401 - kept beside its variant below
 
 T = TypeVar("T")
 HOST = "127.0.0.1"
@@ -211,8 +210,8 @@ def first(fault: Script, times: int = 1) -> Script:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    raw = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # a TLS transport that has just ended
+        raw = writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
@@ -265,10 +264,11 @@ class FaultServer:
             if how == "rst":
                 reset(writer)
             else:
-                writer.close()
-                raw = writer.get_extra_info("socket")
-                with contextlib.suppress(OSError), socket.socket(fileno=_copy(raw)) as wire:
-                    wire.shutdown(socket.SHUT_WR)  # a TLS close would wait for the other side
+                with contextlib.suppress(OSError, AttributeError):
+                    raw = writer.get_extra_info("socket")
+                    with socket.socket(fileno=os.dup(raw.fileno())) as wire:
+                        writer.close()
+                        wire.shutdown(socket.SHUT_WR)  # a TLS close waits for the other side
         for _ in range(3):
             await asyncio.sleep(0)
         return dropped
@@ -342,7 +342,3 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def _copy(raw: Any) -> int:
-    import os
-
-    return os.dup(raw.fileno())

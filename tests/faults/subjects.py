@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from operations import KEY, Row, Taken
+from scaled import policies
 
 from voicekit.events import Observer
 from voicekit.transport.config import PoolConfig
@@ -30,6 +30,10 @@ class Subject(Protocol):
         """A client of ``row``; an async context manager."""
         ...
 
+    async def warm(self, client: Any, url: str, n: int) -> None:
+        """Have so many connections open, where it can."""
+        ...
+
     def ask(self, row: Row, client: Any, got: Taken) -> Awaitable[None]:
         """Do it once, adding to ``got`` what the caller receives."""
         ...
@@ -43,24 +47,18 @@ class Voicekit:
     work = 0.0
 
     def make(self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any) -> Any:
-        given: dict[str, Any] = {"pool": POOL, "limits": {row.name: row.limits}}
-        if TAKES_POLICIES:
-            from scaled import policies
-
-            given["policies"] = policies()
+        given: dict[str, Any] = {
+            "pool": POOL, "limits": {row.name: row.limits}, "policies": policies()
+        }  # fmt: skip
         return row.make(
             api_key=KEY, base_url=url + row.path, ca=ca, observers=[observer], **given | options
         )
+
+    async def warm(self, client: Any, url: str, n: int) -> None:
+        await client.transport.warm(url, n)  # the client's own would open sockets as well
 
     def ask(self, row: Row, client: Any, got: Taken) -> Awaitable[None]:
         return row.ask(client, got)
 
 
-def _takes_policies() -> bool:
-    from voicekit import OpenAIClient
-
-    return "policies" in inspect.signature(OpenAIClient.__init__).parameters
-
-
-TAKES_POLICIES = _takes_policies()
 VOICEKIT = Voicekit()

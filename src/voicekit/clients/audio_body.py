@@ -48,6 +48,7 @@ _NAMED: Final[Mapping[str, str]] = {
     "audio/pcm": "pcm",
     "audio/l16": "pcm",
 }
+_NEVER: Final = ("text/", "image/", "font/", "message/", "model/", "multipart/")
 _UNNAMED: Final = ("", "application/octet-stream", "binary/octet-stream")
 _TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]{1,48}")  # It goes into a message.
 
@@ -71,7 +72,7 @@ class AudioDecoder:
         most: Bytes of audio beyond which it cannot be the speech of the text.
         error_of: Our error for a JSON value that came with this status and these headers.
         type_tells: Whether the provider says in the content type what the audio is. Where
-            that is not known, only a text is refused by its type.
+            that is not known, only what can be no audio at all is refused by its type.
 
     Attributes:
         progress: Grows each time 10 ms of audio have come, so that a drip of bytes never
@@ -195,10 +196,10 @@ def checked_type(headers: Mapping[str, str]) -> str:
     """The media type of an answer, in small letters; empty where it has none.
 
     Raises:
-        RemoteProtocolError: The headers say that the body is a text, or compressed.
+        RemoteProtocolError: The headers say that the body is a text or a picture, or compressed.
     """
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind.startswith("text/") or "html" in kind or "xml" in kind:
+    if kind.startswith(_NEVER) or "html" in kind or "xml" in kind:
         raise _no_audio(kind)
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise RemoteProtocolError("the answer is compressed, unasked")

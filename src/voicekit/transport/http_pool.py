@@ -152,7 +152,10 @@ class HttpPool:
 
     def failure(self, error: Exception) -> VoicekitError:
         """Our error for one of the HTTP library's; after ``aclose`` they all mean that."""
-        return ClosedError("the transport was closed") if self._closed else translate(error)
+        ours = translate(error)
+        if self._closed:  # which says nothing of whether the request had gone out by then
+            return ClosedError("the transport was closed", outcome=ours.outcome)
+        return ours
 
     async def _dial(self, host: _Host) -> VoicekitError | None:
         error: VoicekitError | None = None
