@@ -41,7 +41,7 @@ class MemberSession(Session[T]):
 
     def __init__(self, group: Group, operation: str, handle_of: Callable[[Member], Any]) -> None:
         super().__init__(_never)
-        self._trail: Trail[Any] = Trail(group, operation, self._may_move, self._innocent)
+        self._trail: Trail[Any] = Trail(group, operation)
         self._patience = Patience(group.timeout)
         self.handle_of = handle_of
         self._starting = Opening()
@@ -49,11 +49,17 @@ class MemberSession(Session[T]):
         self._accepted = False  # by some member, at some time
         self._parted = False  # ended by its holder
 
-    def _may_move(self, error: VoicekitError) -> bool:  # noqa: ARG002 - for subclasses
+    def may_move(self, error: VoicekitError, /) -> bool:  # noqa: ARG002
+        """Whether it can still go elsewhere."""
         return True
 
-    def _innocent(self, error: VoicekitError) -> bool:  # noqa: ARG002
+    def innocent(self, error: VoicekitError, /) -> bool:  # noqa: ARG002
+        """Whether it is none of the member's."""
         return False
+
+    def _survives(self) -> bool:
+        """Whether it goes on with the next call, when one is cancelled."""
+        return self._accepted
 
     # -- opening ----------------------------------------------------------------------------
 
@@ -74,14 +80,13 @@ class MemberSession(Session[T]):
         try:
             await self._take_member()
         except BaseException as error:
-            # Cancelled in the middle of a change, an entered session goes on with the next call.
-            if not (self._accepted and self._entered and isinstance(error, asyncio.CancelledError)):
+            if not (self._survives() and isinstance(error, asyncio.CancelledError)):
                 await self._done()
             raise
         return self
 
     async def _take_member(self) -> None:
-        inner = await self._starting.run(lambda: self._trail.open(self._ask, self._patience))
+        inner = await self._starting.run(lambda: self._trail.open(self._ask, self._patience, self))
         if self._closed:  # in the moment between
             self._trail.free()
             await closed_quietly(inner)

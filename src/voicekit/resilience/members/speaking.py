@@ -45,6 +45,7 @@ class _MemberSpeech(MemberSession[AudioChunk]):
     def __init__(self, group: Group, operation: str, handle_of: Callable[[Member], Any]) -> None:
         super().__init__(group, operation, handle_of)
         self.delivered_bytes = 0
+        self._group = group
         self._heard = False
 
     # -- for subclasses ---------------------------------------------------------------------
@@ -57,7 +58,8 @@ class _MemberSpeech(MemberSession[AudioChunk]):
 
     # -- opening ----------------------------------------------------------------------------
 
-    def _may_move(self, error: VoicekitError) -> bool:
+    def may_move(self, error: VoicekitError, /) -> bool:
+        """Until the first audio, and as long as all of the text is kept."""
         if self._heard or isinstance(error, StreamInterruptedError):
             return False
         if not self._replayable():
@@ -110,13 +112,16 @@ class _MemberSpeech(MemberSession[AudioChunk]):
             raise error
         self._inner = None
         try:
-            self._trail.failed(member, error)
+            self._trail.failed(member, error, self)
         except VoicekitError:
             self._inner = inner  # its evidence is that of the end
             await self._done()
             raise
         finally:
-            await closed_quietly(inner)
+            if self._group.closed:
+                await closed_quietly(inner)
+            else:  # not waited for: one that hangs would hold up the next
+                self._group.background.spawn(closed_quietly(inner), "voicekit-member-close")
 
     async def take(self) -> list[AudioChunk]:
         """Everything that has arrived; see ``Session.take``."""
@@ -245,7 +250,7 @@ class MemberUtterance(_MemberSpeech):
             except VoicekitError as error:
                 if self._inner is not inner:
                     return  # it was said to another one meanwhile
-                if self._heard or not self._trail.may_move(error):
+                if self._heard or not self._trail.may_move(error, self):
                     raise
                 self._broken = (inner, error)  # for whoever iterates: it looks for another one
                 return
@@ -283,21 +288,23 @@ class FedMemberSpeech(_MemberSpeech):
 
     def __init__(self, group: Group, operation: str, text: AsyncIterable[str]) -> None:
         super().__init__(group, operation, _nobody)
-        self._text = SharedText(text, self._text_ended)
+        # What it holds must not hold the handle, which is to be freed when nobody has it.
+        self._text = SharedText(text, self._patience.start)
 
-    def text_again(self) -> AsyncIterable[str]:
-        """All of the text from its beginning, for one member."""
-        return self._text.reader()
+    @property
+    def text(self) -> SharedText:
+        """The text, for those who make a member's handle."""
+        return self._text
+
+    def _survives(self) -> bool:
+        return self._entered and super()._survives()
 
     def _replayable(self) -> bool:
         return self._text.replayable
 
-    def _innocent(self, error: VoicekitError) -> bool:
+    def innocent(self, error: VoicekitError, /) -> bool:
+        """Whether it is the text's."""
         return self._text.came_from_here(error)
-
-    def _text_ended(self) -> None:
-        if not self._heard:
-            self._patience.start()
 
     def _count_opening(self) -> None:
         # Some open with the first audio, which may have to wait for the text.

@@ -154,9 +154,10 @@ class SpeechOfMembers(Wrapper):
     def _fed(self, text: AsyncIterable[str], options: Mapping[str, Any]) -> FedMemberSpeech:
         own = [self._group.options.of(member.index, options) for member in self._group.members]
         speech = FedMemberSpeech(self._group, "stream_speech", text)
+        shared = speech.text
         handles = Handles(
             self._group,
-            lambda member: member.engine.stream_speech(speech.text_again(), **own[member.index]),
+            lambda member: member.engine.stream_speech(shared.reader(), **own[member.index]),
         )
         speech.handle_of, speech.format = handles, _common_format(self._group, handles.first)
         return speech

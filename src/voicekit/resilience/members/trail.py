@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from voicekit.background import Background
     from voicekit.resilience.members.options import MemberOptions
 
-__all__ = ["Choice", "Group", "Member", "MemberStats", "Place", "Trail", "errors_of"]
+__all__ = [
+    "ANYWHERE",
+    "Choice",
+    "Group",
+    "Judge",
+    "Member",
+    "MemberStats",
+    "Place",
+    "Trail",
+    "closed_quietly",
+    "errors_of",
+]
 
 T = TypeVar("T")
 
@@ -168,6 +179,31 @@ class Group:
             raise ClosedError(f"the {self.choice.kind} is closed")
 
 
+class Judge(Protocol):
+    """What a call itself says of an error at a member."""
+
+    def may_move(self, error: VoicekitError, /) -> bool:
+        """Whether it can still go elsewhere; if not, ``retry_stopped`` says why."""
+        ...
+
+    def innocent(self, error: VoicekitError, /) -> bool:
+        """Whether it is none of the member's."""
+        ...
+
+
+class _Anywhere:
+    """A call that can be asked again as it is."""
+
+    def may_move(self, _error: VoicekitError, /) -> bool:
+        return True
+
+    def innocent(self, _error: VoicekitError, /) -> bool:
+        return False
+
+
+ANYWHERE: Final = _Anywhere()
+
+
 def errors_of(error: BaseException) -> Mapping[str, VoicekitError]:
     """Why the other members failed, by name, of an error that a wrapper raised."""
     found: Mapping[str, VoicekitError] = getattr(error, "errors", {})
@@ -180,8 +216,6 @@ class Trail(Generic[T]):
     Args:
         group: Whose call it is.
         operation: Its name, for events.
-        may_move: Whether the call itself can still go elsewhere.
-        innocent: Whether an error is none of the member's.
 
     Attributes:
         errors: Why members failed, by name, in the order in which they were asked.
@@ -193,16 +227,12 @@ class Trail(Generic[T]):
         self,
         group: Group,
         operation: str,
-        may_move: Callable[[VoicekitError], bool] = lambda _error: True,
-        innocent: Callable[[VoicekitError], bool] = lambda _error: False,
     ) -> None:
         self.errors: dict[str, VoicekitError] = {}
         self.member: Member | None = None
         self.before_s = 0.0
         self._group = group
         self._operation = operation
-        self._may_move = may_move
-        self._innocent = innocent
         self._asked: set[int] = set()
         self._epoch = 0
         self._proved = False
@@ -210,7 +240,12 @@ class Trail(Generic[T]):
         self._began: float | None = None
         self._attempts = 0
 
-    async def open(self, ask: Callable[[Member], Awaitable[T]], patience: Patience) -> T:
+    async def open(
+        self,
+        ask: Callable[[Member], Awaitable[T]],
+        patience: Patience,
+        judge: Judge = ANYWHERE,
+    ) -> T:
         """Ask one member after the other until one opens.
 
         Cancelled, the member that was being asked counts as not asked.
@@ -218,6 +253,7 @@ class Trail(Generic[T]):
         Args:
             ask: Opens at a member; leaves nothing behind when it fails.
             patience: How long one may take.
+            judge: What the call itself says of an error.
 
         Raises:
             VoicekitError: No other member can cure it, or none is left.
@@ -239,7 +275,7 @@ class Trail(Generic[T]):
             try:
                 opened = await patience.wait(lambda member=member: ask(member))  # type: ignore[misc]
             except VoicekitError as error:
-                self.failed(member, error)
+                self.failed(member, error, judge)
             except BaseException:
                 self._asked.discard(member.index)
                 self.free()
@@ -248,7 +284,7 @@ class Trail(Generic[T]):
                 self.member = member
                 return opened
 
-    def failed(self, member: Member, error: VoicekitError) -> None:
+    def failed(self, member: Member, error: VoicekitError, judge: Judge) -> None:
         """Returns when another member may be asked instead.
 
         Raises:
@@ -258,9 +294,9 @@ class Trail(Generic[T]):
         self.free()
         self.member = None
         self._attempts += error.attempts
-        if self._innocent(error):
+        if judge.innocent(error):
             raise error
-        moves = self.may_move(error)
+        moves = self.may_move(error, judge)
         spent = self._spent()
         if moves and not (spent and isinstance(error, DeadlineError) and self._hurried()):
             group.choice.failed(member, error, self._epoch)
@@ -273,9 +309,9 @@ class Trail(Generic[T]):
             return
         raise self._last(member, error)
 
-    def may_move(self, error: VoicekitError) -> bool:
+    def may_move(self, error: VoicekitError, judge: Judge) -> bool:
         """Whether ``error`` is a reason to ask another member, were there one."""
-        return self._group.choice.moves_on(error) and self._may_move(error)
+        return self._group.choice.moves_on(error) and judge.may_move(error)
 
     def _spent(self) -> bool:
         until = ambient_deadline()
@@ -295,7 +331,7 @@ class Trail(Generic[T]):
         last = others.pop(chosen)
         for name, other in others.items():
             last.add_note(f"{self._group.choice.kind}: {name} failed with {type(other).__name__}")
-        vars(last)["errors"] = others
+        vars(last)["errors"] = {**errors_of(last), **others}  # those of a wrapper behind it too
         return last
 
     def proved(self) -> None:

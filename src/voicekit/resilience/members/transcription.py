@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from voicekit.errors import (
 )
 from voicekit.resilience.members.produced import ProducedTranscript
 from voicekit.resilience.members.sessions import MemberTranscription
-from voicekit.resilience.members.trail import Member
+from voicekit.resilience.members.trail import ANYWHERE, Judge, Member
 from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
 from voicekit.speech import AudioSource, Transcript
 
@@ -89,7 +89,7 @@ class TranscriptionOfMembers(Wrapper):
         def ask(member: Member) -> Any:
             return member.engine.transcribe(request.of[member.index])
 
-        result, trail = await self._whole("transcribe", ask, _mover(request.audio))
+        result, trail = await self._whole("transcribe", ask, _judge_of(request.audio))
         member = trail.member
         assert member is not None  # noqa: S101 - it has answered
         return ProducedTranscript.of(result, member.name, trail.errors)
@@ -133,16 +133,20 @@ class HeardByMembers(TranscriptionOfMembers):
         return MemberTranscription(self._group, "open_transcription", handles)
 
 
-def _mover(audio: object) -> Callable[[VoicekitError], bool]:
-    """Whether a recording can be sent again."""
-    seekable = getattr(audio, "seekable", None)
-    if not hasattr(audio, "read") or (callable(seekable) and seekable()):
-        return lambda _error: True
+class _ReadOnce:
+    """A recording that cannot be read again."""
 
-    def may_move(error: VoicekitError) -> bool:
+    def may_move(self, error: VoicekitError, /) -> bool:
         if isinstance(error, _UNREAD):
             return True
         error.retry_stopped = error.retry_stopped or "not_replayable"
         return False
 
-    return may_move
+    def innocent(self, _error: VoicekitError, /) -> bool:
+        return False
+
+
+def _judge_of(audio: object) -> Judge:
+    seekable = getattr(audio, "seekable", None)
+    again = not hasattr(audio, "read") or (callable(seekable) and seekable())
+    return ANYWHERE if again else _ReadOnce()

@@ -14,7 +14,15 @@ from voicekit.events import Observer, Observers
 from voicekit.resilience.members.kinds import names_of
 from voicekit.resilience.members.options import MemberOptions, Options, Table
 from voicekit.resilience.members.patience import Patience, checked_timeout
-from voicekit.resilience.members.trail import Choice, Group, Member, MemberStats, Trail
+from voicekit.resilience.members.trail import (
+    ANYWHERE,
+    Choice,
+    Group,
+    Judge,
+    Member,
+    MemberStats,
+    Trail,
+)
 
 if TYPE_CHECKING:
     from voicekit.transport.config import WarmReport
@@ -133,10 +141,10 @@ class Wrapper:
         self,
         operation: str,
         ask: Callable[[Member], Awaitable[R]],
-        may_move: Callable[[Any], bool] = lambda _error: True,
+        judge: Judge = ANYWHERE,
     ) -> tuple[R, Trail[R]]:
         """One call whose first output is its last; and who answered."""
-        trail: Trail[R] = Trail(self._group, operation, may_move)
+        trail: Trail[R] = Trail(self._group, operation)
         patience = Patience(self._group.timeout)
 
         async def asked(member: Member) -> R:
@@ -144,7 +152,7 @@ class Wrapper:
             return await ask(member)
 
         try:
-            result = await trail.open(asked, patience)
+            result = await trail.open(asked, patience, judge)
             trail.proved()
         finally:
             trail.free()
