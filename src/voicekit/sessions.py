@@ -338,6 +338,16 @@ class Session(Generic[T]):
         return self._call.connection if self._call is not None else None
 
     @property
+    def attempts(self) -> int:
+        """How many connections were tried, those that replaced one included."""
+        return self._call.attempts if self._call is not None else 0
+
+    @property
+    def hedged(self) -> bool:
+        """False: a session is never opened twice at a time."""
+        return self._call.hedged if self._call is not None else False
+
+    @property
     def request_id(self) -> str | None:
         """The provider's id of the session, when it gives one."""
         return self._call.request_id if self._call is not None else None

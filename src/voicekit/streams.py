@@ -367,6 +367,11 @@ class Stream(Generic[T]):
         return self._opened.call.attempts if self._opened is not None else 0
 
     @property
+    def hedged(self) -> bool:
+        """Whether a second attempt was made beside a slow first one."""
+        return self._opened.call.hedged if self._opened is not None else False
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """Response headers; empty before it is open."""
         return self._opened.response.headers if self._opened is not None else {}
@@ -598,6 +603,8 @@ class TextStream(DeltaStream):
                 rate_limits=read.rate_limits,
                 timings=self.timings,
                 connection=self.connection,
+                attempts=self.attempts,
+                hedged=self.hedged,
                 headers=self.headers,
                 raw=read.raw,
             )

@@ -116,7 +116,7 @@ class Run:
         self.events: list[Any] = []
 
     def make_call(self) -> Call:
-        call = self.client._listen_call(None)
+        call = self.client._listen_call()
         self.client._used = False
         return call
 

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Hashable
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, cast
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 from voicekit import events
-from voicekit.clients.checks import fields, is_header_text
+from voicekit.clients.checks import fields, wrong
+from voicekit.clients.credential import ApiKey, Credential, Reauthorize
+from voicekit.clients.health import Health
 from voicekit.errors import (
     ClosedError,
     ConnectError,
     InvalidArgumentError,
-    MissingCredentialError,
     VoicekitError,
     WrongLoopError,
 )
 from voicekit.operation import Call, Limits, Operation
-from voicekit.pipeline import Pipeline
+from voicekit.resilience.policies import NO_POLICIES, Policies
+from voicekit.resilience.scopes import Scopes
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from voicekit.clients.settings import Settings
+    from voicekit.pipeline import Pipeline
+    from voicekit.resilience.breaker import Breaker
+
+__all__ = ["ApiKey", "CallOptions", "Client", "Credential", "Extras", "by_name"]
 
 S = TypeVar("S", bound="Settings")
-
-ApiKey = str | Callable[[], Awaitable[str]]
-"""A key, or an async callable that returns the key to use for the next request."""
+V = TypeVar("V")
 
 
 class Extras(TypedDict, total=False):
@@ -57,89 +62,25 @@ class CallOptions(Extras, total=False):
 
     Attributes:
         limits: Replaces the operation's limits. (A constructor's are by operation.)
+        policies: Replaces the client's, for this call.
     """
 
     limits: Limits
+    policies: Policies
 
 
-class Credential:
-    """Where the key comes from. Never shows it.
-
-    Attributes:
-        on_change: Called when another key than the last one is in force from now on: what
-            was opened with the old one must not be used again.
-    """
-
-    __slots__ = ("_ask", "_key", "on_change")
-
-    def __init__(self, api_key: ApiKey | None, *, env: str, provider: str) -> None:
-        self.on_change: Callable[[], None] = _nothing
-        if api_key is None:
-            api_key = os.environ.get(env)
-        if callable(api_key):
-            self._ask: Callable[[], Awaitable[str]] | None = api_key
-            self._key = ""
-            return
-        if not api_key:
-            raise MissingCredentialError(
-                f"no API key: pass api_key= or set {env}", provider=provider
-            )
-        self._ask = None
-        self._key = _checked(api_key)
-
-    async def get(self) -> str:
-        """The key for the next request.
-
-        Raises:
-            InvalidArgumentError: The callable returned what no header can hold.
-        """
-        if self._ask is not None:
-            key, known = _checked(await self._ask()), self._key
-            if key != known:
-                self._key = key
-                if known:
-                    self.on_change()
-        return self._key
-
-    def replace(self, api_key: ApiKey) -> None:
-        """Take this key, or what this callable returns, from the next request on.
-
-        Raises:
-            InvalidArgumentError: No header can hold it.
-        """
-        if callable(api_key):
-            self._ask = api_key
-        else:
-            self._key, self._ask = _checked(api_key), None
-        self.on_change()
-
-    def last(self) -> str:
-        """The key given out last, so that it can be kept out of what is said; empty before."""
-        return self._key
+class Given(Protocol):
+    """What a request, or the settings of one, may say of its call."""
 
     @property
-    def fingerprint(self) -> Hashable:
-        """Equal for equal credentials, so that their sockets can be shared; shows no key."""
-        if self._ask is not None:
-            return self._ask
-        return hashlib.blake2b(self._key.encode(), digest_size=16).hexdigest()
+    def limits(self) -> Limits | None:
+        """In place of the operation's and the client's."""
+        ...
 
-    def __repr__(self) -> str:
-        return "<Credential>"
-
-
-def _nothing() -> None:
-    pass
-
-
-def _checked(key: object) -> str:
-    if is_header_text(key) and key:
-        return key
-    raise InvalidArgumentError(
-        f"a {type(key).__name__} that no HTTP header can hold",
-        argument="api_key",
-        allowed="printable ASCII, not empty",
-    )
+    @property
+    def policies(self) -> Policies | None:
+        """In place of the client's."""
+        ...
 
 
 def _check_base_url(base_url: object) -> None:
@@ -170,10 +111,12 @@ class Client:
         ca: PEM file of certificate authorities for its own transport.
         proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of single operations, by name.
+        policies: Around every operation, or around single ones, by name.
         observers: See every event of this client.
         options: What the caller gave: see ``families``.
 
     Attributes:
+        operations: Those that this client has, by name.
         families: The kinds of settings that this client has, by name. The options of the
             first are given as they are; those of the others as a mapping under the
             family's name. ``extra_headers`` and ``extra_query`` go with all of them.
@@ -181,6 +124,7 @@ class Client:
 
     provider: ClassVar[str]
     families: ClassVar[Mapping[str, type[Settings]]]
+    operations: ClassVar[Mapping[str, Operation]]
 
     def __init__(
         self,
@@ -192,6 +136,7 @@ class Client:
         ca: str | None,
         proxy: str | None,
         limits: Mapping[str, Limits] | None,
+        policies: Policies | Mapping[str, Policies] | None,
         observers: Sequence[events.Observer],
         options: Mapping[str, Any],
     ) -> None:
@@ -205,8 +150,15 @@ class Client:
         self._credential = credential
         self._own_transport = transport is None
         self.transport = transport or Transport(pool=pool, ca=ca, proxy=proxy)
-        credential.on_change = self.transport.retire
-        self._limits = dict(limits or {})
+        self._scopes = Scopes(
+            self.transport.shared,
+            (self.provider, self.base_url),
+            credential=lambda: credential.fingerprint,
+            renewal=partial(_renewal, credential, self.transport),
+        )
+        credential.on_change = partial(_retire, self.transport, weakref.ref(self._scopes))
+        self._limits = self._named("limits", limits or {}, Limits)
+        self._policies, self._policies_of = self._with_policies(policies, NO_POLICIES, {})
         observers = (*observers, *_observers_of_environment())
         self._observer = events.Observers(*observers) if observers else None
         self._closed = False
@@ -215,8 +167,15 @@ class Client:
 
     # -- for subclasses ---------------------------------------------------------------
 
-    def _call(self, operation: Operation, limits: Limits | None = None) -> Call:
+    def _call(
+        self, operation: Operation, given: Given | None = None, *, limits: Limits | None = None
+    ) -> Call:
         """Begin a call.
+
+        Args:
+            operation: What is done.
+            given: What the caller said of it.
+            limits: In place of everybody's.
 
         Raises:
             ClosedError: The client is closed.
@@ -225,17 +184,59 @@ class Client:
             raise ClosedError("the client is closed", provider=self.provider)
         if not self._used:
             self._begin()
+        name, policies = operation.name, None
+        if given is not None:
+            limits, policies = limits or given.limits, given.policies
+        policies = policies or self._policies_of.get(name) or self._policies
         return Call(
             operation,
-            limits=limits or self._limits.get(operation.name),
+            limits=limits or self._limits.get(name),
             observer=self._observer,
             secret=self._credential.last,
-            pipeline=self.pipeline(operation),
+            pipeline=self._scopes.kept.get((name, policies))
+            or self._scopes.pipeline(operation, policies),
         )
 
-    def pipeline(self, _operation: Operation, /) -> Pipeline:
-        """The policies around an operation, outermost first."""
-        return _NO_POLICIES
+    def _policies_for(self, name: str) -> Policies:
+        """The client's, around the operation of that name."""
+        return self._policies_of.get(name) or self._policies
+
+    def _with_policies(
+        self,
+        given: Policies | Mapping[str, Policies] | None,
+        others: Policies,
+        single: Mapping[str, Policies],
+    ) -> tuple[Policies, Mapping[str, Policies]]:
+        """Those of all operations, and those of single ones."""
+        if given is None:
+            return others, single
+        if isinstance(given, Policies):
+            return given, {}
+        return others, {**single, **self._named("policies", given, Policies)}
+
+    def _named(self, argument: str, given: object, kind: type[V]) -> dict[str, V]:
+        """What a caller gave by the names of operations."""
+        said = f"{kind.__name__}(…) by operation"
+        if not isinstance(given, Mapping):
+            raise wrong(argument, given, said)
+        for name, value in given.items():
+            if name not in self.operations:
+                raise InvalidArgumentError(
+                    f"{str(name)[:64]!r} is no operation of this client",
+                    argument=argument,
+                    allowed=", ".join(self.operations),
+                )
+            if not isinstance(value, kind):
+                raise wrong(argument, value, said)
+        return dict(given)
+
+    def _operation(self, name: str) -> Operation:
+        operation = self.operations.get(name) if isinstance(name, str) else None
+        if operation is None:
+            raise InvalidArgumentError(
+                f"got {name!r}"[:80], argument="operation", allowed=", ".join(self.operations)
+            )
+        return operation
 
     async def _warm(self, n: int) -> WarmReport:
         """Open what this provider's calls will need; see the sheet for what is free."""
@@ -286,6 +287,7 @@ class Client:
         self,
         options: Mapping[str, Any],
         limits: Mapping[str, Limits] | None,
+        policies: Policies | Mapping[str, Policies] | None,
         observers: Sequence[events.Observer] | None,
     ) -> Self:
         """This client with other defaults; what ``with_options`` of each client returns."""
@@ -294,12 +296,51 @@ class Client:
         view._source = self  # whose end would close what both use
         view._settings = self._merged(self._settings, options)
         if limits:
-            view._limits = {**self._limits, **limits}
+            view._limits = {**self._limits, **self._named("limits", limits, Limits)}
+        view._policies, view._policies_of = self._with_policies(
+            policies, self._policies, self._policies_of
+        )
         if observers is not None:
             view._observer = events.Observers(*observers) if observers else None
         return view
 
     # -- for users ----------------------------------------------------------------------
+
+    def pipeline(self, operation: str, /) -> Pipeline:
+        """The policies around an operation, outermost first; its repr reads like a sentence.
+
+        Raises:
+            InvalidArgumentError: The client has no operation of that name.
+        """
+        return self._scopes.pipeline(self._operation(operation), self._policies_for(operation))
+
+    def breaker(self, operation: str, /) -> Breaker:
+        """The live breaker of an operation: to be forced open, disabled or reset.
+
+        It is that of every client and view with the same provider, address and credential that
+        shares the transport.
+
+        Raises:
+            InvalidArgumentError: The client has no operation of that name, or its policies no
+                breaker.
+        """
+        known = self._operation(operation)
+        breaker = self._scopes.breaker(known, self._policies_for(operation))
+        if breaker is None:
+            raise InvalidArgumentError(
+                f"{operation} has policies without a breaker", argument="operation"
+            )
+        return breaker
+
+    def health(self) -> Health:
+        """What the policies have seen, and the connections, as of now. No I/O."""
+        return Health(
+            provider=self.provider,
+            operations=self._scopes.operations(self._policies_for),
+            limit=self._scopes.limit(),
+            credential=self._scopes.credential(),
+            pool=self.transport.stats(),
+        )
 
     def rotate_key(self, api_key: ApiKey) -> None:
         """Use this key from the next request on.
@@ -434,5 +475,22 @@ def _observers_of_environment() -> Sequence[events.Observer]:
     return observers_of_environment()
 
 
+def by_name(*operations: Operation) -> Mapping[str, Operation]:
+    """A client's operations, as ``Client.operations`` has them."""
+    return {operation.name: operation for operation in operations}
+
+
+def _retire(transport: Transport, scopes: weakref.ref[Scopes]) -> None:
+    """Another key is in force."""
+    transport.retire()
+    if (alive := scopes()) is not None:  # which holds the credential itself
+        alive.credential_changed()
+
+
+def _renewal(credential: Credential, transport: Transport) -> Reauthorize | None:
+    if not credential.asks:
+        return None
+    return Reauthorize(credential, lambda: transport.background)
+
+
 _EVERYWHERE = ("extra_headers", "extra_query")
-_NO_POLICIES = Pipeline()

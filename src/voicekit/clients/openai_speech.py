@@ -19,6 +19,7 @@ from voicekit.clients.checks import is_integer, wrong
 from voicekit.clients.settings import dumps, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 from voicekit.speech.sentences import passages
 
@@ -77,6 +78,7 @@ class SpeechRequest:
         query: Encoded, without the question mark.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        policies: Replaces those of the client.
         resume: A part that breaks off may be asked for again.
     """
 
@@ -89,6 +91,7 @@ class SpeechRequest:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
     resume: bool = False
 
     @property

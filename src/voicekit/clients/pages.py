@@ -26,6 +26,8 @@ class Page(Generic[T]):
         total: How many there are on all pages, where the provider was asked and says so.
         timings: Where the time went.
         connection: Which connection carried it.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         request_id: For the provider's support.
         headers: Response headers.
         raw: The provider's own object.
@@ -36,6 +38,8 @@ class Page(Generic[T]):
     total: int | None = None
     timings: Timings | None = field(default=None, compare=False, repr=False)
     connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
+    attempts: int = field(default=0, compare=False, repr=False)
+    hedged: bool = field(default=False, compare=False, repr=False)
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     raw: Any = field(default=None, compare=False, repr=False)

@@ -12,6 +12,7 @@ from voicekit.clients import checks
 from voicekit.clients.checks import Check, wrong
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 
 EXTRAS: Final[Mapping[str, Check]] = {
     "extra_query": checks.mapping,
@@ -19,6 +20,10 @@ EXTRAS: Final[Mapping[str, Check]] = {
     "extra_body": checks.fields,
 }
 """The check of each escape hatch, where a provider has no stricter one."""
+
+
+_OF_THE_CALL: Final[Mapping[str, type]] = {"limits": Limits, "policies": Policies}
+"""What says how a call is made, and nothing of what is asked for: no part of its identity."""
 
 
 # No slots: subclasses keep what they work out, with cached_property.
@@ -35,6 +40,7 @@ class Settings:
         extra_headers: Added to the headers, over ours.
         extra_body: Added to the body, over ours.
         limits: Replaces the limits of the operation.
+        policies: Replaces the policies of the client.
     """
 
     purpose: ClassVar[str]
@@ -46,6 +52,7 @@ class Settings:
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     def updated(self, given: Mapping[str, Any]) -> Self:
         """These settings with ``given`` on top; the extras are merged name by name.
@@ -67,15 +74,15 @@ class Settings:
             elif check := self.extra_checks.get(name):
                 if value is not None:
                     others[name] = {**getattr(self, name), **check(name, value)}
-            elif name == "limits":
-                if value is not None and not isinstance(value, Limits):
-                    raise wrong(name, value, "Limits(…)")
+            elif kind := _OF_THE_CALL.get(name):
+                if value is not None and not isinstance(value, kind):
+                    raise wrong(name, value, f"{kind.__name__}(…)")
                 others[name] = value
             else:
                 raise InvalidArgumentError(
                     f"is no option of {self.purpose}",
                     argument=name[:64],
-                    allowed=", ".join([*self.option_checks, *self.extra_checks, "limits"]),
+                    allowed=", ".join([*self.option_checks, *self.extra_checks, *_OF_THE_CALL]),
                 )
         return replace(self, options=options, **others)
 

@@ -5,3 +5,32 @@ Inside a client they are composed already; see ``Policies``. Around clients stan
 """
 
 from __future__ import annotations
+
+from voicekit.resilience.breaker import Breaker, BreakerStats
+from voicekit.resilience.budget import Budget, BudgetStats
+from voicekit.resilience.credential_circuit import CredentialCircuit, CredentialStats
+from voicekit.resilience.guard import Guard
+from voicekit.resilience.hedge import Hedge, HedgeStats
+from voicekit.resilience.limit import Limit, LimitStats
+from voicekit.resilience.policies import DEFAULT_POLICIES, NO_POLICIES, Policies
+from voicekit.resilience.retry import Retry
+from voicekit.resilience.waiting import no_waits
+
+__all__ = [
+    "DEFAULT_POLICIES",
+    "NO_POLICIES",
+    "Breaker",
+    "BreakerStats",
+    "Budget",
+    "BudgetStats",
+    "CredentialCircuit",
+    "CredentialStats",
+    "Guard",
+    "Hedge",
+    "HedgeStats",
+    "Limit",
+    "LimitStats",
+    "Policies",
+    "Retry",
+    "no_waits",
+]

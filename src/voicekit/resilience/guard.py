@@ -8,7 +8,7 @@ from voicekit.operation import Call, OperationClass
 from voicekit.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
 T = TypeVar("T")
 
@@ -33,6 +33,14 @@ class Guard:
     ) -> T:
         """Run anything under this policy alone; see ``Pipeline.run``."""
         return await Pipeline((self,)).run(function, kind=kind, name=name)
+
+    @property
+    def settings(self) -> Hashable:
+        """Equal where two would do the same: in one scope they are one, and share what they see.
+
+        Holds no secret. By default a policy is equal to itself alone.
+        """
+        return self
 
     def fresh(self) -> Self:
         """The same settings, with nothing seen yet. One that keeps nothing is its own."""

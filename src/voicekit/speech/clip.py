@@ -45,6 +45,10 @@ class _Speech(Protocol):
     @property
     def connection(self) -> ConnectionInfo | None: ...
     @property
+    def attempts(self) -> int: ...
+    @property
+    def hedged(self) -> bool: ...
+    @property
     def usage(self) -> Usage | None: ...
     @property
     def request_id(self) -> str | None: ...
@@ -66,6 +70,8 @@ async def clip_of(speech: _Speech) -> AudioClip:
             characters=tuple(each for part in parts for each in part.characters),
             timings=speech.timings,
             connection=speech.connection,
+            attempts=speech.attempts,
+            hedged=speech.hedged,
             usage=speech.usage,
             request_id=speech.request_id,
             headers=speech.headers,
@@ -86,6 +92,8 @@ class AudioClip:
             tells them.
         timings: Where the time went.
         connection: Which connection carried it.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         usage: What it cost.
         request_id: For the provider's support.
         headers: Response headers.
@@ -98,6 +106,8 @@ class AudioClip:
     characters: tuple[Character, ...] = ()
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
+    attempts: int = field(default=0, compare=False)
+    hedged: bool = field(default=False, compare=False)
     usage: Usage | None = None
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -115,6 +115,8 @@ class Transcript:
         request_id: For the provider's support.
         timings: Where the time went.
         connection: Which connection carried it.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         usage: What it cost.
         headers: Response headers.
         raw: The provider's own object.
@@ -131,6 +133,8 @@ class Transcript:
     request_id: str | None = None
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
+    attempts: int = field(default=0, compare=False)
+    hedged: bool = field(default=False, compare=False)
     usage: Usage | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     raw: Any = field(default=None, repr=False, compare=False)
@@ -210,6 +214,8 @@ class PendingTranscript:
         transcription_id: Under which the provider keeps the transcript, where it says so.
         timings: Where the time went.
         connection: Which connection carried it.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         headers: Response headers.
         raw: The provider's own object.
     """
@@ -218,6 +224,8 @@ class PendingTranscript:
     transcription_id: str | None = None
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
+    attempts: int = field(default=0, compare=False)
+    hedged: bool = field(default=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     raw: Any = field(default=None, repr=False, compare=False)
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from voicekit.clients import base
 from voicekit.errors import ClosedError
-from voicekit.sync.delegation import Evidence, Facade, blocking, directly, on_loop
+from voicekit.sync.delegation import Evidence, Facade, blocking, on_loop
 from voicekit.sync.keys import ApiKey, asked
 from voicekit.sync.portal import Portal, inherit, portal
 from voicekit.transport import transport
@@ -135,7 +135,9 @@ class Client(Owner[C]):
     warm = blocking(base.Client.warm)
     start_warming = on_loop(base.Client.start_warming)
     stats = on_loop(base.Client.stats)
-    pipeline = directly(base.Client.pipeline)
+    pipeline = on_loop(base.Client.pipeline)
+    breaker = on_loop(base.Client.breaker)
+    health = on_loop(base.Client.health)
 
     def rotate_key(self, api_key: ApiKey) -> None:
         """See ``voicekit.OpenAIClient.rotate_key``, which is every client's."""

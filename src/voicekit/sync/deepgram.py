@@ -10,6 +10,7 @@ from voicekit.clients import deepgram
 from voicekit.clients.deepgram.client import ClientOptions
 from voicekit.events import Observer
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioSource
 from voicekit.sync import utterances
 from voicekit.sync.client import Client, Transport, inner_of
@@ -80,6 +81,7 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -94,6 +96,7 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
                 ca=ca,
                 proxy=proxy,
                 limits=limits,
+                policies=policies,
                 observers=observers,
                 **options,
             ),
@@ -104,12 +107,15 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
         self,
         *,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] | None = None,
         **options: Unpack[ClientOptions],
     ) -> Self:
         """See ``voicekit.DeepgramClient.with_options``."""
         return self._view(
-            lambda: self._inner.with_options(limits=limits, observers=observers, **options)
+            lambda: self._inner.with_options(
+                limits=limits, policies=policies, observers=observers, **options
+            )
         )
 
     # -- transcription ------------------------------------------------------------------------

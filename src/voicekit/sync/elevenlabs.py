@@ -10,6 +10,7 @@ from voicekit.clients import elevenlabs
 from voicekit.clients.elevenlabs.client import ClientOptions, Region
 from voicekit.events import Observer
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.sync import utterances
 from voicekit.sync.client import Client, Transport, inner_of
 from voicekit.sync.delegation import blocking, directly
@@ -53,6 +54,7 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -66,6 +68,7 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
                 ca=ca,
                 proxy=proxy,
                 limits=limits,
+                policies=policies,
                 observers=observers,
                 **options,
             ),
@@ -76,12 +79,15 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
         self,
         *,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] | None = None,
         **options: Unpack[ClientOptions],
     ) -> Self:
         """See ``voicekit.ElevenLabsClient.with_options``."""
         return self._view(
-            lambda: self._inner.with_options(limits=limits, observers=observers, **options)
+            lambda: self._inner.with_options(
+                limits=limits, policies=policies, observers=observers, **options
+            )
         )
 
     # -- speech -----------------------------------------------------------------------------

@@ -81,6 +81,8 @@ class Handle(Facade, Generic[T]):
         return self._cancelled or self._inner.cancelled
 
     timings = Evidence(streams.Stream.timings)
+    attempts = Evidence(streams.Stream.attempts)
+    hedged = Evidence(streams.Stream.hedged)
     connection = Evidence(streams.Stream.connection)
     request_id = Evidence(streams.Stream.request_id)
 
@@ -170,7 +172,6 @@ class Cancellable(Handle[T]):
 class Stream(Cancellable[T]):
     """See ``voicekit.streams.Stream``."""
 
-    attempts = Evidence(streams.Stream.attempts)
     headers = Evidence(streams.Stream.headers)
 
 
@@ -210,6 +211,7 @@ class SpeechStream(Audible, Stream[AudioChunk]):
     """See ``voicekit.streams.SpeechStream``: iterate for ``AudioChunk``, which are bytes."""
 
     usage = Evidence(streams.SpeechStream.usage)
+    resumed = Evidence(streams.SpeechStream.resumed)
 
 
 class DeltaStream(Stream[str]):

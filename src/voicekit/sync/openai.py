@@ -12,6 +12,7 @@ from voicekit.clients.openai.config import ChatOptions, Messages
 from voicekit.clients.openai.responses_config import Input
 from voicekit.events import Observer
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioSource
 from voicekit.sync.client import Client, Transport, inner_of
 from voicekit.sync.delegation import Evidence, blocking, directly
@@ -49,6 +50,7 @@ class OpenAIClient(Client[openai.OpenAIClient]):
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -64,6 +66,7 @@ class OpenAIClient(Client[openai.OpenAIClient]):
                 ca=ca,
                 proxy=proxy,
                 limits=limits,
+                policies=policies,
                 observers=observers,
                 **options,
             ),
@@ -74,12 +77,15 @@ class OpenAIClient(Client[openai.OpenAIClient]):
         self,
         *,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] | None = None,
         **options: Unpack[ClientOptions],
     ) -> Self:
         """See ``voicekit.OpenAIClient.with_options``."""
         return self._view(
-            lambda: self._inner.with_options(limits=limits, observers=observers, **options)
+            lambda: self._inner.with_options(
+                limits=limits, policies=policies, observers=observers, **options
+            )
         )
 
     # -- chat and responses ---------------------------------------------------------------
@@ -165,6 +171,7 @@ class AzureOpenAIClient(OpenAIClient):
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -185,6 +192,7 @@ class AzureOpenAIClient(OpenAIClient):
                 ca=ca,
                 proxy=proxy,
                 limits=limits,
+                policies=policies,
                 observers=observers,
                 **options,
             ),

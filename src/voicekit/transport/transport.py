@@ -8,7 +8,7 @@ import time
 import warnings
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport, sum_of
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SOCKET_KINDS = 4
 """Pools of sockets kept at a time; each holds sockets of one voice, model and format."""
+_MOST_SHARED = 1024
+"""A client with ten operations asks for some 30."""
+T = TypeVar("T")
 
 
 class Transport:
@@ -68,6 +71,7 @@ class Transport:
         self._send: Callable[..., Awaitable[Response]] | None = None
         self._tls: SSLContext | None = None
         self._sockets: dict[Hashable, SocketPool] = {}
+        self._shared: dict[Hashable, Any] = {}
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -165,6 +169,22 @@ class Transport:
             pool = make()
         self._sockets[key] = pool  # the last is the one used last
         return pool
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What all clients of this transport keep under ``key``, made when it is first asked for.
+
+        Breakers, budgets and limits. Not without end: of keys that change every hour, those
+        that were asked for longest ago are forgotten.
+        """
+        kept = self._shared
+        if key in kept:
+            value: T = kept.pop(key)
+        else:
+            if len(kept) >= _MOST_SHARED:
+                del kept[next(iter(kept))]
+            value = make()
+        kept[key] = value  # the last is the one asked for last
+        return value
 
     def _close_one_kind(self, http: HttpPool) -> None:
         idle = [key for key, pool in self._sockets.items() if _unused(pool.stats())]

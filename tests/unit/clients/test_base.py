@@ -45,6 +45,7 @@ class Listening(Settings):
 class TestingClient(Client):
     provider = "testing"
     families: ClassVar = {"speech": Speaking, "transcription": Listening}
+    operations: ClassVar = {"speak": SPEAK}
     __test__ = False
 
     def __init__(self, **options: Any) -> None:
@@ -56,6 +57,7 @@ class TestingClient(Client):
             "ca": None,
             "proxy": None,
             "limits": None,
+            "policies": None,
             "observers": (),
             "options": {},
         }
@@ -160,7 +162,7 @@ def test_limits_are_by_operation_and_by_call() -> None:
     """The call's win over the client's, and those over the operation's."""
     client, plain = TestingClient(limits={"speak": Limits(total=3.0)}), TestingClient()
     assert client._call(SPEAK).limits.total == 3.0
-    assert client._call(SPEAK, Limits(total=1.0)).limits.total == 1.0
+    assert client._call(SPEAK, Speaking(limits=Limits(total=1.0))).limits.total == 1.0
     assert plain._call(SPEAK).limits.total == 9.0
     client._used = plain._used = False  # so that nobody need close them
 
@@ -304,7 +306,7 @@ def test_a_familys_option_is_refused_elsewhere(options: dict[str, Any]) -> None:
 async def test_a_view_has_other_defaults_and_shares_the_rest() -> None:
     """``with_options`` costs no connection, and closing the view closes nothing."""
     async with TestingClient(options={"voice": "v"}) as client:
-        view = client._view({"voice": "w"}, {"speak": Limits(total=1.0)}, None)
+        view = client._view({"voice": "w"}, {"speak": Limits(total=1.0)}, None, None)
         assert view.transport is client.transport
         assert view._family(Speaking).options["voice"] == "w"
         assert client._family(Speaking).options["voice"] == "v"
@@ -319,7 +321,7 @@ def test_a_view_alone_uses_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         client = TestingClient(options={"voice": "v"})
-        view = client._view({"voice": "w"}, None, None)
+        view = client._view({"voice": "w"}, None, None, None)
         assert not client.in_use
         del client, view
         gc.collect()
@@ -329,8 +331,8 @@ async def test_what_a_view_uses_its_source_must_close() -> None:
     """The use of a view, and of its view, counts for the client that made the transport."""
     recorder, other = Recorder(), Recorder()
     async with TestingClient(observers=[recorder]) as client:
-        view = client._view({}, None, None)
-        inner = view._view({}, None, [other])
+        view = client._view({}, None, None, None)
+        inner = view._view({}, None, None, [other])
         inner._call(SPEAK)
         assert client.in_use
         assert not view.in_use
@@ -344,7 +346,7 @@ async def test_what_a_view_uses_its_source_must_close() -> None:
 async def test_a_forgotten_client_whose_view_was_used() -> None:
     """Is warned of, once."""
     client = TestingClient()
-    await client._view({}, None, None).warm(1)
+    await client._view({}, None, None, None).warm(1)
     gc.collect()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

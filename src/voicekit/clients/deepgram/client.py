@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, overload
 
-from voicekit.clients.base import ApiKey, Credential
+from voicekit.clients.base import ApiKey, Credential, by_name
 from voicekit.clients.deepgram.config import (
     BASE_URL,
     REGIONAL,
@@ -16,10 +16,12 @@ from voicekit.clients.deepgram.config import (
 from voicekit.clients.deepgram.errors import PROVIDER
 from voicekit.clients.deepgram.file_config import TranscriptionRequest
 from voicekit.clients.deepgram.file_options import TranscriptionDefaults, TranscriptionOptions
-from voicekit.clients.deepgram.files import FileTranscription
-from voicekit.clients.deepgram.live import LiveTranscription
+from voicekit.clients.deepgram.files import SUBMIT, TRANSCRIBE, FileTranscription
+from voicekit.clients.deepgram.live import OPEN_TRANSCRIPTION, LiveTranscription
 from voicekit.clients.deepgram.speech import Speech, SpeechDefaults, SpeechSettings
-from voicekit.clients.deepgram.tokens import TokenGrants
+from voicekit.clients.deepgram.speech.family import STREAM_SPEECH, SUBMIT_SPEECH, SYNTHESIZE
+from voicekit.clients.deepgram.speech.live import OPEN_SPEECH
+from voicekit.clients.deepgram.tokens import GRANT_TOKEN, TokenGrants
 from voicekit.clients.settings import Settings, base_url_of
 from voicekit.errors import InvalidArgumentError
 
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
     from voicekit import interfaces
     from voicekit.events import Observer
-    from voicekit.operation import Limits
+    from voicekit.operation import Limits, Operation
+    from voicekit.resilience.policies import Policies
     from voicekit.speech import AudioSource
     from voicekit.transport.config import PoolConfig
     from voicekit.transport.transport import Transport
@@ -68,6 +71,8 @@ class DeepgramClient(FileTranscription, LiveTranscription, Speech, TokenGrants):
         limits: Replaces the limits of operations by name: ``"open_transcription"``,
             ``"transcribe"``, ``"submit_transcription"``, ``"grant_token"``, ``"stream_speech"``,
             ``"synthesize"``, ``"open_speech"``, ``"submit_speech"``.
+        policies: Around every operation (``Policies(retry=…, limit=…, breaker=…)``,
+            ``NO_POLICIES``), or around single ones, by the same names.
         observers: See every event of this client.
         **options: Defaults for every call.
 
@@ -91,6 +96,16 @@ class DeepgramClient(FileTranscription, LiveTranscription, Speech, TokenGrants):
         "transcription": ListenSettings,
         "speech": SpeechSettings,
     }
+    operations: ClassVar[Mapping[str, Operation]] = by_name(
+        OPEN_TRANSCRIPTION,
+        TRANSCRIBE,
+        SUBMIT,
+        GRANT_TOKEN,
+        STREAM_SPEECH,
+        SYNTHESIZE,
+        OPEN_SPEECH,
+        SUBMIT_SPEECH,
+    )
 
     def __init__(
         self,
@@ -104,6 +119,7 @@ class DeepgramClient(FileTranscription, LiveTranscription, Speech, TokenGrants):
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -125,6 +141,7 @@ class DeepgramClient(FileTranscription, LiveTranscription, Speech, TokenGrants):
             ca=ca,
             proxy=proxy,
             limits=limits,
+            policies=policies,
             observers=observers,
             options=options,
         )
@@ -137,6 +154,7 @@ class DeepgramClient(FileTranscription, LiveTranscription, Speech, TokenGrants):
         self,
         *,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] | None = None,
         **options: Unpack[ClientOptions],
     ) -> Self:
@@ -147,7 +165,7 @@ class DeepgramClient(FileTranscription, LiveTranscription, Speech, TokenGrants):
         Raises:
             InvalidArgumentError: An option is not allowed.
         """
-        view = self._view(options, limits, observers)
+        view = self._view(options, limits, policies, observers)
         view._live_requests = {}
         return view
 

@@ -24,6 +24,7 @@ from voicekit.clients.deepgram.options import (
 from voicekit.clients.settings import EXTRAS, Settings, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 
 __all__ = [
@@ -69,6 +70,7 @@ class ListenRequest:
         max_replay_s: Seconds of audio that are kept for that.
         headers: The caller's own; they may hold secrets.
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     model: str
@@ -81,6 +83,7 @@ class ListenRequest:
     query: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     @property
     def identity(self) -> str:
@@ -174,6 +177,7 @@ class ListenSettings(Settings):
             query=query,
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
 

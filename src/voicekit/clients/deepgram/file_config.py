@@ -20,6 +20,7 @@ from voicekit.speech import AudioClip, AudioFormat, AudioSource, AudioURL
 if TYPE_CHECKING:
     from voicekit.clients.deepgram.config import ListenSettings
     from voicekit.operation import Limits
+    from voicekit.resilience.policies import Policies
     from voicekit.transport.messages import Upload
 
 MAX_BYTES: Final = 2 << 30
@@ -50,6 +51,7 @@ class TranscriptionRequest:
         callback: Whether the answer goes elsewhere.
         headers: The caller's own; they may hold secrets.
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     audio: AudioSource = field(repr=False)
@@ -62,6 +64,7 @@ class TranscriptionRequest:
     callback: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     @property
     def identity(self) -> str:
@@ -148,6 +151,7 @@ def transcription_request(
         callback="callback" in options,
         headers=settings.extra_headers,
         limits=settings.limits,
+        policies=settings.policies,
     )
 
 

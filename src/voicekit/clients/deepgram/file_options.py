@@ -12,6 +12,7 @@ from voicekit.clients import checks
 from voicekit.clients.checks import Check, is_sequence, wrong
 from voicekit.clients.deepgram.options import CHECKS, LIVE_ONLY, SOME, CommonDefaults, model
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 
 
 class TranscriptionDefaults(CommonDefaults, total=False):
@@ -56,9 +57,11 @@ class TranscriptionOptions(TranscriptionDefaults, total=False):
 
     Attributes:
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces the policies of the client.
     """
 
     limits: Limits
+    policies: Policies
 
 
 def _or_flag(check: Check) -> Check:

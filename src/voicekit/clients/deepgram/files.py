@@ -118,13 +118,12 @@ class FileTranscription(Authorized):
             return replace(transcript, headers=response.headers)
 
         limits = request.limits or self._limits.get(TRANSCRIBE.name) or _limits_for(request)
-        call = self._call(TRANSCRIBE, limits)
+        call = self._call(TRANSCRIBE, request, limits=limits)
         transcript = await self._ask(request, call, read)
         return replace(
             transcript,
             request_id=transcript.request_id or call.request_id,
-            timings=call.timings,
-            connection=call.connection,
+            **call.evidence(),
         )
 
     async def submit_transcription(
@@ -153,9 +152,9 @@ class FileTranscription(Authorized):
                 request_id=read_request_id(answer), headers=response.headers, raw=answer
             )
 
-        call = self._call(SUBMIT, request.limits)
+        call = self._call(SUBMIT, request)
         pending = await self._ask(request, call, read)
-        return replace(pending, timings=call.timings, connection=call.connection)
+        return replace(pending, **call.evidence())
 
     def _recording(
         self,

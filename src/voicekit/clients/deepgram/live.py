@@ -105,7 +105,7 @@ class LiveTranscription(Authorized):
             no_options(options, allowed="in live_request()")
         return TranscriptionSession(
             request,
-            make_call=partial(self._listen_call, request.limits),
+            make_call=partial(self._listen_call, request),
             dial=partial(self._dial, request),
             background=self._background,
         )
@@ -113,8 +113,8 @@ class LiveTranscription(Authorized):
     def _background(self) -> Background:
         return self.transport.background
 
-    def _listen_call(self, limits: Limits | None) -> Call:
-        call = self._call(OPEN_TRANSCRIPTION, limits)
+    def _listen_call(self, request: ListenRequest | None = None) -> Call:
+        call = self._call(OPEN_TRANSCRIPTION, request)
         if call.limits is OPEN_TRANSCRIPTION.limits:
             call.limits = _LIMITS
         elif call.limits.first_output is None:

@@ -18,6 +18,7 @@ from voicekit.clients.checks import Check, is_integer, is_sequence, wrong
 from voicekit.clients.deepgram.audio import ENCODINGS
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 
 MODEL: Final = "nova-3"
@@ -139,9 +140,11 @@ class ListenOptions(ListenDefaults, total=False):
 
     Attributes:
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces the policies of the client.
     """
 
     limits: Limits
+    policies: Policies
 
 
 def strings_of(value: str | Sequence[str]) -> Sequence[str]:

@@ -227,6 +227,8 @@ class TranscriptionSession(ReconnectingSession):
             request_id=self.request_id,
             timings=self.timings,
             connection=self.connection,
+            attempts=self.attempts,
+            hedged=self.hedged,
             headers=self._headers,
             raw=state.metadata,
         )

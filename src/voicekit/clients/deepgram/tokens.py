@@ -55,6 +55,8 @@ class AccessToken:
         request_id: For the provider's support.
         timings: Where the time went.
         connection: Which connection carried it.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         headers: Response headers.
     """
 
@@ -64,6 +66,8 @@ class AccessToken:
     request_id: str | None = None
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
+    attempts: int = field(default=0, compare=False)
+    hedged: bool = field(default=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -80,7 +84,7 @@ class TokenGrants(Authorized):
 
         Args:
             ttl_seconds: How long it is good for, in seconds: more than 0, at most 3600.
-            **options: The escape hatches and the limits of this call.
+            **options: The escape hatches, the limits and the policies of this call.
 
         Raises:
             InvalidArgumentError: Before any I/O.
@@ -115,7 +119,7 @@ class TokenGrants(Authorized):
             return Request("POST", url, headers, body)
 
         asked_at = time.time()
-        call = self._call(GRANT_TOKEN, settings.limits)
+        call = self._call(GRANT_TOKEN, settings)
         token = await fetch_json(
             self.transport,
             call,
@@ -123,9 +127,7 @@ class TokenGrants(Authorized):
             DIALECT,
             partial(_read, asked_at),
         )
-        return replace(
-            token, request_id=call.request_id, timings=call.timings, connection=call.connection
-        )
+        return replace(token, request_id=call.request_id, **call.evidence())
 
 
 class _GrantSettings(Settings):

@@ -133,18 +133,13 @@ class Account(Authorized):
         target: str,
         read: Callable[..., T],
     ) -> T:
-        call = self._call(operation, settings.limits)
+        call = self._call(operation, settings)
 
         def parse(body: bytes, response: Response) -> T:
             value = body_of(body)
             if value is None:
                 raise RemoteProtocolError("the answer is no JSON")
-            return read(
-                value,
-                request_id=call.request_id,
-                connection=call.connection,
-                headers=response.headers,
-            )
+            return read(value, headers=response.headers)
 
         async def prepare() -> Request:
             key = await self._credential.get()
@@ -153,7 +148,7 @@ class Account(Authorized):
 
         result: Any = await fetch(self.transport, call, prepare, DIALECT, parse, kinds=("json",))
         if isinstance(result, Record | Page):
-            result = replace(result, timings=call.timings)  # complete now
+            result = replace(result, request_id=call.request_id, **call.evidence())
         return cast("T", result)
 
 

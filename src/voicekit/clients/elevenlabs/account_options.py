@@ -28,7 +28,7 @@ class AccountDefaults(Extras, total=False):
 
 
 class AccountOptions(AccountDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 class VoiceFilters(AccountOptions, total=False):

@@ -30,6 +30,8 @@ class Record:
     Attributes:
         timings: Where the time of its request went; None inside a page, which has it.
         connection: Which connection carried it; None inside a page.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         request_id: For the provider's support; None inside a page.
         headers: Response headers; empty inside a page.
         raw: The vendor's own object.
@@ -37,6 +39,8 @@ class Record:
 
     timings: Timings | None = field(default=None, compare=False, repr=False)
     connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
+    attempts: int = field(default=0, compare=False, repr=False)
+    hedged: bool = field(default=False, compare=False, repr=False)
     request_id: str | None = field(default=None, compare=False, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     raw: Any = field(default=None, compare=False, repr=False)

@@ -5,20 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, Unpack
 
-from voicekit.clients.base import ApiKey, Credential
-from voicekit.clients.elevenlabs.account import Account
+from voicekit.clients.base import ApiKey, Credential, by_name
+from voicekit.clients.elevenlabs.account import (
+    MODELS,
+    SUBSCRIPTION,
+    USER,
+    VOICE,
+    VOICE_SETTINGS,
+    VOICES,
+    Account,
+)
 from voicekit.clients.elevenlabs.account_options import AccountDefaults, AccountSettings
 from voicekit.clients.elevenlabs.config import BASE_URL, REGIONS, SpeechSettings
 from voicekit.clients.elevenlabs.errors import PROVIDER
+from voicekit.clients.elevenlabs.live import OPEN_SPEECH
 from voicekit.clients.elevenlabs.options import SpeechDefaults
 from voicekit.clients.elevenlabs.places import Places
-from voicekit.clients.elevenlabs.speech import Speech
-from voicekit.clients.elevenlabs.transcription import FileTranscription
+from voicekit.clients.elevenlabs.speech import STREAM_SPEECH, SYNTHESIZE, Speech
+from voicekit.clients.elevenlabs.transcription import (
+    SUBMIT_TRANSCRIPTION,
+    TRANSCRIBE,
+    FileTranscription,
+)
 from voicekit.clients.elevenlabs.transcription_config import TranscriptionSettings
 from voicekit.clients.elevenlabs.transcription_options import TranscriptionDefaults
 from voicekit.clients.settings import Settings, base_url_of
 from voicekit.events import Observer
-from voicekit.operation import Limits
+from voicekit.operation import Limits, Operation
+from voicekit.resilience.policies import Policies
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.transport import Transport
 
@@ -63,6 +77,8 @@ class ElevenLabsClient(Speech, FileTranscription, Account):
             ``"synthesize"``, ``"open_speech"``, ``"transcribe"``,
             ``"submit_transcription"``, ``"voices"``, ``"voice"``, ``"voice_settings"``,
             ``"models"``, ``"user"``, ``"subscription"``.
+        policies: Around every operation (``Policies(retry=…, limit=…, breaker=…)``,
+            ``NO_POLICIES``), or around single ones, by the same names.
         observers: See every event.
         **options: Defaults of every call, ``voice`` above all; see ``SpeechDefaults``;
             ``transcription={…}`` for those of ``transcribe``, see ``TranscriptionDefaults``.
@@ -82,6 +98,19 @@ class ElevenLabsClient(Speech, FileTranscription, Account):
         "transcription": TranscriptionSettings,
         "account": AccountSettings,
     }
+    operations: ClassVar[Mapping[str, Operation]] = by_name(
+        STREAM_SPEECH,
+        SYNTHESIZE,
+        OPEN_SPEECH,
+        TRANSCRIBE,
+        SUBMIT_TRANSCRIPTION,
+        VOICES,
+        VOICE,
+        VOICE_SETTINGS,
+        MODELS,
+        USER,
+        SUBSCRIPTION,
+    )
 
     def __init__(
         self,
@@ -94,6 +123,7 @@ class ElevenLabsClient(Speech, FileTranscription, Account):
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -107,6 +137,7 @@ class ElevenLabsClient(Speech, FileTranscription, Account):
             ca=ca,
             proxy=proxy,
             limits=limits,
+            policies=policies,
             observers=observers,
             options=options,
         )
@@ -117,6 +148,7 @@ class ElevenLabsClient(Speech, FileTranscription, Account):
         self,
         *,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] | None = None,
         **options: Unpack[ClientOptions],
     ) -> Self:
@@ -127,7 +159,7 @@ class ElevenLabsClient(Speech, FileTranscription, Account):
         Raises:
             InvalidArgumentError: An option makes no sense.
         """
-        return self._view(options, limits, observers)
+        return self._view(options, limits, policies, observers)
 
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Settings, dumps, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 
 __all__ = ["BASE_URL", "REGIONS", "SessionSettings", "SpeechRequest", "SpeechSettings"]
@@ -72,6 +73,7 @@ class SessionSettings:
         max_buffered_s: Seconds of audio.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     format: AudioFormat
@@ -83,6 +85,7 @@ class SessionSettings:
     single: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
 
 class SpeechSettings(Settings):
@@ -159,6 +162,7 @@ class SpeechSettings(Settings):
             body=body,
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
             whole=self._whole,
             timed=self._timed,
             resume=bool(self.options.get("resume")),
@@ -299,6 +303,7 @@ class SpeechSettings(Settings):
             max_buffered_s=options.get("max_buffered_s") or MAX_BUFFERED_S,
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
     @property

@@ -113,7 +113,7 @@ class SpeechDefaults(Extras, total=False):
 
 
 class SpeechOptions(SpeechDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 MULTI_CONTEXT = "multi-stream-input"

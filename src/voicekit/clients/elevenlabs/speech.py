@@ -230,7 +230,7 @@ class Speech(LiveSpeech):
 
         opened = await open_stream(
             self.transport,
-            self._call(operation, limits),
+            self._call(operation, request, limits=limits),
             partial(self._prepare, request),
             DIALECT,
             decode,

@@ -11,6 +11,7 @@ from voicekit.clients.elevenlabs.models import KNOWN_TO_STITCH
 from voicekit.clients.elevenlabs.passages import CONTEXT
 from voicekit.clients.settings import dumps, identity_of
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 from voicekit.speech.sentences import passages
 
@@ -30,6 +31,7 @@ class SpeechRequest:
         body: JSON, encoded.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        policies: Replaces those of the client.
         whole: The endpoint answers when all of it is made: it cannot be streamed.
         timed: Which text's characters come with their times; None for none.
         parts: The requests that speak it one after the other, when one does not.
@@ -43,6 +45,7 @@ class SpeechRequest:
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
     whole: bool = False
     timed: Literal["original", "normalized"] | None = None
     parts: tuple[SpeechRequest, ...] = ()

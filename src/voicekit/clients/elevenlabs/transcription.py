@@ -159,7 +159,7 @@ class FileTranscription(Authorized):
     ) -> T:
         content_type, body = _form_of(request)
         given = request.limits or self._limits.get(operation.name)
-        call = self._call(operation, given or _patient(request, operation.limits))
+        call = self._call(operation, request, limits=given or _patient(request, operation.limits))
 
         def parse(body: bytes, response: Response) -> tuple[T, Mapping[str, str]]:
             value = body_of(body)
@@ -180,9 +180,8 @@ class FileTranscription(Authorized):
         return replace(
             result,
             request_id=result.request_id or call.request_id,
-            timings=call.timings,
-            connection=call.connection,
             headers=headers,
+            **call.evidence(),
         )
 
     async def _prepare_form(

@@ -14,6 +14,7 @@ from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of
 from voicekit.clients.uploads import Recording, upload_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioClip, AudioFormat, AudioSource, AudioURL
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class TranscriptionRequest:
         target: Path and query.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     audio: AudioSource = field(repr=False)
@@ -81,6 +83,7 @@ class TranscriptionRequest:
     target: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     @property
     def identity(self) -> str:
@@ -164,6 +167,7 @@ class TranscriptionSettings(Settings):
             target=self._target,
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
     @property

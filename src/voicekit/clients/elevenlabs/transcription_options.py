@@ -92,7 +92,7 @@ class TranscriptionDefaults(Extras, total=False):
 
 
 class TranscriptionOptions(TranscriptionDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 MAX_KEYTERMS: Final = 1000

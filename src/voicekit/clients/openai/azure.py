@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from voicekit.events import Observer
     from voicekit.operation import Limits
+    from voicekit.resilience.policies import Policies
     from voicekit.transport.config import PoolConfig
     from voicekit.transport.transport import Transport
 
@@ -103,6 +104,8 @@ class AzureOpenAIClient(OpenAIClient):
         ca: PEM file of certificate authorities for its own transport.
         proxy: ``http://[user:password@]host:port`` for its own transport.
         limits: Replaces the limits of an operation.
+        policies: Around every operation (``Policies(retry=…, limit=…, breaker=…)``,
+            ``NO_POLICIES``), or around single ones, by the same names.
         observers: See every event of this client.
         **options: Defaults for every call.
 
@@ -137,6 +140,7 @@ class AzureOpenAIClient(OpenAIClient):
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -159,6 +163,7 @@ class AzureOpenAIClient(OpenAIClient):
             ca=ca,
             proxy=proxy,
             limits=limits,
+            policies=policies,
             observers=observers,
             options=options,
         )

@@ -98,7 +98,7 @@ class ChatCompletions(Authorized):
             VoicekitError: As for ``stream_chat``.
         """
         request = self._request_of(messages, options)
-        call = self._call(CHAT, request.limits)
+        call = self._call(CHAT, request)
         answer, response = await fetch_json(
             self.transport,
             call,
@@ -120,7 +120,7 @@ class ChatCompletions(Authorized):
     async def _open_chat(self, request: ChatRequest) -> Opened[Any]:
         return await open_stream(
             self.transport,
-            self._call(STREAM_CHAT, request.limits),
+            self._call(STREAM_CHAT, request),
             partial(self._prepare, request, stream=True),
             DIALECT,
             partial(_decoder, request.choices),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
-from voicekit.clients.base import ApiKey, Credential
+from voicekit.clients.base import ApiKey, Credential, by_name
 from voicekit.clients.openai.account import Account
-from voicekit.clients.openai.chat import ChatCompletions
+from voicekit.clients.openai.chat import CHAT, STREAM_CHAT, ChatCompletions
 from voicekit.clients.openai.config import (
     BASE_URL,
     REGIONS,
@@ -14,16 +14,16 @@ from voicekit.clients.openai.config import (
     ChatSettings,
     account_headers,
 )
-from voicekit.clients.openai.embedding import Embedding
+from voicekit.clients.openai.embedding import EMBED, Embedding
 from voicekit.clients.openai.embedding_options import EmbeddingDefaults, EmbeddingSettings
 from voicekit.clients.openai.errors import PROVIDER
-from voicekit.clients.openai.models import ModelDefaults, Models, ModelSettings
-from voicekit.clients.openai.responses import Responses
+from voicekit.clients.openai.models import MODEL, MODELS, ModelDefaults, Models, ModelSettings
+from voicekit.clients.openai.responses import RESPOND, STREAM_RESPONSE, Responses
 from voicekit.clients.openai.responses_config import ResponseSettings
 from voicekit.clients.openai.responses_options import ResponseDefaults
-from voicekit.clients.openai.speech import Speech
+from voicekit.clients.openai.speech import STREAM_SPEECH, SYNTHESIZE, Speech
 from voicekit.clients.openai.speech_options import SpeechDefaults, SpeechSettings
-from voicekit.clients.openai.transcription import Transcription
+from voicekit.clients.openai.transcription import STREAM_TRANSCRIPTION, TRANSCRIBE, Transcription
 from voicekit.clients.openai.transcription_options import TranscriptionDefaults
 from voicekit.clients.openai.transcription_request import TranscriptionSettings
 from voicekit.clients.settings import Settings, base_url_of
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from voicekit import interfaces
     from voicekit.events import Observer
-    from voicekit.operation import Limits
+    from voicekit.operation import Limits, Operation
+    from voicekit.resilience.policies import Policies
     from voicekit.transport.config import PoolConfig
     from voicekit.transport.transport import Transport
 
@@ -78,6 +79,8 @@ class OpenAIClient(ChatCompletions, Responses, Embedding, Speech, Transcription,
             ``"stream_response"``, ``"respond"``, ``"embed"``, ``"stream_speech"``,
             ``"synthesize"``, ``"transcribe"``, ``"stream_transcription"``, ``"models"``,
             ``"model"``.
+        policies: Around every operation (``Policies(retry=…, limit=…, breaker=…)``,
+            ``NO_POLICIES``), or around single ones, by the same names.
         observers: See every event of this client.
         **options: Defaults for every call; ``model``, unless each call names one. Those of
             the other families are mappings: ``speech={"model": …, "voice": …}``.
@@ -102,6 +105,19 @@ class OpenAIClient(ChatCompletions, Responses, Embedding, Speech, Transcription,
         "speech": SpeechSettings,
         "transcription": TranscriptionSettings,
     }
+    operations: ClassVar[Mapping[str, Operation]] = by_name(
+        STREAM_CHAT,
+        CHAT,
+        STREAM_RESPONSE,
+        RESPOND,
+        EMBED,
+        STREAM_SPEECH,
+        SYNTHESIZE,
+        TRANSCRIBE,
+        STREAM_TRANSCRIPTION,
+        MODELS,
+        MODEL,
+    )
 
     def __init__(
         self,
@@ -116,6 +132,7 @@ class OpenAIClient(ChatCompletions, Responses, Embedding, Speech, Transcription,
         ca: str | None = None,
         proxy: str | None = None,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -129,6 +146,7 @@ class OpenAIClient(ChatCompletions, Responses, Embedding, Speech, Transcription,
             ca=ca,
             proxy=proxy,
             limits=limits,
+            policies=policies,
             observers=observers,
             options=options,
         )
@@ -138,6 +156,7 @@ class OpenAIClient(ChatCompletions, Responses, Embedding, Speech, Transcription,
         self,
         *,
         limits: Mapping[str, Limits] | None = None,
+        policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] | None = None,
         **options: Unpack[ClientOptions],
     ) -> Self:
@@ -148,7 +167,7 @@ class OpenAIClient(ChatCompletions, Responses, Embedding, Speech, Transcription,
         Raises:
             InvalidArgumentError: An option is not allowed.
         """
-        return self._view(options, limits, observers)
+        return self._view(options, limits, policies, observers)
 
 
 if TYPE_CHECKING:

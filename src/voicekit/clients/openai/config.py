@@ -20,6 +20,7 @@ from voicekit.clients.openai.options import (
 from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 
 __all__ = [
     "BASE_URL",
@@ -68,6 +69,7 @@ class ChatRequest:
         query: Encoded, without the question mark.
         headers: The caller's own; they may hold secrets.
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     model: str
@@ -77,6 +79,7 @@ class ChatRequest:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     @property
     def messages(self) -> Sequence[Mapping[str, Any]]:
@@ -124,6 +127,7 @@ class ChatSettings(Settings):
             query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
 

@@ -84,7 +84,7 @@ class Embedding(Authorized):
             DeadlineError: A limit passed.
         """
         request = self._embedding_of(texts, options)
-        call = self._call(EMBED, request.limits)
+        call = self._call(EMBED, request)
 
         def read(body: bytes, response: Response) -> tuple[Embedded, Mapping[str, str]]:
             headers = response.headers
@@ -105,10 +105,9 @@ class Embedding(Authorized):
             model=embedded.model,
             request_id=call.request_id,
             rate_limits=rate_limits_of(headers),
-            timings=call.timings,
-            connection=call.connection,
             headers=headers,
             raw=embedded.raw,
+            **call.evidence(),
         )
 
     def _embedding_of(

@@ -20,6 +20,7 @@ from voicekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from voicekit.operation import Limits
+    from voicekit.resilience.policies import Policies
 
 EMBEDDINGS_PATH: Final = "/embeddings"
 
@@ -53,7 +54,7 @@ class EmbeddingDefaults(Extras, total=False):
 
 
 class EmbeddingOptions(EmbeddingDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 CHECKS: Final[Mapping[str, Check]] = {
@@ -77,6 +78,7 @@ class EmbeddingRequest:
         query: Encoded, without the question mark.
         headers: The caller's own; they may hold secrets.
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     model: str
@@ -85,6 +87,7 @@ class EmbeddingRequest:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     @property
     def identity(self) -> str:
@@ -129,6 +132,7 @@ class EmbeddingSettings(Settings):
             query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
 

@@ -37,6 +37,8 @@ class Embeddings:
         rate_limits: What is left of the account's limits, when the provider says so.
         timings: Where the time went.
         connection: Which connection carried it.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         headers: Response headers.
         raw: The provider's own object.
     """
@@ -48,6 +50,8 @@ class Embeddings:
     rate_limits: RateLimits | None = field(default=None, compare=False)
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
+    attempts: int = field(default=0, compare=False)
+    hedged: bool = field(default=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     raw: Any = field(default=None, repr=False, compare=False)
 

@@ -48,7 +48,7 @@ class ModelDefaults(Extras, total=False):
 
 
 class ModelOptions(ModelDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 class ModelSettings(Settings):
@@ -69,6 +69,8 @@ class Model:
         shutdown_date: The day on which it ends, where one is announced.
         timings: Where the time of its request went; None inside a page, which has it.
         connection: Which connection carried it; None inside a page.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         request_id: For the provider's support; None inside a page.
         headers: Response headers; empty inside a page.
         raw: The vendor's own object.
@@ -80,6 +82,8 @@ class Model:
     shutdown_date: dt.date | None = None
     timings: Timings | None = field(default=None, compare=False, repr=False)
     connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
+    attempts: int = field(default=0, compare=False, repr=False)
+    hedged: bool = field(default=False, compare=False, repr=False)
     request_id: str | None = field(default=None, compare=False, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     raw: Any = field(default=None, compare=False, repr=False)
@@ -134,7 +138,7 @@ class Models(Authorized):
         options: Mapping[str, Any],
     ) -> M:
         settings = self._family(ModelSettings).updated(options)
-        call = self._call(operation, settings.limits)
+        call = self._call(operation, settings)
 
         def parse(value: dict[str, Any], response: Response) -> tuple[M, Response]:
             if value.get("error"):
@@ -150,10 +154,9 @@ class Models(Authorized):
         )
         return replace(
             made,
-            timings=call.timings,
-            connection=call.connection,
             request_id=call.request_id,
             headers=response.headers,
+            **call.evidence(),
         )
 
     async def _prepare_models(self, path: str, settings: ModelSettings) -> Request:

@@ -14,6 +14,7 @@ from voicekit.clients import checks
 from voicekit.clients.base import Extras
 from voicekit.clients.checks import Check, wrong
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 
 CHAT_PATH: Final = "/chat/completions"
 
@@ -115,9 +116,11 @@ class ChatOptions(ChatDefaults, total=False):
 
     Attributes:
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces the policies of the client.
     """
 
     limits: Limits
+    policies: Policies
 
 
 def _response_format(name: str, value: Any) -> Mapping[str, Any]:

@@ -129,7 +129,7 @@ class Responses(Authorized):
             VoicekitError: As for ``stream_response``.
         """
         request = self._asked(input, options)
-        call = self._call(RESPOND, request.limits)
+        call = self._call(RESPOND, request)
         answer, response = await fetch_json(
             self.transport,
             call,
@@ -149,7 +149,7 @@ class Responses(Authorized):
     async def _open_response(self, request: ResponseRequest) -> Opened[Any]:
         return await open_stream(
             self.transport,
-            self._call(STREAM_RESPONSE, request.limits),
+            self._call(STREAM_RESPONSE, request),
             partial(self._prepare_response, request, stream=True),
             DIALECT,
             _decoder,

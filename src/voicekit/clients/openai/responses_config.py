@@ -23,6 +23,7 @@ from voicekit.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from voicekit.clients.openai.config import ChatSettings
     from voicekit.operation import Limits
+    from voicekit.resilience.policies import Policies
 
 __all__ = ["Input", "ResponseRequest", "ResponseSettings"]
 
@@ -49,6 +50,7 @@ class ResponseRequest:
         query: Encoded, without the question mark.
         headers: The caller's own; they may hold secrets.
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     model: str
@@ -57,6 +59,7 @@ class ResponseRequest:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     @property
     def input(self) -> Input:
@@ -116,6 +119,7 @@ class ResponseSettings(Settings):
             query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
 

@@ -15,6 +15,7 @@ from voicekit.clients.base import Extras
 from voicekit.clients.checks import Check, wrong
 from voicekit.clients.openai.options import CHECKS as CHAT_CHECKS
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 
 RESPONSES_PATH: Final = "/responses"
 
@@ -107,9 +108,11 @@ class ResponseOptions(ResponseDefaults, total=False):
 
     Attributes:
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces the policies of the client.
     """
 
     limits: Limits
+    policies: Policies
 
 
 _effort = CHAT_CHECKS["reasoning_effort"]

@@ -33,8 +33,7 @@ def result_of(answer: Answer, call: Call, headers: Mapping[str, str]) -> ChatRes
         id=answer.id,
         service_tier=answer.service_tier,
         rate_limits=rate_limits_of(headers),
-        timings=call.timings,
-        connection=call.connection,
         headers=headers,
         raw=answer.raw,
+        **call.evidence(),
     )

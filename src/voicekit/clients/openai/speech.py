@@ -154,7 +154,7 @@ class Speech(Authorized):
     ) -> Opened[AudioChunk]:
         return await open_stream(
             self.transport,
-            self._call(operation, limits),
+            self._call(operation, request, limits=limits),
             partial(self._prepare_speech, request, part),
             DIALECT,
             partial(_decoder, request, part),

@@ -68,7 +68,7 @@ class SpeechDefaults(Extras, total=False):
 
 
 class SpeechOptions(SpeechDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 CHECKS: Final[Mapping[str, Check]] = {
@@ -127,6 +127,7 @@ class SpeechSettings(Settings):
             query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
             resume=bool(self.options.get("resume")),
         )
 

@@ -33,6 +33,8 @@ class TranscriptStream(DeltaStream):
             request_id=self.request_id,
             timings=self.timings,
             connection=self.connection,
+            attempts=self.attempts,
+            hedged=self.hedged,
             headers=self.headers,
         )
 

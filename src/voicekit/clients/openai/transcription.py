@@ -110,7 +110,9 @@ class Transcription(Authorized):
         """
         request = self._recording_of(audio, options)
         limits = request.limits or self._limits.get(TRANSCRIBE.name)
-        call = self._call(TRANSCRIBE, limits or limits_of(request.recording, TRANSCRIBE.limits))
+        call = self._call(
+            TRANSCRIBE, request, limits=limits or limits_of(request.recording, TRANSCRIBE.limits)
+        )
         content_type, body = _form(request, stream=False)
         form = request.response_format
 
@@ -129,8 +131,7 @@ class Transcription(Authorized):
         return replace(
             transcript,
             request_id=call.request_id,
-            timings=call.timings,
-            connection=call.connection,
+            **call.evidence(),
         )
 
     def stream_transcription(
@@ -186,7 +187,9 @@ class Transcription(Authorized):
         content_type, body = _form(request, stream=True)
         return await open_stream(
             self.transport,
-            self._call(operation, limits or limits_of(request.recording, operation.limits)),
+            self._call(
+                operation, request, limits=limits or limits_of(request.recording, operation.limits)
+            ),
             partial(self._prepare_form, request, EVENTS, content_type, body),
             DIALECT,
             _decoder,

@@ -91,7 +91,7 @@ class TranscriptionDefaults(Extras, total=False):
 
 
 class TranscriptionOptions(TranscriptionDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from voicekit.clients.settings import EXTRAS, Settings, identity_of
 from voicekit.clients.uploads import Recording, upload_of
 from voicekit.errors import ConfigurationError, InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioSource
 
 _SUFFIXES: Final = {
@@ -49,6 +50,7 @@ class TranscriptionRequest:
         query: Encoded, without the question mark.
         headers: The caller's own; they may hold secrets.
         limits: Replaces the limits of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     audio: AudioSource = field(repr=False)
@@ -59,6 +61,7 @@ class TranscriptionRequest:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
     @property
     def identity(self) -> str:
@@ -133,6 +136,7 @@ class TranscriptionSettings(Settings):
             query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
     def _fields(

@@ -112,8 +112,10 @@ class World:
         self.limits = limits
 
     def session(self, **options: Any) -> TranscriptionSession:
+        asked = self.client.live_request(limits=self.limits)
+
         def make_call() -> Call:
-            self.calls.append(self.client._listen_call(self.limits))
+            self.calls.append(self.client._listen_call(asked))
             self.client._used = False  # it has no connections to close
             return self.calls[-1]
 

@@ -297,9 +297,9 @@ def test_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_limits_travel_with_the_request() -> None:
     """A call's limits replace the operation's; the handshake is bounded by the gap."""
     async with client(limits={"open_transcription": Limits(gap=3.0)}) as made:
-        assert made._listen_call(None).limits == Limits(first_output=3.0, gap=3.0)
+        assert made._listen_call().limits == Limits(first_output=3.0, gap=3.0)
         request = made.request(limits=Limits(gap=1.0, first_output=2.0))
-        assert made._listen_call(request.limits).limits == Limits(gap=1.0, first_output=2.0)
+        assert made._listen_call(request).limits == Limits(gap=1.0, first_output=2.0)
     async with client() as made:
         default = Limits(connect=2.0, first_output=10.0, gap=10.0)
-        assert made._listen_call(None).limits == default
+        assert made._listen_call().limits == default

@@ -23,6 +23,7 @@ from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 from voicekit.speech.sentences import passages
 
@@ -58,6 +59,7 @@ class SpeechRequest:
         callback: Whether the audio goes elsewhere.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        policies: Replaces those of the client.
         resume: A part that breaks off may be asked for again.
     """
 
@@ -69,6 +71,7 @@ class SpeechRequest:
     callback: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
     resume: bool = False
 
     @property
@@ -92,6 +95,7 @@ class SessionSettings:
         max_buffered_s: Seconds of audio.
         headers: Of the caller's own; may hold secrets.
         limits: Replaces those of the operation and of the client.
+        policies: Replaces those of the client.
     """
 
     format: AudioFormat
@@ -100,6 +104,7 @@ class SessionSettings:
     max_buffered_s: float
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
+    policies: Policies | None = None
 
 
 class SpeechSettings(Settings):
@@ -173,6 +178,7 @@ class SpeechSettings(Settings):
             callback=callback,
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
             resume=bool(self.options.get("resume")),
         )
 
@@ -222,6 +228,7 @@ class SpeechSettings(Settings):
             max_buffered_s=self.options.get("max_buffered_s") or MAX_BUFFERED_S,
             headers=self.extra_headers,
             limits=self.limits,
+            policies=self.policies,
         )
 
     def _address(self, audio: Mapping[str, Any]) -> str:

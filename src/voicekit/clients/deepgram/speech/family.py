@@ -159,7 +159,7 @@ class Speech(LiveSpeech):
             VoicekitError: As ``stream_speech``.
         """
         request = self._speech_of(text, options, callback=True)
-        call = self._call(SUBMIT_SPEECH, request.limits)
+        call = self._call(SUBMIT_SPEECH, request)
         pending = await fetch_json(
             self.transport,
             call,
@@ -167,7 +167,7 @@ class Speech(LiveSpeech):
             DIALECT,
             read_pending,
         )
-        return replace(pending, timings=call.timings, connection=call.connection)
+        return replace(pending, **call.evidence())
 
     def as_synthesizer(self) -> SynthesizerRole:
         """This client as a ``Synthesizer``; closing that closes this."""
@@ -236,7 +236,7 @@ class Speech(LiveSpeech):
 
         return await open_stream(
             self.transport,
-            self._call(operation, limits),
+            self._call(operation, request, limits=limits),
             partial(self._prepare_speech, request, part),
             DIALECT,
             decode,

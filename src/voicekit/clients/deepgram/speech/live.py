@@ -73,7 +73,7 @@ class LiveSpeech(Authorized):
 
     def _studio(self, settings: SessionSettings, operation: Operation) -> Studio:
         return Studio(
-            make_call=partial(self._call, operation, settings.limits),
+            make_call=partial(self._call, operation, settings),
             pool=partial(self._speech_sockets, settings),
             key=self._credential.get,
             background=lambda: self.transport.background,

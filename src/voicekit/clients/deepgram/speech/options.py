@@ -79,7 +79,7 @@ class SpeechDefaults(Extras, total=False):
 
 
 class SpeechOptions(SpeechDefaults, CallOptions, total=False):
-    """The same for one call, and its limits."""
+    """The same for one call, its limits and its policies."""
 
 
 def _format(name: str, value: Any) -> AudioFormat:  # noqa: ARG001 - the seam of a check

@@ -23,6 +23,8 @@ class PendingSpeech:
         request_id: The vendor's id, which comes with the audio, too.
         timings: Where the time went.
         connection: Which connection carried it.
+        attempts: How often it was asked for.
+        hedged: Whether a second attempt was made beside a slow first one.
         headers: Response headers.
         raw: The answer as it came.
     """
@@ -30,6 +32,8 @@ class PendingSpeech:
     request_id: str
     timings: Timings = field(default_factory=Timings)
     connection: ConnectionInfo | None = None
+    attempts: int = 0
+    hedged: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
