@@ -89,6 +89,7 @@ class ResumableSpeech(SpeechInParts):
     async def _part(self, number: int) -> None:
         if number:
             self._number, self._skipped = number, 0
+            self._older = len(self._items)  # all of them, should it not even open
         try:
             if number:
                 await self._next(number)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicekit import events
@@ -246,11 +246,12 @@ class Script:
 
 SENTENCE = st.sampled_from(["A. ", "Bc. ", "Def gh. ", "I! ", "Jkl, mno. "])
 PARTS = st.lists(st.lists(SENTENCE, min_size=1, max_size=3), min_size=1, max_size=4)
-CUTS = st.lists(st.none() | st.integers(0, 24), max_size=5)
+CUTS = st.lists(st.none() | st.just(0) | st.integers(1, 24), min_size=1, max_size=5)
 FEW = st.lists(st.integers(0, 5), min_size=1, max_size=4)
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=4)
 
 
+@settings(max_examples=250)
 @given(parts=PARTS, cuts=CUTS, sizes=SIZES, pauses=FEW, rhythm=FEW, clip=st.booleans())
 def test_aligned_speech(
     parts: list[list[str]],
@@ -268,6 +269,7 @@ def test_aligned_speech(
     asyncio.run(main())
 
 
+@settings(max_examples=250)
 @given(parts=PARTS, cuts=CUTS, sizes=SIZES, pauses=FEW, rhythm=FEW, clip=st.booleans())
 def test_speech_in_parts(
     parts: list[list[str]],
@@ -299,6 +301,17 @@ async def test_a_clip_survives_one_break_anywhere(cut: int, aligned: bool) -> No
     assert event.sentence == (1 if aligned and cut >= 5 else 0)
     assert event.delivered_bytes == 0
     assert event.error == "ConnectionLostError"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("clip", [True, False])
+async def test_a_part_that_does_not_open_takes_nothing_back(clip: bool) -> None:
+    """What came whole before it stays, whether it was taken or not."""
+    script = Script([["One. "], ["Two. "]], [None, 0])
+    assert await script.check([7], clip=clip)
+    assert script.stream.resumed == 1
+    (event,) = script.of(events.SpeechResumed)
+    assert event.sentence == script.firsts[1]
 
 
 @pytest.mark.anyio

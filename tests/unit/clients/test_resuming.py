@@ -206,6 +206,19 @@ def test_once_per_segment_and_twice_per_speech() -> None:
         number += 1
 
 
+def test_what_a_broken_request_told_ahead_is_forgotten() -> None:
+    """Its alignment of audio that never came says nothing of the audio that comes instead."""
+    segments = Segments()
+    segments.ended(Boundary(1, 100))
+    segments.ended(Boundary(2, 200))
+    boundary = segments.resume_from(delivered=100, read=150)
+    assert boundary == Boundary(1, 100)
+    segments.resumed(boundary, end=3)
+    assert segments.account(200) == (1, False)
+    segments.ended(Boundary(2, 180))
+    assert segments.account(180) == (2, True)
+
+
 def test_the_account() -> None:
     """The first segment that is not known to be delivered whole, and whether it was begun."""
     segments = Segments()
