@@ -8,7 +8,19 @@ import sys
 from importlib import import_module
 from typing import Any
 
-NAMES = ("overhead", "chat", "frames", "cold", "idle", "concurrent", "bargein", "sync", "footprint")
+NAMES = (
+    "overhead",
+    "chat",
+    "frames",
+    "cold",
+    "idle",
+    "concurrent",
+    "bargein",
+    "tail",
+    "outage",
+    "sync",
+    "footprint",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

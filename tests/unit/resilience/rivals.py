@@ -108,9 +108,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def operation(
-    kind: OperationClass = OperationClass.COMPUTE, *, session: bool = False
-) -> Operation:
+def operation(kind: OperationClass = OperationClass.COMPUTE, *, session: bool = False) -> Operation:
     """Something to be done, without limits."""
     return Operation(
         provider="fake", name="try", kind=kind, limits=Limits(connect=None), session=session
