@@ -69,6 +69,13 @@ def conformance_livekit(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Every operation × every fault, each cell once; ``-- --full``: the repeats. See build/."""
+    session.install(".[emulator,speed]", *group("tests"))
+    session.run("pytest", "tests/faults/grid.py", *WORKERS, *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The notebook, executed in place; then every page, as `tests` runs them."""
     session.install(".[demo]", *group("tests"), *group("sdks"), *group("docs"))

@@ -7,12 +7,12 @@ import contextlib
 import importlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from invariants import Broken, Canary, Held, check, listening
+from invariants import BrokenError, Canary, Held, check, listening
 from operations import DIALS, Row, Taken
 from seams import Recorder
 from servers import FaultServer, Script, good, relayed
@@ -130,9 +130,7 @@ class Cell:
     async def make(self, **options: Any) -> Any:
         """Another client; closed with the cell."""
         ca = self.world.ca if self.tls else None
-        client = self.subject.make(
-            self.row, url=self.url, ca=ca, observer=self.recorder, **options
-        )
+        client = self.subject.make(self.row, url=self.url, ca=ca, observer=self.recorder, **options)
         return await self._clients.enter_async_context(client)
 
     async def client(self) -> Any:
@@ -141,9 +139,7 @@ class Cell:
             self._main = await self.make()
         return self._main
 
-    async def call(
-        self, client: Any = None, *, counts: bool = True, slow: float = 0.0
-    ) -> Result:
+    async def call(self, client: Any = None, *, counts: bool = True, slow: float = 0.0) -> Result:
         """One call; it raises nothing, but for the cell's own cancellation."""
         client = client or await self.client()
         got = Taken()
@@ -206,7 +202,7 @@ async def run(cell: Cell, fault: Fault) -> None:
         await _as_before(before)
         cell._main = None
     if noise.heard:
-        raise Broken(f"I7 {noise.heard}")
+        raise BrokenError(f"I7 {noise.heard}")
 
 
 async def settled(cell: Cell) -> None:
@@ -221,7 +217,9 @@ async def settled(cell: Cell) -> None:
         if held == (0, 0):
             return
         if time.monotonic() > until:
-            raise Broken(f"I6 {held[0]} connections are leased, {held[1]} callers wait: {stats}")
+            raise BrokenError(
+                f"I6 {held[0]} connections are leased, {held[1]} callers wait: {stats}"
+            )
         await asyncio.sleep(0.002)
 
 
@@ -233,11 +231,11 @@ async def _healthy(cell: Cell) -> None:
     seen = len(cell.server.seen)
     result = await cell.call(counts=False)
     if not result.ok:
-        raise Broken(f"I9 the next call failed: {result.error!r}") from result.error
+        raise BrokenError(f"I9 the next call failed: {result.error!r}") from result.error
     if result.received != cell.reference.received:
-        raise Broken("I9 the next call gave something else")
+        raise BrokenError("I9 the next call gave something else")
     if not cell.row.socket and len(cell.server.seen) != seen + 1:
-        raise Broken(f"I9 the next call took {len(cell.server.seen) - seen} requests")
+        raise BrokenError(f"I9 the next call took {len(cell.server.seen) - seen} requests")
 
 
 async def _as_before(before: Held) -> None:
@@ -249,7 +247,7 @@ async def _as_before(before: Held) -> None:
         if not tasks and now.timers <= before.timers and now.sockets <= before.sockets:
             return
         if time.monotonic() > until:
-            raise Broken(
+            raise BrokenError(
                 f"I6 left behind: tasks {tasks}, {now.timers - before.timers} timers, "
                 f"{now.sockets - before.sockets} sockets"
             )

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-_HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE), str(_HERE.parent / "emulated" / "transport")]
-
 import gc
-import importlib.util
-import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +14,24 @@ LOOPS = ("asyncio", "uvloop")
 _results: dict[tuple[str, str, str], tuple[str, str]] = {}
 
 
+def _find_modules() -> None:
+    """What the grid is made of can be imported; not by tests of others, who pass by here."""
+    here = Path(__file__).parent
+    for folder in (here.parent / "emulated" / "transport", here):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+
+def pytest_pycollect_makemodule() -> None:
+    _find_modules()
+
+
 def _cells() -> Iterator[tuple[Any, Any, bool, str, str]]:
     """Row, fault, over TLS, loop, and why the cell is not live; empty if it is."""
-    from faults import columns
+    _find_modules()
     from operations import ROWS
+
+    from faults import columns
 
     for fault in columns():
         for row in ROWS:
@@ -42,6 +50,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         [cell[:4] for cell in live],
         ids=[f"{row.id}-{fault.id(tls)}-{loop}" for row, fault, tls, loop, _ in live],
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        for item in items:
+            if "fault" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.timeout(7200))
 
 
 @pytest.fixture(scope="session")

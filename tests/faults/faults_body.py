@@ -8,9 +8,7 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
-from faults import OK, UNKNOWN, Expect, Fault, at_limit, by_kind, expect, fails, http, streams
-from operations import Row
-
+from faults import OK, UNKNOWN, Fault, by_kind, expect, fails, http, streams
 from voicekit.errors import (
     GapTimeout,
     OutcomeUnknownError,
@@ -284,7 +282,7 @@ async def _slow_consumer(cell: Cell) -> None:
 
 
 COLUMNS = (
-    Fault(number="28a", title="body cut before its first useful byte", run=_truncated_before, applies=http),
+    Fault(number="28a", title="body cut before it begins", run=_truncated_before, applies=http),
     Fault(number="28b", title="body cut in the middle", run=_truncated_within, applies=http),
     Fault(number="29", title="clean end of an undelimited body", run=_undelimited, applies=http),
     Fault(number="30", title="stall in the body", run=_stall, applies=http),

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from faults import OK, Fault, at_limit, attempts_of, expect, fails
-from servers import HOST, reset
 from seams import RawServer
+from servers import HOST, reset
 
+from faults import OK, Fault, at_limit, attempts_of, expect, fails
 from voicekit.errors import ConnectError, ConnectTimeout
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ async def _tls_stall(cell: Cell) -> None:
 
 
 async def _bad_certificate(cell: Cell) -> None:
-    """A stranger's certificate, another host's; then the same after a session with the right one."""
+    """A stranger's certificate, another host's; and the same after a session with the right one."""
     for wrong in ({"stranger": True}, {"name": "other.example"}):
         context = cell.world.server_tls(**wrong)
         with cell.another(_DEAD, tls=context) as other:
@@ -124,7 +124,9 @@ async def _bad_certificate(cell: Cell) -> None:
             assert other.seen == []
             cell.names.addresses = [HOST]
             expect(cell, await cell.call(), OK)
-            cell.drop(idle=not cell.row.socket)  # and what TLS remembers of that host is no use at another
+            cell.drop(
+                idle=not cell.row.socket
+            )  # and what TLS remembers of that host is no use at another
             await asyncio.sleep(0.01)
             cell.names.addresses = [_DEAD]
             expect(cell, await cell.call(), fails(ConnectError, outcome=_NOT_APPLIED))

@@ -6,12 +6,12 @@ import asyncio
 import math
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import scaled
-from faults import OK, Expect, Fault, expect, fails, http
 from operations import Row
 
+from faults import OK, Fault, expect, fails, http
 from voicekit.errors import CircuitOpenError, VoicekitError
 
 if TYPE_CHECKING:

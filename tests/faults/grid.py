@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cell import Cell, in_loop, run
-from invariants import Broken
+from invariants import BrokenError
 
 if TYPE_CHECKING:
-    from faults import Fault
     from operations import Row
     from world import World
+
+    from faults import Fault
 
 RACY, STEADY = 1000, 20
 _CHANCES = 3
@@ -33,6 +34,6 @@ def test_cell(
             try:
                 in_loop(loop, partial(run, cell, fault))
                 break
-            except Broken as broken:
+            except BrokenError as broken:
                 if not broken.only_stalled or chance == _CHANCES - 1:
                     raise

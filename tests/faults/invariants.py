@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from operations import KEY, WORDS
 from seams import chain, open_sockets
@@ -44,7 +44,7 @@ class Canary:
         self._task: asyncio.Task[None] | None = None
         self._forgives = 0
 
-    async def __aenter__(self) -> Canary:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._sing())
         await asyncio.sleep(0)
         return self
@@ -121,7 +121,7 @@ class Held:
         return cls(frozenset(asyncio.all_tasks()), len(timers), open_sockets())
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """Invariants that do not hold."""
 
     @property
@@ -134,7 +134,7 @@ def check(cell: Cell) -> None:
     """All but I6 to I9, which need the cell to end first.
 
     Raises:
-        Broken: Naming each invariant that does not hold.
+        BrokenError: Naming each invariant that does not hold.
     """
     broken = [
         *(f"I1 {found}" for found in _late(cell)),
@@ -148,7 +148,7 @@ def check(cell: Cell) -> None:
     if cell.canary.stall > STALL + cell.subject.work + _MORE * (cell.most - 1):
         broken.append(f"I8 the loop worked {cell.canary.stall * 1e3:.1f} ms without a break")
     if broken:
-        raise Broken("; ".join(broken))
+        raise BrokenError("; ".join(broken))
 
 
 def _late(cell: Cell) -> Iterator[str]:

@@ -32,7 +32,6 @@ CALLBACK = "https://example.com/hook"
 LIMITS = Limits(connect=0.2, first_output=0.4, gap=0.4, total=2.0)
 
 
-
 class Taken(bytearray):
     """What a caller has received; one that is ``slow`` pauses after the first piece."""
 

@@ -14,9 +14,9 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 HOST = "127.0.0.1"
@@ -96,7 +96,9 @@ class Reply:
         data = self.body if data is None else data
         if not self.chunked:
             return data
-        return (b"%x\r\n%s\r\n" % (len(data), data) if data else b"") + (b"0\r\n\r\n" if end else b"")
+        return (b"%x\r\n%s\r\n" % (len(data), data) if data else b"") + (
+            b"0\r\n\r\n" if end else b""
+        )
 
     @classmethod
     def parse(cls, raw: bytes) -> Reply:
@@ -175,9 +177,18 @@ class Visit:
         self.seen.refused = status[:3] in {"400", "401", "403", "404", "413", "429"}
         await self.write(
             f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-            f"{headers}\r\n".encode() + body
+            f"{headers}\r\n".encode()
+            + body
         )
         self.seen.answered = True
+
+    async def linger(self, reads: bool) -> None:
+        """Give the client time to read the answer; read what it still sends meanwhile, or not."""
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(0.1):
+                while not reads or await self.reader.read(1 << 16):
+                    await asyncio.sleep(0.001)
+        self.reset()
 
     def reset(self) -> None:
         """Hang up with an RST."""
@@ -340,5 +351,3 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
         return await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return b""
-
-

@@ -26,7 +26,9 @@ class Subject(Protocol):
     typed: bool
     work: float
 
-    def make(self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any) -> Any:
+    def make(
+        self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any
+    ) -> Any:
         """A client of ``row``; an async context manager."""
         ...
 
@@ -46,13 +48,16 @@ class Voicekit:
     typed = True
     work = 0.0
 
-    def make(self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any) -> Any:
+    def make(
+        self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any
+    ) -> Any:
         given: dict[str, Any] = {
-            "pool": POOL, "limits": {row.name: row.limits}, "policies": policies()
-        }  # fmt: skip
-        return row.make(
-            api_key=KEY, base_url=url + row.path, ca=ca, observers=[observer], **given | options
-        )
+            "api_key": KEY,
+            "pool": POOL,
+            "limits": {row.name: row.limits},
+            "policies": policies(),
+        }
+        return row.make(base_url=url + row.path, ca=ca, observers=[observer], **given | options)
 
     async def warm(self, client: Any, url: str, n: int) -> None:
         await client.transport.warm(url, n)  # the client's own would open sockets as well
