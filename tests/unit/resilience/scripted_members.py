@@ -64,10 +64,10 @@ class Voice:
         ended: How many calls have ended, in whatever way.
     """
 
-    def __init__(self, name: str, *script: Does | Exception, format: str = "pcm_16000") -> None:
+    def __init__(self, name: str, *script: Does | Exception, made_of: str = "pcm_16000") -> None:
         self.provider = name
         self.script = deque(_as_does(script))
-        self.format = format
+        self.made_of = made_of
         self.heard: list[str] = []
         self.given: list[dict[str, Any]] = []
         self.ended = 0
@@ -82,12 +82,19 @@ class Voice:
     def next(self) -> Does:
         return self.script.popleft() if self.script else Does()
 
-    def request(self, text: str, /, *, format: str | None = None, voice: str = "plain") -> Asked:
+    def request(
+        self,
+        text: str,
+        /,
+        *,
+        format: str | None = None,  # noqa: A002 - the option's name
+        voice: str = "plain",
+    ) -> Asked:
         if not text:
             raise InvalidArgumentError("is empty", argument="text", allowed="words")
         return Asked(
             text=text,
-            format=AudioFormat.parse(format or self.format),
+            format=AudioFormat.parse(format or self.made_of),
             voice=voice,
             by=self.provider,
         )
@@ -99,9 +106,9 @@ class Voice:
         if request is None and not hasattr(text, "__aiter__"):
             request = self.request(text, **options)
         pieces = _once(request.text) if request is not None else text
-        format = PCM if request is None else request.format
+        made_of = PCM if request is None else request.format
         self.given.append(options)
-        return EngineSpeech(self._speak(pieces), format=format, provider=self.provider)
+        return EngineSpeech(self._speak(pieces), format=made_of, provider=self.provider)
 
     async def _speak(self, pieces: Any) -> AsyncIterator[bytes]:
         number = len(self.heard)

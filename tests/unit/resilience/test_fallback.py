@@ -123,18 +123,21 @@ async def test_a_bug_of_an_engine_is_no_reason() -> None:
     assert b.heard == []
 
 
-@pytest.mark.parametrize("run", ["stream", "clip", "synthesize"])
-async def test_after_the_first_audio_nothing_moves(run: str) -> None:
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda tts: heard(tts.stream_speech("Hello")),
+        lambda tts: tts.stream_speech("Hello").clip(),
+        lambda tts: tts.synthesize("Hello"),
+    ],
+    ids=["stream", "clip", "synthesize"],
+)
+async def test_after_the_first_audio_nothing_moves(run: Any) -> None:
     """The error is the member's own, with its exact account."""
     tts, _, b = both(Does(after=failing(ConnectionLostError)))
     async with tts:
         with pytest.raises(StreamInterruptedError) as caught:
-            if run == "stream":
-                await heard(tts.stream_speech("Hello"))
-            elif run == "clip":
-                await tts.stream_speech("Hello").clip()
-            else:
-                await tts.synthesize("Hello")
+            await run(tts)
         assert caught.value.delivered_bytes == len(SOUND)
         assert isinstance(caught.value.__cause__, ConnectionLostError)
         assert tts.stats()[0].state == "well"
@@ -294,7 +297,7 @@ class _First:
 
 
 async def test_closing() -> None:
-    """Closes the members, once each call; afterwards nothing is asked. ``close=False`` leaves them."""
+    """Closes the members, and nothing is asked any more; ``close=False`` leaves them."""
     tts, a, b = both()
     async with tts:
         pass

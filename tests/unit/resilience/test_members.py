@@ -93,11 +93,11 @@ async def test_common_options_go_to_all_and_others_are_refused() -> None:
 async def test_formats_must_agree() -> None:
     """Who plays must not notice who speaks; files that say what they are may differ in rates."""
     with pytest.raises(InvalidArgumentError, match="pcm_16000 and pcm_8000"):
-        fallback(Voice("a"), Voice("b", format="pcm_8000")).request("Hello")
-    assert fallback(Voice("a"), Voice("b", format="pcm_8000")).request("Hi", format="pcm_24000")
-    assert fallback(Voice("a", format="mp3_44100_128"), Voice("b", format="mp3")).request("Hi")
+        fallback(Voice("a"), Voice("b", made_of="pcm_8000")).request("Hello")
+    assert fallback(Voice("a"), Voice("b", made_of="pcm_8000")).request("Hi", format="pcm_24000")
+    assert fallback(Voice("a", made_of="mp3_44100_128"), Voice("b", made_of="mp3")).request("Hi")
     with pytest.raises(InvalidArgumentError, match="format"):
-        fallback(Voice("a", format="wav_16000"), Voice("b", format="mp3")).request("Hi")
+        fallback(Voice("a", made_of="wav_16000"), Voice("b", made_of="mp3")).request("Hi")
 
 
 async def test_options_of_members_and_what_they_become() -> None:

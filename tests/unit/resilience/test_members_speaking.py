@@ -88,7 +88,7 @@ async def test_an_error_of_the_text_is_no_members(error: Exception) -> None:
         yield "one"
         raise error
 
-    tts, a, b = both()
+    tts, _, b = both()
     async with tts:
         with pytest.raises((UnavailableError, ZeroDivisionError)) as caught:
             await heard(tts.stream_speech(text()))
