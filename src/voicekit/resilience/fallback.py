@@ -294,10 +294,10 @@ def fallback(
             the member's own limits. For ``chat`` and ``transcribe`` the first is the last. For
             text in pieces it counts from the end of the text (or ``flush``).
         options: What each member gets with every call that does not say otherwise.
-        map: What a call's option means at each member: a table of values, each with what the
-            members get for it, or the option's name at each member (None: it does without).
-            Options in neither go to all members as they are; who does not know one refuses it,
-            before any I/O.
+        map: What a call's option means at each member: a table of its values, each with what
+            the members get for it (another value, or a mapping of other options), or the
+            option's name at each member. None: that member does without. Options in neither
+            go to all members as they are; who does not know one refuses it, before any I/O.
         on: Further errors that are a reason to move on.
         probe_after: Seconds of a first rest.
         longest_rest: Seconds of the longest.

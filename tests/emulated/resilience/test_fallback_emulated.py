@@ -264,31 +264,35 @@ async def test_cancelled_after_k_steps(
 ) -> None:
     """While the first fails and the second takes over: prompt, nothing left, the next is right."""
     scenario = Scenario(name="cut", speech_chunk_bytes=20_000)
-    options = {"probe_after": 0.0} if wrapper is fallback else {}
-    async with twins(scenario, wrapper=wrapper, **options) as (one, _, tts):
+    async with twins(scenario) as (one, two, tts):
+        members = [member.engine for member in tts._group.members]
+        if wrapper is fallback:
+            for refusal in (
+                Fault("status", status=401, operation="speech.stream", times=None),
+                Fault("ws_refuse", status=401, operation="speech.socket", times=None),
+            ):
+                one.inject("elevenlabs", refusal)
         completed, step = 0, 0
         while completed < 2:
-            one.clear_faults()
-            if wrapper is fallback:
-                one.inject("elevenlabs", Fault("status", status=401, operation="speech.stream"))
-                one.inject("elevenlabs", Fault("ws_refuse", status=401))
-            task = asyncio.create_task(operation(tts))
-            for _ in range(step):
+            async with wrapper(*members, close=False) as fresh:  # the first one leads again
+                task = asyncio.create_task(operation(fresh))
+                for _ in range(step):
+                    if task.done():
+                        break
+                    await asyncio.sleep(0)
+                step += 1 if step < 60 else 7
                 if task.done():
-                    break
-                await asyncio.sleep(0)
-            step += 1 if step < 60 else 7
-            if task.done():
-                completed += 1
-                await task
-                continue
-            completed = 0
-            task.cancel()
-            began = time.monotonic()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert time.monotonic() - began < 0.5
-            assert [each.outstanding for each in tts.stats()] == [0, 0]
+                    completed += 1
+                    await task
+                    continue
+                completed = 0
+                task.cancel()
+                began = time.monotonic()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert time.monotonic() - began < 0.5
+                assert [each.outstanding for each in fresh.stats()] == [0, 0]
+        assert len(two.journal.requests_for("elevenlabs")) > 0
         one.clear_faults()
         assert await eventually(lambda: not [n for n in ours() if "drain" not in n])
         assert right(await operation(tts), TEXT)

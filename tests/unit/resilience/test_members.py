@@ -116,6 +116,9 @@ async def test_options_of_members_and_what_they_become() -> None:
     tts = fallback(a, b, map={"voice": {"anna": ("a-anna", "b-anna"), "bert": ("a-bert", None)}})
     assert [each.voice for each in tts.request("Hi", voice="anna").of] == ["a-anna", "b-anna"]
     assert [each.voice for each in tts.request("Hi", voice="bert").of] == ["a-bert", "plain"]
+    tts = fallback(a, b, map={"who": {"anna": ({"voice": "x", "format": "pcm_8000"}, None)}})
+    with pytest.raises(InvalidArgumentError, match="pcm_8000 and pcm_16000"):
+        tts.request("Hi", who="anna")
     tts = fallback(a, b, map={"speaker": ("voice", None)})
     assert [each.voice for each in tts.request("Hi", speaker="x").of] == ["x", "plain"]
     tts.open_speech(speaker="y")

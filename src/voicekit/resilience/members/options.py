@@ -13,8 +13,9 @@ Options = Sequence[Mapping[str, Any] | None]
 """What each member gets with every call that does not say otherwise, in their order."""
 
 Table = Mapping[str, Mapping[Any, Sequence[Any]] | Sequence[str | None]]
-"""By option: what a value becomes at each member, in their order; or what the option is called
-at each, where only the name differs. None: that member does without."""
+"""By option: what a value becomes at each member, in their order: another value, or a mapping of
+other options; or what the option is called at each, where only the name differs. None: that
+member does without."""
 
 
 class MemberOptions:
@@ -71,7 +72,9 @@ class MemberOptions:
                 options[name] = value
             elif isinstance(entry, Mapping):
                 mapped = self._mapped(name, value, entry)[index]
-                if mapped is not None:
+                if isinstance(mapped, Mapping):
+                    options.update(mapped)
+                elif mapped is not None:
                     options[name] = mapped
             elif (own := entry[index]) is not None:
                 options[own] = value
