@@ -68,6 +68,17 @@ if TYPE_CHECKING:
     from voicekit.observe import LogObserver as LogObserver
     from voicekit.operation import Limits as Limits
     from voicekit.own_engine import EngineSpeech as EngineSpeech
+    from voicekit.resilience import (
+        NO_POLICIES as NO_POLICIES,
+        Breaker as Breaker,
+        Budget as Budget,
+        Hedge as Hedge,
+        Limit as Limit,
+        Policies as Policies,
+        Retry as Retry,
+    )
+    from voicekit.resilience.fallback import fallback as fallback
+    from voicekit.resilience.spread import spread as spread
     from voicekit.speech import (
         AudioChunk as AudioChunk,
         AudioClip as AudioClip,
@@ -118,6 +129,11 @@ _NAMES = {
     "voicekit.observe": ("LogObserver",),
     "voicekit.operation": ("Limits",),
     "voicekit.own_engine": ("EngineSpeech",),
+    "voicekit.resilience": (
+        "NO_POLICIES", "Breaker", "Budget", "Hedge", "Limit", "Policies", "Retry",
+    ),
+    "voicekit.resilience.fallback": ("fallback",),
+    "voicekit.resilience.spread": ("spread",),
     "voicekit.speech": (
         "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "PendingTranscript",
         "ToolCall", "Transcript", "TranscriptionGap", "TranscriptionResult", "Usage", "Utterance",

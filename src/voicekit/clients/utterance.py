@@ -109,6 +109,8 @@ class SpokenSession(Session[AudioChunk]):
         self._headers: Mapping[str, str] = {}
         self._replay: asyncio.Task[None] | None = None
         self._replays = 0
+        self._taking = False  # an attempt leases a socket, or says on it what was said before
+        self._gone: VoicekitError | None = None  # how that attempt's socket was lost
 
     # -- for subclasses ----------------------------------------------------------------------
 
@@ -196,7 +198,22 @@ class SpokenSession(Session[AudioChunk]):
         await open_call(call, self._take_socket)
 
     async def _take_socket(self, call: Call) -> None:
-        """One attempt: lease a socket, say what is to be said.
+        """One attempt. It leaves the script as it found it, or says that there is no other."""
+        script = self._script
+        self._taking = True
+        try:
+            await self._speak_first(call)
+        except BaseException:
+            if self._ended or not script.replayable:
+                call.replayable = False
+            elif script.begun:
+                self._rewind()
+            raise
+        finally:
+            self._taking = False
+
+    async def _speak_first(self, call: Call) -> None:
+        """Lease a socket, say what is to be said.
 
         A socket may turn out to be dead at the first word. A pooled one costs nothing, for
         nothing was sent, and by then the pool has noticed the others that died with it; a
@@ -215,17 +232,20 @@ class SpokenSession(Session[AudioChunk]):
             call.sent(lease.connection)
             self._headers = socket.headers
             call.request_id = request_id_of(socket.headers, self._studio.dialect)
-            self._lease = lease
+            self._lease, self._gone = lease, None
             try:
                 await self._begin(lease)
                 while (message := script.take()) is not None:
                     await socket.send(message)
+                if self._gone is not None:
+                    raise self._gone
                 return
             except VoicekitError as error:
-                if self._lease is not lease:
-                    raise  # the reader was quicker, and has decided
-                self._give_back(reusable=False, ended=False)
-                typed = self._error_of_loss(error)
+                if self._lease is lease:
+                    self._give_back(reusable=False, ended=False)
+                elif self._gone is None:
+                    raise self._error or error from None  # the reader has decided
+                typed = self._gone or self._error_of_loss(error)
                 free = lease.reused or not self._replays
                 if not (again and free and script.replayable and self._may_replay(typed)):
                     raise typed from None
@@ -246,6 +266,9 @@ class SpokenSession(Session[AudioChunk]):
         if self._ended:
             return
         typed = self._error_of_loss(error)
+        if self._taking:
+            self._gone = typed  # for the attempt under way, which has lost its socket
+            return
         possible = self._script.replayable and not self._replays
         if not possible or not self._may_replay(typed):
             self._fail(typed)

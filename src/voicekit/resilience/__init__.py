@@ -14,6 +14,7 @@ from voicekit.resilience.hedge import Hedge, HedgeStats
 from voicekit.resilience.limit import Limit, LimitStats
 from voicekit.resilience.policies import DEFAULT_POLICIES, NO_POLICIES, Policies
 from voicekit.resilience.retry import Retry
+from voicekit.resilience.scopes import OperationHealth
 from voicekit.resilience.waiting import no_waits
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "HedgeStats",
     "Limit",
     "LimitStats",
+    "OperationHealth",
     "Policies",
     "Retry",
     "no_waits",

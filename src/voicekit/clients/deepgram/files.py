@@ -48,6 +48,8 @@ SUBMIT: Final = Operation(
     name="submit_transcription",
     kind=OperationClass.EFFECT,
     limits=_LIMITS,
+    reconcile="the callback gets the transcript if the vendor has the recording; "
+    "a tag, or the callback's own query, tells which",
 )
 
 # Source: sheet §2: the vendor gives up on a recording after 10 minutes, with 504; on one for

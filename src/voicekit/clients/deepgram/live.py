@@ -20,7 +20,6 @@ from voicekit.clients.deepgram.sessions import TranscriptionSession
 from voicekit.clients.execute import open_socket
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
-from voicekit.pipeline import open_call
 
 if TYPE_CHECKING:
     from voicekit.background import Background
@@ -32,6 +31,7 @@ OPEN_TRANSCRIPTION: Final = Operation(
     name="open_transcription",
     kind=OperationClass.COMPUTE,
     limits=Limits(connect=2.0, gap=10.0),
+    session=True,
 )
 # What the provider owes first is its answer to the handshake.
 _LIMITS: Final = replace(OPEN_TRANSCRIPTION.limits, first_output=OPEN_TRANSCRIPTION.limits.gap)
@@ -122,9 +122,6 @@ class LiveTranscription(Authorized):
         return call
 
     async def _dial(self, request: ListenRequest, call: Call) -> Socket:
-        return await open_call(call, partial(self._attempt, request))
-
-    async def _attempt(self, request: ListenRequest, call: Call) -> Socket:
         key = await self._credential.get()
         url = f"ws{self.base_url.removeprefix('http')}{LISTEN_PATH}"
         handshake = listen_request(url, self._scheme, key, request)

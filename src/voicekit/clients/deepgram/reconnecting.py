@@ -28,6 +28,7 @@ from voicekit.errors import (
     GapTimeout,
     VoicekitError,
 )
+from voicekit.pipeline import open_call
 from voicekit.sessions import Session
 from voicekit.speech import TranscriptionGap
 
@@ -106,7 +107,7 @@ class ReconnectingSession(Session[ListenEvent]):
     # -- opening and leaving ----------------------------------------------------------
 
     async def _connect(self, call: Call) -> None:
-        socket = await self._dial(call)
+        socket = await open_call(call, self._dial)
         self._listen_on(socket)
         self._take_over(socket)
 
@@ -298,7 +299,8 @@ class ReconnectingSession(Session[ListenEvent]):
     async def _dial_again(self, call: Call) -> tuple[float, float]:
         """Seconds that were sent again, and seconds that could not be."""
         call.queue_s = call.connect_s = call.tls_s = 0.0
-        socket = await self._dial(call)
+        # Not under the policies: how often and when is for ``Outages`` to say.
+        socket = await call.attempt(self._dial)
         if self._ended:
             socket.abort()
             raise ClosedError("the session is closed")

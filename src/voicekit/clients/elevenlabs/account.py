@@ -43,7 +43,9 @@ _LIMITS: Final = Limits(connect=1.0, first_output=2.0, total=2.0)
 
 
 def _reading(name: str) -> Operation:
-    return Operation(provider=PROVIDER, name=name, kind=OperationClass.PURE, limits=_LIMITS)
+    return Operation(
+        provider=PROVIDER, name=name, kind=OperationClass.PURE, limits=_LIMITS, repeats=1
+    )
 
 
 VOICES: Final = _reading("voices")

@@ -49,6 +49,8 @@ SYNTHESIZE: Final = Operation(
     kind=OperationClass.COMPUTE,
     limits=replace(_SPEECH, total=30.0),
 )
+FED_SPEECH: Final = replace(STREAM_SPEECH, session=True)
+"""The same by its name, and so under the same policies; but over a socket."""
 PER_CHARACTER_S: Final = 0.015
 """What a character adds to the total limit of a whole synthesis."""
 
@@ -141,7 +143,7 @@ class Speech(LiveSpeech):
         if not isinstance(text, AsyncIterable):
             raise wrong("text", text, "a str, an async iterable of str, or a request")
         settings = self._family(SpeechSettings).updated(options, where="session").session
-        return FedUtterance(self._studio(settings, STREAM_SPEECH), settings, text)
+        return FedUtterance(self._studio(settings, FED_SPEECH), settings, text)
 
     def _request_of(
         self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]

@@ -39,7 +39,12 @@ TRANSCRIBE: Final = Operation(
     provider=PROVIDER, name="transcribe", kind=OperationClass.COMPUTE, limits=_LIMITS
 )
 SUBMIT_TRANSCRIPTION: Final = Operation(
-    provider=PROVIDER, name="submit_transcription", kind=OperationClass.EFFECT, limits=_LIMITS
+    provider=PROVIDER,
+    name="submit_transcription",
+    kind=OperationClass.EFFECT,
+    limits=_LIMITS,
+    reconcile="the webhooks get the transcript if the vendor has the recording; "
+    "webhook_metadata tells which",
 )
 
 LONGEST_S: Final = 10 * 3600.0

@@ -35,9 +35,9 @@ MODELS_PATH: Final = "/models"
 _LIMITS: Final = Limits(connect=1.0, first_output=2.0, total=2.0)
 
 MODELS: Final = Operation(
-    provider=PROVIDER, name="models", kind=OperationClass.PURE, limits=_LIMITS
+    provider=PROVIDER, name="models", kind=OperationClass.PURE, limits=_LIMITS, repeats=1
 )
-MODEL: Final = Operation(provider=PROVIDER, name="model", kind=OperationClass.PURE, limits=_LIMITS)
+MODEL: Final = replace(MODELS, name="model")
 
 
 class ModelDefaults(Extras, total=False):

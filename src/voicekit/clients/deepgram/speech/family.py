@@ -50,7 +50,11 @@ SUBMIT_SPEECH: Final = Operation(
     name="submit_speech",
     kind=OperationClass.EFFECT,
     limits=Limits(connect=2.0, first_output=10.0, total=10.0),
+    reconcile="the callback gets the audio if the vendor has the text; "
+    "a tag, or the callback's own query, tells which",
 )
+FED_SPEECH: Final = replace(STREAM_SPEECH, session=True)
+"""The same by its name, and so under the same policies; but over a socket."""
 PER_CHARACTER_S: Final = 0.015
 """What a character adds to the total limit of a whole synthesis."""
 
@@ -140,7 +144,7 @@ class Speech(LiveSpeech):
         if not isinstance(text, AsyncIterable):
             raise wrong("text", text, "a str, an async iterable of str, or a request")
         settings = self._family(SpeechSettings).updated(options, where="session").session
-        return FedUtterance(self._studio(settings, STREAM_SPEECH), settings, text)
+        return FedUtterance(self._studio(settings, FED_SPEECH), settings, text)
 
     async def submit_speech(
         self, text: str | interfaces.SpeechRequest, /, **options: Unpack[SpeechOptions]

@@ -31,6 +31,7 @@ OPEN_SPEECH: Final = Operation(
     name="open_speech",
     kind=OperationClass.COMPUTE,
     limits=Limits(connect=2.0, first_output=5.0, gap=5.0),
+    session=True,
 )
 DIAL: Final = Operation(
     provider=PROVIDER,
