@@ -180,3 +180,10 @@ def test_the_bound_grows_with_the_text() -> None:
     assert most_bytes(PCM, 0) == 60 * 48_000
     assert most_bytes(PCM, 100) == 160 * 48_000
     assert most_bytes(AudioFormat.parse("ogg_opus"), 0) == 60 * 24_000
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "image/png", "multipart/form-data", "font/woff2"])
+def test_what_can_be_no_audio_is_none_even_where_types_tell_nothing(kind: str) -> None:
+    """A provider may say what it likes about its audio, but not that it is a picture."""
+    with pytest.raises(RemoteProtocolError, match=kind):
+        AudioDecoder(PCM, {"Content-Type": kind}, most=1 << 20, error_of=error_of, type_tells=False)
