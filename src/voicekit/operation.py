@@ -322,10 +322,7 @@ class Call:
             return
         self._ended = True
         self.ended_at = time.monotonic()
-        if self._at_end is not None:
-            for free in self._at_end:
-                free()
-            self._at_end = None
+        self.free()
         outcome: Outcome = "applied"
         name = status = None
         result = "ok"
@@ -362,6 +359,15 @@ class Call:
             root._at_end = [free]
         else:
             root._at_end.append(free)
+
+    def free(self) -> None:
+        """Free what was held for the call, because nothing of it is under way at the provider.
+
+        What is held from now on is freed when it ends.
+        """
+        held, self._at_end = self._at_end, None
+        for free in held or ():
+            free()
 
     # -- progress, told by the transport ---------------------------------------
 

@@ -463,3 +463,19 @@ async def test_every_attempt_has_its_limits_and_the_call_one_end() -> None:
     assert now() - start == pytest.approx(3.0)
     assert caught.value.attempts == 2
     assert len(recorder.ends) == 1
+
+
+async def test_what_a_call_holds_is_freed_once() -> None:
+    """When it ends; before, once nothing of it is under way; at once, when it was over."""
+    freed: list[str] = []
+    call = make()
+    call.at_end(lambda: freed.append("first"))
+    call.free()
+    call.free()
+    assert freed == ["first"]
+    call.at_end(lambda: freed.append("second"))
+    call.end()
+    assert freed == ["first", "second"]
+    call.at_end(lambda: freed.append("third"))
+    call.end()
+    assert freed == ["first", "second", "third"]

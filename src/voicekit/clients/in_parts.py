@@ -173,8 +173,14 @@ class SpeechInParts:
             self._made += decoder.progress - before
         response.release()
         self.whole_headers.append(response.headers)
-        if opened is not self._first:
-            opened.call.end()
+        self._over_with(opened)
+
+    def _over_with(self, opened: Opened[AudioChunk], error: VoicekitError | None = None) -> None:
+        """A request is over: its call, too, but the first one's, which is that of the stream."""
+        if opened is self._first:
+            opened.call.free()  # or the next part would wait for the place that it holds
+        else:
+            opened.call.end(error)
 
     @property
     def _full(self) -> bool:

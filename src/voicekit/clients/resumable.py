@@ -142,8 +142,7 @@ class ResumableSpeech(SpeechInParts):
         finally:
             self._listening = False
         opened.response.abort()
-        if opened is not self._first:
-            opened.call.end(broken)
+        self._over_with(opened, broken)
         raise broken
 
     def _take(self, items: Iterable[AudioChunk]) -> None:

@@ -26,6 +26,8 @@ from voicekit.errors import (
 )
 from voicekit.events import CallEnded, Event, SpeechResumed
 from voicekit.operation import Limits
+from voicekit.resilience.limit import Limit
+from voicekit.resilience.policies import Policies
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -191,6 +193,19 @@ async def test_who_spoke_before_is_told_without_what_broke() -> None:
         ids = [f"req_{record.id:012d}" for record in (first, again)]
         assert named == [ids[:1], ids[:1], ids]
         assert broken.body == again.body
+
+
+@pytest.mark.parametrize("resume", [False, True])
+async def test_one_place_is_enough(resume: bool) -> None:
+    """A part, or what is asked for again, does not wait for the place of what is over."""
+    policies = Policies(limit=Limit(1, max_wait=0.2))
+    async with resuming(policies=policies) as (world, tts, _):
+        for _ in range(2):
+            if resume:
+                world.inject("elevenlabs", Fault("close", after_bytes=3000, delay=READ))
+            clip = await tts.synthesize(TEXT, split=30, resume=resume)
+            assert right(clip.data, *SENTENCES)
+        assert len(asked(world)) == (8 if resume else 6)
 
 
 # -- an alignment ------------------------------------------------------------------------------
