@@ -130,8 +130,8 @@ async def _speech(client: Any, got: Taken, **options: Any) -> None:
             await got.took(chunk)
 
 
-async def _session(client: Any, got: Taken) -> None:
-    async with client.open_speech() as utterance:
+async def _session(client: Any, got: Taken, **options: Any) -> None:
+    async with client.open_speech(**options) as utterance:
         await utterance.send(TEXT)
         await utterance.finish()
         async for chunk in utterance:
@@ -234,6 +234,15 @@ ROWS: tuple[Row, ...] = (
     ),
     _ELEVENLABS(
         name="open_speech", kind="C", ask=_session, streams=True, socket=True,
+        also=("dial_speech",),
+    ),
+    _ELEVENLABS(
+        name="open_speech",
+        label="open_speech+single",
+        kind="C",
+        ask=lambda client, got: _session(client, got, socket="stream-input"),
+        streams=True,
+        socket=True,
         also=("dial_speech",),
     ),
     _ELEVENLABS(
