@@ -156,6 +156,17 @@ class Cell:
             self.results.append(result)
         return result
 
+    def ready(self, client: Any) -> int:
+        """Idle connections, as the client believes, or else the server."""
+        stats = self.subject.stats(client)
+        return (
+            sum(not busy for busy in self.server.lines.values()) if stats is None else stats.ready
+        )
+
+    def waiting(self, client: Any) -> int:
+        stats = self.subject.stats(client)
+        return 0 if stats is None else stats.waiting
+
     async def together(self, count: int, client: Any = None) -> list[Result]:
         """So many calls at the same moment."""
         self.most = max(self.most, count)
@@ -207,11 +218,11 @@ async def run(cell: Cell, fault: Fault) -> None:
 
 async def settled(cell: Cell) -> None:
     """I6, with the clients still open: nothing is leased, waited for or dialled."""
-    if not cell.subject.typed or cell._main is None:
-        return
     until = time.monotonic() + 1.0
-    while True:
-        stats = cell._main.stats()
+    while cell._main is not None:
+        stats = cell.subject.stats(cell._main)
+        if stats is None:
+            return
         sockets = stats.sockets.open if stats.sockets else 0
         held = (stats.leased - sockets, stats.waiting)
         if held == (0, 0):

@@ -44,7 +44,7 @@ async def _idle_close_unheard(cell: Cell) -> None:
     with cell.canary.forgiving():
         until = time.monotonic() + 0.1
         dropped = 0
-        while time.monotonic() < until and client.stats().ready:
+        while time.monotonic() < until and cell.ready(client):
             found = cell.drop(how)
             dropped += found
             if dropped and not found:
@@ -109,7 +109,7 @@ async def _exhausted(cell: Cell) -> None:
     for result in refused:
         expect(cell, result, fails(PoolTimeout, OverloadedError, outcome="not_applied"))
         assert result.elapsed < 0.3 + cell.canary.tolerance
-    assert client.stats().waiting == 0
+    assert cell.waiting(client) == 0
 
 
 async def _barge_ins(cell: Cell) -> None:
@@ -140,10 +140,16 @@ async def _barge_ins(cell: Cell) -> None:
         await asyncio.wait([call])
     assert all(result.cancelled for result in cell.results)
     until = time.monotonic() + 2.0
-    while (stats := client.stats()).ready < target or stats.leased or stats.dialing:
+    while (stats := cell.subject.stats(client)) is not None:
+        if stats.ready >= target and not stats.leased and not stats.dialing:
+            assert stats.open <= target + 2, stats
+            break
         assert time.monotonic() < until, f"not warm again: {stats}"
         await asyncio.sleep(0.005)
-    assert stats.open <= target + 2, stats
+    dialled = cell.server.opened
+    cell.server.script = cell.good
+    expect(cell, await cell.call(), OK)
+    assert cell.server.opened == dialled, "the next caller had to dial"
 
 
 def _half(body: bytes) -> int:

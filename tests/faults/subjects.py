@@ -9,7 +9,7 @@ from operations import KEY, Row, Taken
 from scaled import policies
 
 from voicekit.events import Observer
-from voicekit.transport.config import PoolConfig
+from voicekit.transport.config import PoolConfig, PoolStats
 
 POOL = PoolConfig(max_connections=20, min_ready=2, max_idle=10, max_wait=0.2)
 
@@ -30,6 +30,10 @@ class Subject(Protocol):
         self, row: Row, *, url: str, ca: str | None, observer: Observer, **options: Any
     ) -> Any:
         """A client of ``row``; an async context manager."""
+        ...
+
+    def stats(self, client: Any) -> PoolStats | None:
+        """Its connections; None where it does not tell."""
         ...
 
     async def warm(self, client: Any, url: str, n: int) -> None:
@@ -58,6 +62,10 @@ class Voicekit:
             "policies": policies(),
         }
         return row.make(base_url=url + row.path, ca=ca, observers=[observer], **given | options)
+
+    def stats(self, client: Any) -> PoolStats | None:
+        found: PoolStats = client.stats()
+        return found
 
     async def warm(self, client: Any, url: str, n: int) -> None:
         await client.transport.warm(url, n)  # the client's own would open sockets as well
