@@ -187,6 +187,9 @@ class Utterance:
     async def send(self, text: str, /) -> None:
         await asyncio.sleep(0)
         self.said.append(text)
+        if text == "hangs" and self.does.before is not None:
+            await asyncio.sleep(1)
+            raise self.does.before
         if text == "fails" and self.does.before is not None:
             raise self.does.before
 

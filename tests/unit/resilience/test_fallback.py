@@ -368,6 +368,58 @@ async def test_a_hurried_caller_puts_nobody_to_rest() -> None:
         assert tts.stats()[0].state == "well"
 
 
+async def test_a_reader_that_is_cancelled_loses_nothing() -> None:
+    """An entered stream goes on, and counts until it is left."""
+    tts, a, _ = both()
+
+    async def slow(pieces: Any) -> Any:
+        for _ in range(3):
+            yield SOUND
+            await asyncio.sleep(5)
+
+    a._speak = slow  # type: ignore[method-assign]
+    async with tts:
+        async with tts.stream_speech("Hello") as speech:
+            await anext(speech)
+            waiting = asyncio.create_task(anext(speech))
+            await asyncio.sleep(1)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            assert tts.stats()[0].outstanding == 1
+            assert await heard(speech) == 2 * len(SOUND)
+        speech = await tts.stream_speech("Hello")
+        await anext(speech)
+        waiting = asyncio.create_task(anext(speech))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert tts.stats()[0].outstanding == 0  # nobody else would end it
+
+
+async def test_a_handle_that_does_not_close_itself_is_closed() -> None:
+    """Own engines may return handles of their own."""
+    closed: list[str] = []
+
+    class Lingers:
+        format = PCM
+
+        def __await__(self) -> Any:
+            return self._open().__await__()
+
+        async def _open(self) -> Any:
+            raise failing(UnavailableError)
+
+        async def aclose(self) -> None:
+            closed.append("closed")
+            raise ZeroDivisionError
+
+    tts, a, _ = both()
+    a.stream_speech = lambda *_, **__: Lingers()  # type: ignore[method-assign]
+    async with tts:
+        assert await heard(tts.stream_speech("Hello")) == 2 * len(SOUND)
+    assert closed == ["closed"]
+
+
 async def test_cancelled_while_it_opens() -> None:
     """In whichever member: nothing is left, nobody rests."""
     tts, a, b = both(failing(UnavailableError))

@@ -179,6 +179,32 @@ async def test_ending_early_closes_the_text(how: str) -> None:
         assert await heard(speech) == 0
 
 
+@pytest.mark.parametrize("how", ["cancel", "task"])
+async def test_text_that_nobody_asked_for_is_closed_too(how: str) -> None:
+    """The iterable waits to be read when the speech is ended."""
+
+    class ReadsOne(Voice):
+        async def _speak(self, pieces: Any) -> Any:
+            async for _ in pieces:
+                yield SOUND
+                await asyncio.sleep(3600)
+
+    ended: list[str] = []
+    async with fallback(ReadsOne("a"), Voice("b")) as tts:
+        speech = tts.stream_speech(pieces_of("one", "two", ended=ended))
+        task = asyncio.create_task(heard(speech))
+        await asyncio.sleep(1)
+        assert ended == []
+        if how == "cancel":
+            await speech.cancel()
+            assert await task == len(SOUND)
+        else:
+            task.cancel()
+            await asyncio.wait([task])
+        assert ended == ["closed"]
+        assert ours() == []
+
+
 async def test_its_text_comes_from_the_iterable() -> None:
     """And from nowhere else."""
     tts, _, _ = both()
@@ -252,6 +278,20 @@ async def test_a_send_that_fails_is_no_end() -> None:
         await utterance.finish()
         assert await heard(utterance) == 2 * len(SOUND)
     assert b.sessions[0].said == ["fails", "goes on", "<finish>"]
+
+
+async def test_a_send_that_hangs_at_a_member_that_is_left() -> None:
+    """Its text was said to the next one meanwhile: who sent it learns nothing of it."""
+    tts, _, b = both(MUTE)
+    async with tts, tts.open_speech() as utterance:
+        sending = asyncio.create_task(utterance.send("hangs"))
+        reading = asyncio.create_task(heard(utterance))
+        await asyncio.sleep(0.1)
+        await utterance.finish()
+        assert await reading == 2 * len(SOUND)
+        assert not sending.done()
+        await sending
+    assert b.sessions[0].said == ["hangs", "<finish>"]
 
 
 async def test_a_send_that_no_member_can_cure_fails() -> None:

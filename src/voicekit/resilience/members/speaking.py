@@ -10,7 +10,6 @@ from voicekit.errors import (
     ClosedError,
     InvalidArgumentError,
     LocalProtocolError,
-    StreamInterruptedError,
     VoicekitError,
 )
 from voicekit.resilience.members.produced import ProducedClip
@@ -59,9 +58,7 @@ class _MemberSpeech(MemberSession[AudioChunk]):
     # -- opening ----------------------------------------------------------------------------
 
     def may_move(self, error: VoicekitError, /) -> bool:
-        """Until the first audio, and as long as all of the text is kept."""
-        if self._heard or isinstance(error, StreamInterruptedError):
-            return False
+        """As long as all of the text is kept."""
         if not self._replayable():
             error.retry_stopped = error.retry_stopped or _UNSENT
             return False
@@ -337,11 +334,10 @@ class FedMemberSpeech(_MemberSpeech):
 
     async def _left(self, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
-            if self._entered:
-                return
-            self._closed = self._ended = True  # nobody else would end it
-            self._trail.free()
-            await closed_quietly(self._inner)
+            if not self._entered:  # nobody else would end it
+                await closed_quietly(self._inner)
+                await self._done()
+            return
         await super()._left(error)
         await self._text.aclose()
 
