@@ -72,7 +72,8 @@ def conformance_livekit(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Every operation × every fault, each cell once; ``-- --full``: the repeats. See build/."""
     session.install(".[emulator,speed]", *group("tests"))
-    session.run("pytest", "tests/faults/grid.py", *WORKERS, *session.posargs)
+    against = "tests/faults/against_baselines.py"
+    session.run("pytest", "tests/faults/grid.py", against, *WORKERS, *session.posargs)
 
 
 @nox.session

@@ -12,6 +12,7 @@ import pytest
 
 LOOPS = ("asyncio", "uvloop")
 _results: dict[tuple[str, str, str], tuple[str, str]] = {}
+_baselines: list[tuple[str, ...]] = []
 
 
 def _find_modules() -> None:
@@ -87,6 +88,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_runtest_logreport(report: Any) -> None:
+    if report.when == "call":
+        _baselines.extend(
+            tuple(told) for name, told in report.user_properties if name == "baseline"
+        )
     cell = getattr(report, "cell", None)
     if cell is None:
         return
@@ -109,4 +114,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         cells.append(
             {"operation": key[0], "fault": key[1], "loop": loop, "result": result, "reason": why}
         )
-    write(session.config.rootpath / "build", cells)
+    write(session.config.rootpath / "build", cells, _baselines)

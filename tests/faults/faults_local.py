@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from cell import Cell
     from servers import Visit
 
-_PROMPT = 0.05
+_LEAVE = 12
+"""More than the calls which a breaker judges by."""
 
 
 @types.coroutine
@@ -68,8 +69,24 @@ async def _cancelled_everywhere(cell: Cell) -> None:
             else:
                 expect(cell, result, OK)
             assert at < 400
+        await _many_leave(cell, client, at - 1)
         if not warm:
             expect(cell, await cell.call(client), OK)
+
+
+async def _many_leave(cell: Cell, client: Any, at: int) -> None:
+    """One caller after the other leaves at the last wait; the next finds all as it was."""
+    for _ in range(_LEAVE):
+        task = asyncio.create_task(_left_at(cell, client, at))
+        await asyncio.wait([task])
+        result = task.result()
+        assert result.ok or result.cancelled, f"it gave {result.error!r}"
+    expect(cell, await cell.call(client), OK)
+
+
+async def _left_at(cell: Cell, client: Any, at: int) -> Any:
+    result, _ = await _cancelled_at(at, cell.call(client))
+    return result
 
 
 async def _loop_blocked(cell: Cell) -> None:

@@ -10,14 +10,24 @@ from pathlib import Path
 _MARKS = {"passed": "✓", "failed": "✗", "n/a": "·", "not run": " "}
 
 
-def write(directory: Path, cells: Sequence[dict[str, str]]) -> None:
-    """Both files. The gate is open when every live cell was run and passed."""
+def write(
+    directory: Path,
+    cells: Sequence[dict[str, str]],
+    baselines: Sequence[tuple[str, ...]] = (),
+) -> None:
+    """Both files. The gate is open when every live cell was run and passed.
+
+    Args:
+        directory: Where to.
+        cells: Every cell of the grid.
+        baselines: Of others in it: who, operation, column, its title, and what is red there.
+    """
     directory.mkdir(exist_ok=True)
     gate = all(cell["result"] in {"passed", "n/a"} for cell in cells)
     run = [cell for cell in cells if cell["result"] != "not run"]
     text = json.dumps({"gate": gate, "cells": run}, indent=1, ensure_ascii=False)
     (directory / "faults.json").write_text(text + "\n")
-    (directory / "faults.md").write_text(_page(gate, cells))
+    (directory / "faults.md").write_text(_page(gate, cells) + _compared(baselines))
 
 
 def _page(gate: bool, cells: Sequence[dict[str, str]]) -> str:
@@ -54,3 +64,25 @@ def _page(gate: bool, cells: Sequence[dict[str, str]]) -> str:
         lines += ["", "## Not applicable", ""]
         lines += [f"- {fault}: {reason}" for fault, reason in reasons]
     return "\n".join(lines) + "\n"
+
+
+def _compared(baselines: Sequence[tuple[str, ...]]) -> str:
+    """The same columns, criteria and invariants, with somebody else's client."""
+    if not baselines:
+        return ""
+    names = sorted({name for name, *_ in baselines})
+    operations = sorted({operation for _, operation, *_ in baselines})
+    told = {(name, row, number): red for name, row, number, _, red in baselines}
+    numbers = {number: title for *_, number, title, _ in baselines}
+    lines = ["", "## Baselines in the same grid", ""]
+    for name in names:
+        lines += [f"### {name}", "", "| fault | " + " | ".join(operations) + " | first reason |"]
+        lines += ["|---" * (len(operations) + 2) + "|"]
+        for number in sorted(numbers, key=lambda n: (int(n.rstrip("abcdefghij")), n)):
+            found = [told.get((name, row, number)) for row in operations]
+            marks = ["·" if red is None else "✗" if red else "✓" for red in found]
+            reason = next((red for red in found if red), "").replace("|", "/")[:100]
+            title = f"{number} {numbers[number]}"
+            lines.append(f"| {title} | " + " | ".join(marks) + f" | {reason} |")
+        lines.append("")
+    return "\n".join(lines)
