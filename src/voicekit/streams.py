@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 from voicekit.errors import (
@@ -459,7 +460,8 @@ class SpeechStream(Stream[AudioChunk]):
         """Everything that is still to come, as one clip; closes the stream."""
         if self._parts is not None:
             self._parts.gather()
-        return await clip_of(self)
+        clip = await clip_of(self)
+        return replace(clip, resumed=self.resumed) if self.resumed else clip
 
 
 class TextDecoder(Decoder[Any], Protocol):

@@ -53,7 +53,9 @@ def level_of(event: events.Event) -> int:
             return logging.WARNING
         case events.Reconnected(lost=lost) if lost > 0:
             return logging.WARNING
-        case events.Reconnected() | events.CallEnded() | events.Warmed() | events.PoolOpened():
+        case events.Reconnected() | events.SpeechResumed():
+            return logging.INFO
+        case events.CallEnded() | events.Warmed() | events.PoolOpened():
             return logging.INFO
         case _:
             return logging.DEBUG
@@ -79,6 +81,8 @@ def words_of(event: events.Event) -> str:
                 f"reconnected {_ms(event.outage)} after {event.error}, dials: {event.attempt}, "
                 f"{event.replayed:.2f} s sent again{lost}"
             )
+        case events.SpeechResumed():
+            return f"resumed at segment {event.sentence} after {event.error}"
         case events.FirstOutput():
             return f"first output after {_ms(event.after)}"
         case events.AttemptStarted():

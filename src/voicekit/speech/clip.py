@@ -94,6 +94,7 @@ class AudioClip:
         connection: Which connection carried it.
         attempts: How often it was asked for.
         hedged: Whether a second attempt was made beside a slow first one.
+        resumed: How often it broke off and was asked for from a sentence on.
         usage: What it cost.
         request_id: For the provider's support.
         headers: Response headers.
@@ -108,6 +109,7 @@ class AudioClip:
     connection: ConnectionInfo | None = field(default=None, compare=False)
     attempts: int = field(default=0, compare=False)
     hedged: bool = field(default=False, compare=False)
+    resumed: int = field(default=0, compare=False)
     usage: Usage | None = None
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -68,6 +68,13 @@ def own_logger() -> Iterator[logging.Logger]:
         (events.CallStarted(**WHERE), "DEBUG", "CallStarted"),
         (events.AttemptStarted(**WHERE, attempt=1), "DEBUG", "attempt 1"),
         (events.FirstOutput(**WHERE, after=0.1), "DEBUG", "first output after 100 ms"),
+        (
+            events.SpeechResumed(
+                **WHERE, sentence=2, delivered_bytes=10, error="ConnectionLostError"
+            ),
+            "INFO",
+            "resumed at segment 2 after ConnectionLostError",
+        ),
     ],
 )
 def test_each_event_is_a_line(

@@ -136,6 +136,10 @@ def test_options(name: str, value: Any, sent: list[str]) -> None:
         ("callback", ""),
         ("callback_method", "GET"),
         ("split", 1),
+        ("split", 49),
+        ("split", "yes"),
+        ("resume", 1),
+        ("resume", True),
         ("format", "pcm"),
         ("limits", 5),
         ("voice", "aura-2-thalia-en"),
@@ -191,6 +195,17 @@ def test_split() -> None:
     assert refused.value.argument == "split"
     with pytest.raises(InvalidArgumentError):
         DeepgramClient("k").speech_request(text, split=True, callback="https://example.com")
+
+
+def test_split_by_a_number() -> None:
+    """Parts of that size at most, of short texts as well; what goes to a callback is whole."""
+    text = "One sentence of many, as long texts have. " * 5
+    made = DeepgramClient("k").speech_request(text, split=100, resume=True)
+    assert made.characters == (84, 84, 42)
+    assert made.resume
+    client = DeepgramClient("k", speech={"split": 100, "resume": True})
+    asked = client._speech_of(text, {"callback": "https://example.com"}, callback=True)
+    assert len(asked.bodies) == 1
 
 
 def test_extras() -> None:

@@ -92,6 +92,8 @@ def test_formats_that_nobody_makes(given) -> None:
         ("speed", {**VOICE, "speed": True}),
         ("split", {**VOICE, "split": 49}),
         ("split", {**VOICE, "split": "yes"}),
+        ("resume", {**VOICE, "resume": "yes"}),
+        ("resume", {**VOICE, "resume": True}),
         ("instructions", {**VOICE, "instructions": "x" * 4097}),
         ("instructions", {**VOICE, "model": "tts-1", "instructions": "Cheerfully."}),
         ("extra_body.input", {**VOICE, "extra_body": {"input": "x"}}),

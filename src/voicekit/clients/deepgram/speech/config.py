@@ -161,7 +161,8 @@ class SpeechSettings(Settings):
         if not isinstance(text, str) or not text.strip():
             raise wrong("text", text, "a str that is not empty")
         check_resume(self.options, "split")
-        parts = [text] if len(text) <= MAX_CHARACTERS else self._parts(text)
+        most = MAX_CHARACTERS if callback else self._most
+        parts = [text] if len(text) <= most else self._parts(text, most)
         try:
             bodies = tuple(f'{{"text":{dumps(part)}{self._tail}'.encode() for part in parts)
         except UnicodeEncodeError:
@@ -182,7 +183,13 @@ class SpeechSettings(Settings):
             resume=bool(self.options.get("resume")),
         )
 
-    def _parts(self, text: str) -> list[str]:
+    @cached_property
+    def _most(self) -> int:
+        """Characters of a part."""
+        how = self.options.get("split") or False
+        return MAX_CHARACTERS if isinstance(how, bool) else min(how, MAX_CHARACTERS)
+
+    def _parts(self, text: str, most: int) -> list[str]:
         if not self.options.get("split"):
             raise wrong(
                 "text", text, f"at most {MAX_CHARACTERS} characters, or more with split=True"
@@ -193,7 +200,7 @@ class SpeechSettings(Settings):
                 argument="split",
                 allowed=", ".join(sorted(_CHAINABLE)),
             )
-        return [part for part in passages(text, most=MAX_CHARACTERS) if part.strip()]
+        return [part for part in passages(text, most=most) if part.strip()]
 
     @cached_property
     def _target(self) -> str:

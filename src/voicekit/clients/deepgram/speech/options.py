@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from voicekit.clients import checks
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check, is_number, is_sequence, wrong
+from voicekit.clients.checks import Check, is_integer, is_number, is_sequence, wrong
 from voicekit.clients.deepgram.speech.formats import exact
 from voicekit.speech import AudioFormat
 
@@ -38,6 +38,8 @@ MAX_CHARACTERS: Final = 2000
 MAX_BUFFERED_S: Final = 120.0
 
 _MAX_TAG: Final = 128
+_SHORTEST_PART: Final = 50
+"""Characters; a voice needs a sentence to sound like one. Source: ours."""
 
 
 class SpeechDefaults(Extras, total=False):
@@ -58,8 +60,9 @@ class SpeechDefaults(Extras, total=False):
         tag: Labels for billing, at most 128 characters each.
         callback: † URL that gets the audio *instead of* the caller: ``submit_speech`` only.
         callback_method: † ``"POST"`` or ``"PUT"`` (POST).
-        split: † Whether a text of more than 2,000 characters is spoken in parts, cut where
-            sentences end, as one stream (False: it is refused).
+        split: † True speaks a text of more than 2,000 characters in as few parts as its
+            sentences allow, one after the other, as one stream; a number is the most
+            characters of a part (False: such a text is refused).
         resume: † Whether a part of ``split`` that breaks off is asked for again, once and
             charged anew, if you have no byte of it (False). Needs ``split``.
         max_buffered_s: ‡ Seconds of audio that may wait for a slow consumer before the
@@ -73,7 +76,7 @@ class SpeechDefaults(Extras, total=False):
     tag: str | Sequence[str] | None
     callback: str | None
     callback_method: str | None
-    split: bool | None
+    split: bool | int | None
     resume: bool | None
     max_buffered_s: float | None
 
@@ -89,6 +92,14 @@ def _format(name: str, value: Any) -> AudioFormat:  # noqa: ARG001 - the seam of
 def _above_zero(name: str, value: Any) -> float:
     if not is_number(value) or not 0 < value < 1e9:
         raise wrong(name, value, "a number > 0")
+    return value
+
+
+def _split(name: str, value: Any) -> bool | int:
+    if isinstance(value, bool):
+        return value
+    if not is_integer(value) or value < _SHORTEST_PART:
+        raise wrong(name, value, f"a bool, or an int ≥ {_SHORTEST_PART}")
     return value
 
 
@@ -111,7 +122,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "tag": _tag,
     "callback": checks.text,
     "callback_method": checks.word("POST", "PUT"),
-    "split": checks.flag,
+    "split": _split,
     "resume": checks.flag,
     "max_buffered_s": _above_zero,
 }
