@@ -71,6 +71,7 @@ class Line:
         told: What the client said on it.
         given: What it was given, in order.
         struck_at: When a fault struck on it.
+        left: The client has closed it, or gone.
     """
 
     def __init__(self, visit: Visit) -> None:
@@ -78,6 +79,7 @@ class Line:
         self.told: list[Frame] = []
         self.given: list[Frame] = []
         self.struck_at: float | None = None
+        self.left = asyncio.Event()
 
     @property
     def audio(self) -> bytes:
@@ -104,10 +106,9 @@ class Line:
     async def close(self, code: int, reason: str = "") -> None:
         """A close frame, and soon the end."""
         await self.say(struct.pack(">H", code) + reason.encode(), CLOSE)
-        with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE):
-                while (await read_frame(self.visit.reader)).kind != CLOSE:
-                    pass
+                await self.left.wait()
         self.fin()
 
     def fin(self) -> None:
@@ -163,25 +164,31 @@ def framed(lines: list[Line], out: Turn = given, into: Turn = ignored) -> Script
                 with contextlib.suppress(Struck, OSError, asyncio.IncompleteReadError):
                     pump.result()
         finally:
+            # First what waits for nothing: this may be cancelled once more.
             for pump in pumps:
                 pump.cancel()
+            writer.transport.abort()
+            visit.writer.close()
             if pumps:
                 await asyncio.wait(pumps)
             for pump in pumps:
                 pump.cancelled() or pump.exception()
-            writer.transport.abort()
-            visit.writer.close()
 
     return script
 
 
 async def _pump_in(line: Line, writer: asyncio.StreamWriter, into: Turn) -> None:
-    while True:
-        frame = await read_frame(line.visit.reader)
-        line.told.append(frame)
-        await into(line, frame)
-        writer.write(frame.raw)
-        await writer.drain()
+    try:
+        while True:
+            frame = await read_frame(line.visit.reader)
+            line.told.append(frame)
+            if frame.kind == CLOSE:
+                line.left.set()
+            await into(line, frame)
+            writer.write(frame.raw)
+            await writer.drain()
+    finally:
+        line.left.set()
 
 
 async def _pump_out(line: Line, reader: asyncio.StreamReader, out: Turn) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 from aiohttp.abc import ResolveResult
 from operations import KEY, Row, Taken
+from recording import SPOKEN
 from servers import HOST, FaultServer, Reply, ServerThread, Visit, relayed
 
 from voicekit.emulator import Emulator, Scenario
-from voicekit.emulator.spoken import Spoken
 
 NAME = "localhost"
 
@@ -42,13 +42,16 @@ class World:
         self.thread = ServerThread()
         self.emulator = Emulator(scenario="instant", seed=1)
         self.thread.do(self.emulator.__aenter__())
-        self._listening: dict[Spoken, Emulator] = {}
+        # Hears what is said in the recording, as far as it is sent.
+        heard = Scenario(name="recording", heard=SPOKEN, transcript_final=0.002)
+        self.listening = Emulator(providers=("deepgram",), scenario=heard, seed=1)
+        self.thread.do(self.listening.__aenter__())
         self._directory = Path(tempfile.mkdtemp(prefix="voicekit-faults-"))
         self._references: dict[str, Reference] = {}
         self._authorities: tuple[Any, Any] | None = None
 
     def close(self) -> None:
-        for emulator in (self.emulator, *self._listening.values()):
+        for emulator in (self.emulator, self.listening):
             self.thread.do(emulator.__aexit__(None, None, None))
         self.thread.stop()
         shutil.rmtree(self._directory)
@@ -81,16 +84,6 @@ class World:
         if row.answer:
             return None
         return self.emulator.endpoint(row.provider).port
-
-    def listening_port(self, heard: Spoken) -> int:
-        """Where what is said in this recording, and nothing else, is heard as it is sent."""
-        emulator = self._listening.get(heard)
-        if emulator is None:
-            scene = Scenario(name="listening", heard=heard, transcript_final=0.002)
-            emulator = Emulator(providers=("deepgram",), scenario=scene, seed=1)
-            self.thread.do(emulator.__aenter__())
-            self._listening[heard] = emulator
-        return emulator.endpoint("deepgram").port
 
     def reference(self, row: Row) -> Reference:
         """How the emulator answers; asked once, and kept."""
