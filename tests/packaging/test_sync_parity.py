@@ -46,6 +46,7 @@ HANDLES: dict[type, type] = {
     deepgram.TranscriptionSession: sync_deepgram.TranscriptionSession,
     pages.Pages: sync_pages.Pages,
     roles.SynthesizerRole: sync_roles.SynthesizerRole,
+    roles.SpeakingRole: sync_roles.SpeakingRole,
     roles.TranscriberRole: sync_roles.TranscriberRole,
 }
 TWINS = {**OWNERS, **HANDLES}

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from voicekit import interfaces
     from voicekit.clients.base import Client
-    from voicekit.speech import AudioClip, AudioSource, Transcript
+    from voicekit.sessions import Session
+    from voicekit.speech import AudioChunk, AudioClip, AudioSource, Transcript
     from voicekit.streams import SpeechStream
     from voicekit.transport.config import WarmReport
 
@@ -23,6 +24,11 @@ class Role:
 
     def __init__(self, client: Client) -> None:
         self._client: Any = client
+
+    @property
+    def provider(self) -> str:
+        """Whose service it is."""
+        return str(self._client.provider)
 
     async def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
         """See the client's ``warm``."""
@@ -69,6 +75,15 @@ class SynthesizerRole(Role):
         return clip
 
 
+class SpeakingRole(SynthesizerRole):
+    """A ``Synthesizer`` that has ``SpeechSessions``, too."""
+
+    def open_speech(self, **options: Any) -> Session[AudioChunk]:
+        """See the client's ``open_speech``."""
+        session: Session[AudioChunk] = self._client.open_speech(**options)
+        return session
+
+
 class TranscriberRole(Role):
     """A ``Transcriber``: the client's ``transcription_request`` and ``transcribe``."""
 
@@ -87,4 +102,5 @@ class TranscriberRole(Role):
 
 if TYPE_CHECKING:
     _speaks: type[interfaces.Synthesizer] = SynthesizerRole
+    _converses: type[interfaces.SpeechSessions] = SpeakingRole
     _hears: type[interfaces.Transcriber] = TranscriberRole

@@ -17,7 +17,7 @@ from voicekit.sync.client import Client, Transport, inner_of
 from voicekit.sync.delegation import Evidence, blocking, directly
 from voicekit.sync.handles import Handle, SpeechStream
 from voicekit.sync.keys import ApiKey, asked
-from voicekit.sync.roles import SynthesizerRole
+from voicekit.sync.roles import SpeakingRole
 from voicekit.sync.text import pieces_of
 from voicekit.transport.config import PoolConfig
 
@@ -193,9 +193,9 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
         """See ``voicekit.DeepgramClient.open_speech``."""
         return Utterance(self, self._inner.open_speech(**options))
 
-    def as_synthesizer(self) -> SynthesizerRole:
+    def as_synthesizer(self) -> SpeakingRole:
         """Speech alone, with the names of every voice; closing that closes this."""
-        return SynthesizerRole(self)
+        return SpeakingRole(self)
 
     # -- the account --------------------------------------------------------------------------
 

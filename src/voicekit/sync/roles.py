@@ -21,6 +21,11 @@ class Role:
     def __init__(self, client: Client[Any]) -> None:
         self._client: Any = client
 
+    @property
+    def provider(self) -> str:
+        """Whose service it is."""
+        return str(self._client.provider)
+
     def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
         """See the client's ``warm``."""
         report: WarmReport = self._client.warm(n, strict=strict)
@@ -60,6 +65,15 @@ class SynthesizerRole(Role):
         """See the client's ``synthesize``."""
         clip: AudioClip = self._client.synthesize(text, **options)
         return clip
+
+
+class SpeakingRole(SynthesizerRole):
+    """Speech, from text that is still being written, too."""
+
+    def open_speech(self, **options: Any) -> SpokenSession:
+        """See the client's ``open_speech``."""
+        session: SpokenSession = self._client.open_speech(**options)
+        return session
 
 
 class TranscriberRole(Role):

@@ -38,7 +38,8 @@ def openai() -> Any:
 async def test_the_wrapper_is_what_its_members_are() -> None:
     """A client of several roles counts with its main one; sessions only when all have them."""
     for made, kind, sessions in (
-        (fallback(elevenlabs(), deepgram().as_synthesizer()), Synthesizer, None),
+        (fallback(elevenlabs(), deepgram().as_synthesizer()), Synthesizer, SpeechSessions),
+        (fallback(elevenlabs(), openai().as_synthesizer()), Synthesizer, None),
         (fallback(elevenlabs(), elevenlabs()), Synthesizer, SpeechSessions),
         (fallback(elevenlabs().as_transcriber(), deepgram()), Transcriber, None),
         (spread(deepgram(), deepgram()), Transcriber, TranscriptionSessions),

@@ -22,7 +22,7 @@ from voicekit.clients.deepgram.speech.pending import PendingSpeech, read_pending
 from voicekit.clients.deepgram.speech.utterance import FedUtterance
 from voicekit.clients.execute import fetch_json, open_stream
 from voicekit.clients.resumable import speech_in_parts
-from voicekit.clients.roles import SynthesizerRole
+from voicekit.clients.roles import SpeakingRole
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioClip, Usage
@@ -173,9 +173,9 @@ class Speech(LiveSpeech):
         )
         return replace(pending, **call.evidence())
 
-    def as_synthesizer(self) -> SynthesizerRole:
+    def as_synthesizer(self) -> SpeakingRole:
         """This client as a ``Synthesizer``; closing that closes this."""
-        return SynthesizerRole(self)
+        return SpeakingRole(self)
 
     def _speech_of(
         self,
