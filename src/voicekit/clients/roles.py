@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from voicekit import interfaces
     from voicekit.clients.base import Client
-    from voicekit.sessions import Session
-    from voicekit.speech import AudioChunk, AudioClip, AudioSource, Transcript
+    from voicekit.clients.utterance import SpokenSession
+    from voicekit.speech import AudioClip, AudioSource, Transcript
     from voicekit.streams import SpeechStream
     from voicekit.transport.config import WarmReport
 
@@ -78,9 +78,9 @@ class SynthesizerRole(Role):
 class SpeakingRole(SynthesizerRole):
     """A ``Synthesizer`` that has ``SpeechSessions``, too."""
 
-    def open_speech(self, **options: Any) -> Session[AudioChunk]:
+    def open_speech(self, **options: Any) -> SpokenSession:
         """See the client's ``open_speech``."""
-        session: Session[AudioChunk] = self._client.open_speech(**options)
+        session: SpokenSession = self._client.open_speech(**options)
         return session
 
 
