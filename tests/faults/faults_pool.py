@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 
 from operations import Row
 
-from faults import OK, OK_OR_UNKNOWN, UNKNOWN, Fault, by_kind, expect, fails, http
-from voicekit.errors import OverloadedError, PoolTimeout
+from faults import (
+    OK,
+    OK_OR_UNKNOWN,
+    UNKNOWN,
+    Fault,
+    attempts_of,
+    by_kind,
+    expect,
+    fails,
+    http,
+    sockets,
+)
+from voicekit.errors import OverloadedError, PoolTimeout, VoicekitError
 from voicekit.transport.config import PoolConfig
 
 if TYPE_CHECKING:
@@ -57,6 +68,28 @@ async def _idle_close_unheard(cell: Cell) -> None:
     assert cell.row.socket or len(cell.server.seen) == 2 * _CALLERS, "no request was sent twice"
 
 
+async def _forgotten(cell: Cell) -> None:
+    """A box on the way forgets connections that are idle for 0.2 s, and tells nobody."""
+    silent = PoolConfig(max_connections=20, min_ready=2, max_idle=10, max_wait=0.2, idle_cutoff=0.2)
+    client = await cell.make(pool=silent)
+    used: dict[int, float] = {}
+
+    async def forgets(visit: Visit) -> None:
+        line, now = visit.seen.connection, time.monotonic()
+        last, used[line] = used.get(line, now), now
+        if now - last > 0.25:
+            await visit.read()
+            await visit.hang()
+        else:
+            await visit.good()
+
+    cell.server.script = forgets
+    for _ in range(3):
+        expect(cell, await cell.call(client), OK)
+        await asyncio.sleep(0.3)
+    assert len(cell.server.seen) == 3, "a connection was used that nobody knows any more"
+
+
 async def _hangs_up_after(cell: Cell) -> None:
     """After each second answer the server closes, and does not say that it will."""
 
@@ -86,6 +119,22 @@ async def _hangs_up_instead(cell: Cell) -> None:
     cell.server.script = instead
     expect(cell, await cell.call(), OK)
     expect(cell, await cell.call(), by_kind(OK, UNKNOWN))
+
+
+async def _hangs_up_on_handshakes(cell: Cell) -> None:
+    """Handshakes are read, and the connection closed. Each is one attempt, and no more."""
+
+    async def instead(visit: Visit) -> None:
+        await visit.read()
+        visit.writer.close()
+
+    cell.server.script = instead
+    result = await cell.call()
+    expect(cell, result, fails(VoicekitError))
+    seen, told = len(cell.server.seen), attempts_of(result)
+    if cell.subject.typed and not cell.row.also:  # what a pool dials is no attempt
+        assert seen == told, f"{seen - told} handshakes were sent behind our back"
+    assert seen <= 1 + cell.row.repeats, f"{seen} handshakes"
 
 
 async def _exhausted(cell: Cell) -> None:
@@ -146,10 +195,27 @@ async def _barge_ins(cell: Cell) -> None:
             break
         assert time.monotonic() < until, f"not warm again: {stats}"
         await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)  # the server hears of a connection a little later than we do
     dialled = cell.server.opened
     cell.server.script = cell.good
     expect(cell, await cell.call(), OK)
     assert cell.server.opened == dialled, "the next caller had to dial"
+    cell.server.script = slowly
+    await _replaced(cell, begun)
+
+
+async def _replaced(cell: Cell, begun: asyncio.Event) -> None:
+    """Whoever leaves takes a connection with him; also where none was asked for, one follows."""
+    client = await cell.make()
+    begun.clear()
+    call = asyncio.create_task(cell.call(client))
+    await begun.wait()
+    call.cancel()
+    await asyncio.wait([call])
+    until = time.monotonic() + 1.0
+    while (stats := cell.subject.stats(client)) is not None and not stats.ready:
+        assert time.monotonic() < until, "the connection was not replaced"
+        await asyncio.sleep(0.005)
 
 
 def _half(body: bytes) -> int:
@@ -166,6 +232,7 @@ COLUMNS = (
         racy=True, tls=_BOTH,
     ),
     Fault(number="12", title="idle peer vanishes", run=_idle_close, applies=_no_namespace),
+    Fault(number="12b", title="a box on the way forgets it", run=_forgotten, applies=http),
     Fault(
         number="13a", title="closes after every second answer", run=_hangs_up_after,
         applies=http, racy=True, tls=_TLS,
@@ -173,6 +240,10 @@ COLUMNS = (
     Fault(
         number="13b", title="closes instead of answering", run=_hangs_up_instead,
         applies=http, racy=True, tls=_BOTH,
+    ),
+    Fault(
+        number="13c", title="closes instead of a handshake's answer", run=_hangs_up_on_handshakes,
+        applies=sockets,
     ),
     Fault(number="14", title="pool exhausted", run=_exhausted, applies=http, tls=_TLS),
     Fault(
