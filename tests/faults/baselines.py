@@ -198,6 +198,9 @@ class Bare:
         assert self.names is not None
         return Client(url, self.names, row, ca, options)
 
+    def stats(self, client: Client) -> PoolStats:
+        return client.stats()
+
     async def warm(self, client: Client, url: str, n: int) -> None:
         """The only way there is: so many cheap requests at once."""
 

@@ -145,12 +145,17 @@ class Cell:
         got = Taken()
         got.slow = slow
         started, error, cancelled = time.monotonic(), None, False
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
         try:
             await self.subject.ask(self.row, client, got)
         except asyncio.CancelledError as caught:
             error, cancelled = caught, True
         except Exception as caught:
             error = caught
+        if not cancelled and task.cancelling() != cancelling:
+            raise BrokenError("I6 a cancellation is left on the caller's task")
         result = Result(bytes(got), error, started, time.monotonic() - started, cancelled)
         if counts:
             self.results.append(result)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from seams import RawServer
 from servers import HOST, reset
+from world import patched
 
 from faults import OK, Fault, at_limit, attempts_of, expect, fails
 from voicekit.errors import ConnectError, ConnectTimeout
+from voicekit.transport import dns
 
 if TYPE_CHECKING:
     from cell import Cell
@@ -61,6 +63,19 @@ async def _dns_gone(cell: Cell) -> None:
     cell.names.addresses = socket.gaierror(socket.EAI_AGAIN, "temporary failure")
     expect(cell, await cell.call(), OK)
     assert cell.names.asked > asked, "the answer had not expired"
+
+
+async def _dns_silent(cell: Cell) -> None:
+    """As 2, but the name server says nothing at all, for longer than any limit."""
+    expect(cell, await cell.call(), OK)
+    cell.drop(idle=not cell.row.socket)
+    await asyncio.sleep(0.01)
+    cell.names.gate.clear()
+    try:
+        with patched(dns, STALE_AFTER=0.025):  # a tenth, as all limits here
+            expect(cell, await cell.call(), OK)
+    finally:
+        cell.names.gate.set()
 
 
 async def _slow_dns(cell: Cell) -> None:
@@ -154,6 +169,7 @@ _BOTH = (False, True)
 COLUMNS = (
     Fault(number="1", title="DNS failure, no prior answer", run=_no_dns),
     Fault(number="2", title="DNS failure after a good answer expired", run=_dns_gone, tls=_TLS),
+    Fault(number="2b", title="name server silent, answer expired", run=_dns_silent, tls=_TLS),
     Fault(number="3", title="DNS slow", run=_slow_dns, tls=_TLS),
     Fault(number="4", title="first of two addresses dead", run=_first_address_dead, tls=_TLS),
     Fault(number="5", title="connection refused once", run=_refused_once, tls=_BOTH),

@@ -6,12 +6,13 @@ import asyncio
 import math
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import scaled
 from operations import Row
 
 from faults import OK, Fault, expect, fails, http
+from voicekit import events
 from voicekit.errors import CircuitOpenError, VoicekitError
 
 if TYPE_CHECKING:
@@ -96,19 +97,9 @@ async def _recovery(cell: Cell) -> None:
         policies=scaled.policies(retry=None, breaker=scaled.breaker(open_for=0.1)),
         limits={cell.row.name: limits},
     )
-    release, held = threading.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    async def late(visit: Visit) -> None:
-        await visit.read()
-        loop.call_soon_threadsafe(held.set)
-        while not release.is_set():
-            await asyncio.sleep(0.005)
-        await _down(visit)
-
-    cell.server.script = late
-    old = asyncio.create_task(cell.call(client))
-    await held.wait()
+    probing, closed = threading.Event(), threading.Event()
+    early = await _held_until(cell, client, probing)
+    late = await _held_until(cell, client, closed)
     cell.server.script = _down
     while not isinstance((await cell.call(client)).error, CircuitOpenError):
         assert len(cell.results) < 20, "it does not open"
@@ -119,6 +110,7 @@ async def _recovery(cell: Cell) -> None:
         nonlocal now, most
         now += 1
         most = max(most, now)
+        probing.set()  # a failure from before the outage, in the middle of the probes
         await asyncio.sleep(0.02)
         await cell.good(visit)
         now -= 1
@@ -133,10 +125,31 @@ async def _recovery(cell: Cell) -> None:
         assert tries < 60, "no probe was let through"
     assert most <= 2, f"{most} probes at a time"
     expect(cell, await cell.call(client), OK)
-    release.set()
-    await old
+    closed.set()
+    await asyncio.gather(early, late)
     for _ in range(3):
         expect(cell, await cell.call(client), OK)
+    if cell.subject.typed:
+        states = [each.state for each in cell.events if isinstance(each, events.BreakerChanged)]
+        assert states == ["open", "half_open", "closed"], f"what came late counted: {states}"
+
+
+async def _held_until(cell: Cell, client: Any, over: threading.Event) -> asyncio.Task[Any]:
+    """A call under way, which fails when ``over`` is set."""
+    held = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def late(visit: Visit) -> None:
+        await visit.read()
+        loop.call_soon_threadsafe(held.set)
+        while not over.is_set():
+            await asyncio.sleep(0.002)
+        await _down(visit)
+
+    cell.server.script = late
+    call = asyncio.create_task(cell.call(client))
+    await held.wait()
+    return call
 
 
 async def _brown_out(cell: Cell) -> None:

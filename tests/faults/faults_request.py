@@ -8,6 +8,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import scaled
 from operations import KEY
 
 from faults import (
@@ -23,6 +24,7 @@ from faults import (
 )
 from voicekit.errors import (
     AuthenticationError,
+    CircuitOpenError,
     FirstOutputTimeout,
     InvalidRequestError,
     OutcomeUnknownError,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 
 _CALLERS = 4
+_KEY = KEY.encode()
 
 
 async def _reset_in_upload(cell: Cell) -> None:
@@ -83,6 +86,8 @@ async def _silence(cell: Cell) -> None:
     at_limit(cell, result, cell.row.limits.first_output or math.nan)
     if cell.row.uploads:
         assert len(cell.server.seen) == 1, "the provider has everything: it was repeated"
+    elif cell.row.kind == "C":
+        assert len(cell.server.seen) <= 2, "computed, and paid for, more than twice"
 
 
 async def _one_failure(cell: Cell) -> None:
@@ -125,6 +130,19 @@ async def _retry_after(cell: Cell) -> None:
     expect(cell, result, fails(RateLimitError, outcome="not_applied"))
     assert getattr(result.error, "retry_after", None) == 3600
     assert result.elapsed < 0.1 + cell.canary.tolerance
+    await _too_long_to_wait(cell)
+
+
+async def _too_long_to_wait(cell: Cell) -> None:
+    """Longer than anybody shall wait for a provider; longer than the call has left."""
+    for header, retry in (
+        ("Retry-After: 0.4", scaled.retry(longest_wait=0.3)),
+        ("Retry-After: 3", scaled.retry(longest_wait=9.0)),
+    ):
+        cell.server.script = cell.first(_limited(header), 9)
+        result = await cell.call(await cell.make(policies=scaled.policies(retry=retry)))
+        expect(cell, result, fails(RateLimitError, outcome="not_applied"))
+        assert result.elapsed < 0.1 + cell.canary.tolerance, f"{header}: it was waited for"
 
 
 def _limited(header: str) -> Any:
@@ -167,6 +185,22 @@ async def _expired(cell: Cell) -> None:
     assert len(cell.server.seen) == 2 * _CALLERS, "each is repeated once"
 
 
+async def _refused_key(cell: Cell) -> None:
+    """A key that is wrong is said to be wrong once; whoever asks next is not sent there."""
+
+    async def refuse(visit: Visit) -> None:
+        await visit.read()
+        await visit.say("401 Unauthorized", b'{"error": {"message": "no such key: %s"}}' % _KEY)
+
+    cell.server.script = refuse
+    result = await cell.call()
+    expect(cell, result, fails(AuthenticationError))
+    for _ in range(3):
+        expect(cell, await cell.call(), fails(CircuitOpenError, outcome="not_applied"))
+    assert len(cell.server.seen) == 1, "it was asked again with a refused key"
+    (await cell.client()).rotate_key(KEY + "-2")
+
+
 async def _redirects(cell: Cell) -> None:
     elsewhere = "127.0.0.4"
     for status, target in (
@@ -207,5 +241,6 @@ COLUMNS = (
     Fault(number="20", title="one 5xx, then ok", run=_one_failure, applies=http),
     Fault(number="21", title="429 with each Retry-After", run=_retry_after, applies=http),
     Fault(number="26", title="401 from an expired token", run=_expired, applies=http),
+    Fault(number="26b", title="401 that quotes a wrong key", run=_refused_key, applies=http),
     Fault(number="27", title="redirects", run=_redirects, applies=http),
 )  # fmt: skip

@@ -220,6 +220,8 @@ def _typed(cell: Cell) -> Iterator[str]:
         for link in chain(error):
             for shown in (str(link), repr(link), repr(link.args)):
                 yield from (f"{mark!r} in {shown}" for mark in _MARKS if mark in shown)
+            if KEY in repr(vars(link)):  # what a vendor quotes may be the caller's words, no more
+                yield f"the key in an attribute of {type(link).__name__}"
     for event in cell.events:
         shown = repr(event)
         yield from (f"{mark!r} in {shown}" for mark in _MARKS if mark in shown)

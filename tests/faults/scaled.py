@@ -16,12 +16,13 @@ def policies(**others: Any) -> Policies:
     return Policies(**{"retry": retry(), "limit": limit(), "breaker": breaker()} | others)
 
 
-def retry() -> Retry:
-    return Retry(base=0.03, longest=0.8, longest_wait=1.5)
+def retry(**others: Any) -> Retry:
+    settings: dict[str, Any] = {"base": 0.03, "longest": 0.8, "longest_wait": 1.5}
+    return Retry(**settings | others)
 
 
-def limit() -> Limit:
-    return Limit(max_wait=0.5)
+def limit(most: int | None = None) -> Limit:
+    return Limit(most, max_wait=0.5)
 
 
 def breaker(**others: Any) -> Breaker:
