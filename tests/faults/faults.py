@@ -18,7 +18,7 @@ from voicekit.errors import OutcomeUnknownError, VoicekitError
 if TYPE_CHECKING:
     from cell import Cell, Result
 
-GROUPS = ("connect", "pool", "request", "load", "bounds", "body", "socket", "local")
+GROUPS = ("connect", "pool", "request", "load", "bounds", "body", "socket", "silence", "local")
 LIVE = ""
 BACKOFF = 0.03 + 0.06
 """Seconds that the scaled back-offs of two repeats take at most."""

@@ -13,6 +13,7 @@ from operations import Row, Taken
 from recording import FRAME, PCM, SPOKEN, WORDS
 from world import Reference
 
+from faults import LIVE, sockets
 from frames import Line
 from voicekit.errors import VoicekitError
 from voicekit.speech import TranscriptionGap, TranscriptionResult
@@ -26,6 +27,10 @@ Pause = Callable[[int], float]
 
 def listens(row: Row) -> bool:
     return row.name == "open_transcription"
+
+
+def listening_only(row: Row) -> str:
+    return sockets(row) or (LIVE if listens(row) else "only transcriptions are dialled again")
 
 
 def spoken_to(cell: Cell, **options: Any) -> None:
