@@ -25,7 +25,7 @@ from voicekit.errors import (
     WrongLoopError,
 )
 from voicekit.operation import Call, Limits, Operation
-from voicekit.resilience.policies import NO_POLICIES, Policies
+from voicekit.resilience.policies import DEFAULT_POLICIES, Policies
 from voicekit.resilience.scopes import Scopes
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.transport import Transport
@@ -158,7 +158,7 @@ class Client:
         )
         credential.on_change = partial(_retire, self.transport, weakref.ref(self._scopes))
         self._limits = self._named("limits", limits or {}, Limits)
-        self._policies, self._policies_of = self._with_policies(policies, NO_POLICIES, {})
+        self._policies, self._policies_of = self._with_policies(policies, DEFAULT_POLICIES, {})
         observers = (*observers, *_observers_of_environment())
         self._observer = events.Observers(*observers) if observers else None
         self._closed = False

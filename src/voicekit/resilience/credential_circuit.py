@@ -155,6 +155,7 @@ class CredentialCircuit(Guard):
     def _open(self, call: Call, error: ProviderError) -> None:
         # A copy, because an error that is kept keeps all the frames that it went through, and
         # without the vendor's own words, which may quote the text of that call.
+        call.describe(error)  # which takes the key itself out of what quotes it
         self._refusal = copy.copy(error)
         self._refusal.detail = self._refusal.timings = self._refusal.connection = None
         self._opened += 1

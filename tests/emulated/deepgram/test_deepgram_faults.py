@@ -44,6 +44,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -73,7 +74,7 @@ async def fails(stt: DeepgramClient, **options: Any) -> VoicekitError:
 )
 async def test_refused_handshakes(status: int, kind: type[ProviderError], retryable: bool) -> None:
     """Each status is its error, with the vendor's words and id; the client goes on."""
-    async with listening() as (world, stt):
+    async with listening(policies=NO_POLICIES) as (world, stt):
         world.inject("deepgram", Fault("ws_refuse", status=status))
         error = await fails(stt)
         assert type(error) is kind
@@ -115,7 +116,10 @@ async def test_answers_that_are_no_websocket(kind: Any) -> None:
 
 async def test_a_handshake_that_is_not_answered() -> None:
     """The answer to the handshake is owed like any output: it has the gap's limit."""
-    async with listening(limits={"open_transcription": TIGHT}) as (world, stt):
+    async with listening(limits={"open_transcription": TIGHT}, policies=NO_POLICIES) as (
+        world,
+        stt,
+    ):
         world.inject("deepgram", Fault("silence"))
         started = time.monotonic()
         error = await fails(stt)

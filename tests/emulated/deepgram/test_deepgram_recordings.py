@@ -33,6 +33,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 from voicekit.speech import PendingTranscript, Transcript
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -253,7 +254,7 @@ async def test_over_tls() -> None:
 )
 async def test_refusals(status: int, kind: type[ProviderError], retryable: bool) -> None:
     """Each status is its error, with the vendor's words and id; the client goes on."""
-    async with speaking() as (world, stt):
+    async with speaking(policies=NO_POLICIES) as (world, stt):
         world.inject("deepgram", Fault("status", status=status))
         error = await fails(stt)
         assert type(error) is kind
@@ -284,7 +285,7 @@ async def test_the_vendors_own_refusals() -> None:
 async def test_a_long_recording_that_took_too_long() -> None:
     """It will again; a short one may have met a busy proxy."""
     long = AudioClip(data=bytes(16_000 * 601), format=AudioFormat.parse("pcm_8000"))
-    async with speaking() as (world, stt):
+    async with speaking(policies=NO_POLICIES) as (world, stt):
         for audio, retryable in ((WAV, True), (long, False), (URL, False)):
             world.inject("deepgram", Fault("status", status=504))
             error = await fails(stt, audio)
@@ -310,7 +311,10 @@ async def test_a_long_recording_that_took_too_long() -> None:
 @pytest.mark.parametrize("operation", ["transcribe", "submit_transcription", "grant_token"])
 async def test_answers_that_break(operation: str, kind: Any, expected: Any) -> None:
     """Typed, inside the limits, and the next call is right."""
-    async with speaking(limits=LIMITS, callback="https://example.com") as (world, stt):
+    async with speaking(limits=LIMITS, callback="https://example.com", policies=NO_POLICIES) as (
+        world,
+        stt,
+    ):
 
         async def call() -> Any:
             audio = () if operation == "grant_token" else (WAV,)
@@ -331,7 +335,7 @@ async def test_answers_that_break(operation: str, kind: Any, expected: Any) -> N
 @pytest.mark.parametrize("kind", ["stall", "reset", "close"])
 async def test_a_transcript_that_breaks_off(kind: Any) -> None:
     """Half of it is none."""
-    async with speaking(limits=LIMITS) as (world, stt):
+    async with speaking(limits=LIMITS, policies=NO_POLICIES) as (world, stt):
         world.inject("deepgram", Fault(kind, after_bytes=200))
         error = await fails(stt)
         assert isinstance(error, DeadlineError if kind == "stall" else ConnectionLostError)
@@ -355,7 +359,7 @@ async def test_too_many_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_limits_and_deadlines() -> None:
     """A call's own limits, and the ambient deadline."""
-    async with speaking() as (world, stt):
+    async with speaking(policies=NO_POLICIES) as (world, stt):
         world.inject("deepgram", Fault("silence", times=2))
         error = await fails(stt, limits=Limits(first_output=0.1))
         assert isinstance(error, FirstOutputTimeout)
@@ -449,7 +453,7 @@ async def test_a_grant_takes_the_escape_hatches() -> None:
 )
 async def test_a_grant_that_is_none(answer: dict[str, Any]) -> None:
     """No token, or none that a header can hold, or no end."""
-    async with speaking() as (world, stt):
+    async with speaking(policies=NO_POLICIES) as (world, stt):
         world.inject("deepgram", Fault("status", status=200, body=answer))
         with pytest.raises(RemoteProtocolError):
             await stt.grant_token()

@@ -15,6 +15,7 @@ from voicekit.clients.deepgram.speech import PendingSpeech
 from voicekit.emulator import Fault, Scenario
 from voicekit.interfaces import SpeechSessions, Synthesizer
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -143,7 +144,7 @@ async def test_split_asks_for_the_next_part_before_the_last_is_played() -> None:
 
 async def test_split_that_breaks_says_what_was_heard() -> None:
     """The second part fails: the first is delivered, then the account of it."""
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         speech = await tts.stream_speech(LONG, split=True)
         world.inject("deepgram", Fault("status", status=503))
         got = bytearray()
@@ -217,7 +218,7 @@ FAULTS: list[tuple[Fault, type[errors.VoicekitError]]] = [
 @pytest.mark.parametrize(("fault", "kind"), FAULTS, ids=lambda each: getattr(each, "kind", None))
 async def test_faults(fault: Fault, kind: type[errors.VoicekitError]) -> None:
     """Each fault is its typed error within its limit, says no content, and leaves nothing."""
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         await tts.warm(1)
         world.inject("deepgram", fault)
         async with asyncio.timeout(3):

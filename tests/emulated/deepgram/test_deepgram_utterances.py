@@ -29,6 +29,7 @@ from voicekit.clients.deepgram.speech import live, sockets
 from voicekit.emulator import Fault, Scenario
 from voicekit.emulator.providers.deepgram import Deepgram
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 from voicekit.transport.config import PoolConfig
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -408,7 +409,7 @@ async def test_lost_after_the_first_audio(fault: Fault, cause: type[errors.Voice
 )
 async def test_refused_handshake(status: int, kind: type[errors.VoicekitError]) -> None:
     """A refusal of the handshake is the caller's error, with the vendor's id."""
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         world.inject("deepgram", Fault("ws_refuse", status=status, operation="speech.socket"))
         with pytest.raises(kind) as refused:
             await said(tts, FIRST)

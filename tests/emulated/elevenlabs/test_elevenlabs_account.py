@@ -26,6 +26,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -198,7 +199,7 @@ FAULTS: list[tuple[Fault, type[VoicekitError]]] = [
 async def test_a_bad_server(name: str, fault: Fault, kind: type[VoicekitError]) -> None:
     """A typed error within the limits that names the operation; nothing is left."""
     limits = Limits(connect=0.5, first_output=0.3, total=5.0)
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         world.inject("elevenlabs", fault)
         started = time.monotonic()
         with pytest.raises(kind) as caught:
@@ -241,7 +242,7 @@ async def test_pages_that_go_round_are_refused() -> None:
 
 async def test_a_later_page_that_fails() -> None:
     """What came before it was handed out; the error is the page's own."""
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         seen: list[Any] = []
 
         async def read() -> None:

@@ -30,6 +30,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Call, Limits
+from voicekit.resilience import NO_POLICIES
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.messages import Request
 
@@ -301,7 +302,7 @@ async def test_a_refused_handshake_is_typed(
 
     quick = replace(live.DIAL, limits=Limits(connect=0.3, first_output=0.3))
     monkeypatch.setattr(live, "DIAL", quick)
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         world.inject("elevenlabs", fault)
         with pytest.raises(kind) as caught:
             await tts.open_speech()

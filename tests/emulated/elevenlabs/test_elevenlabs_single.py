@@ -27,6 +27,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -220,7 +221,7 @@ async def test_a_refused_handshake_is_typed(
 
     quick = replace(live.DIAL, limits=Limits(connect=0.3, first_output=0.3))
     monkeypatch.setattr(live, "DIAL", quick)
-    async with speaking(**SINGLE) as (world, tts):
+    async with speaking(**SINGLE, policies=NO_POLICIES) as (world, tts):
         world.inject("elevenlabs", fault)
         with pytest.raises(kind):
             await tts.open_speech()
@@ -249,7 +250,7 @@ async def test_a_socket_lost_before_the_first_audio(
     fault: Fault, kind: type[VoicekitError] | None, warm: bool
 ) -> None:
     """The server's failures are said again, once, on another socket; refusals are typed."""
-    async with speaking(**SINGLE) as (world, tts):
+    async with speaking(**SINGLE, policies=NO_POLICIES) as (world, tts):
         world.inject("elevenlabs", fault)
         if warm:
             await tts.warm(1)

@@ -21,6 +21,7 @@ from voicekit.errors import (
     UnavailableError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -163,7 +164,9 @@ async def test_reading_ahead_is_bounded() -> None:
 async def test_a_later_part_breaks(fault: Fault, kind: type[Exception]) -> None:
     """The parts before it were delivered whole; the account says to the byte how much."""
     limits = {"stream_speech": Limits(first_output=0.5, gap=0.3)}
-    async with speaking(Scenario(name="one", speech_chunk_bytes=100_000), limits=limits) as (
+    async with speaking(
+        Scenario(name="one", speech_chunk_bytes=100_000), limits=limits, policies=NO_POLICIES
+    ) as (
         world,
         tts,
     ):
@@ -191,7 +194,7 @@ async def test_a_later_part_breaks(fault: Fault, kind: type[Exception]) -> None:
 
 async def test_the_first_part_fails_as_any_request() -> None:
     """Before any audio the error is the vendor's own."""
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         world.inject("elevenlabs", Fault("status", status=503))
         with pytest.raises(UnavailableError):
             await tts.synthesize(TEXT, split=30)

@@ -22,6 +22,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -150,7 +151,7 @@ async def test_a_bad_server(fault: Fault, kind: type[VoicekitError], whole: bool
     options: dict[str, Any] = {"timestamps": True, "limits": quick}
     if whole:
         options["format"] = "wav_8000"
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         world.inject("elevenlabs", fault)
         started = time.monotonic()
         with pytest.raises(kind) as caught:
@@ -196,7 +197,7 @@ async def test_a_bad_server_after_the_first_audio(fault: Fault, kind: type[Voice
 
 async def test_a_line_beyond_the_bound_is_refused() -> None:
     """Memory is bounded whatever a line holds."""
-    async with speaking() as (world, tts):
+    async with speaking(policies=NO_POLICIES) as (world, tts):
         body = json.dumps({"audio_base64": "A" * (17 << 20)}).encode()
         world.inject("elevenlabs", Fault("empty", body=body))
         with pytest.raises(RemoteProtocolError, match="longer than"):

@@ -27,6 +27,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 from voicekit.speech import AudioClip, AudioFormat, AudioURL
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -158,7 +159,7 @@ async def test_every_refusal_is_typed(
     status: int, code: str, kind: type[VoicekitError], retryable: bool
 ) -> None:
     """Class, code, retryability and wait, and the connection serves the next one."""
-    async with speaking(SCENARIO) as (world, client):
+    async with speaking(SCENARIO, policies=NO_POLICIES) as (world, client):
         body = {"detail": {"code": code, "message": "No."}}
         headers = (("retry-after", "3"),)
         world.inject("elevenlabs", Fault("status", status=status, body=body, headers=headers))
@@ -206,7 +207,7 @@ async def test_faults_are_typed_and_quick(fault: Fault, kind: type[VoicekitError
     limits = {"transcribe": Limits(connect=1.0, first_output=0.3, total=0.6)}
     if fault.kind == "huge":
         limits = {}
-    async with speaking(SCENARIO, limits=limits) as (world, client):
+    async with speaking(SCENARIO, limits=limits, policies=NO_POLICIES) as (world, client):
         world.inject("elevenlabs", fault)
         began = time.monotonic()
         with pytest.raises(kind) as caught:

@@ -8,7 +8,13 @@ import pytest
 from chat_world import world_and_client
 
 from voicekit.emulator.providers.openai_embeddings import vector
-from voicekit.errors import AuthenticationError, InvalidArgumentError, InvalidRequestError
+from voicekit.errors import (
+    AuthenticationError,
+    CircuitOpenError,
+    InvalidArgumentError,
+    InvalidRequestError,
+)
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -68,8 +74,11 @@ async def test_what_the_vendor_refuses() -> None:
     async with world_and_client(api_key="bad-key", embedding={"model": MODEL}) as (_, llm):
         with pytest.raises(AuthenticationError):
             await llm.embed("x")
-        with pytest.raises(AuthenticationError):
+        with pytest.raises(CircuitOpenError) as stopped:  # nobody asks with that key again
             await llm.models()
+        assert isinstance(stopped.value.__cause__, AuthenticationError)
+        with pytest.raises(AuthenticationError):
+            await llm.models(policies=NO_POLICIES)
 
 
 async def test_models_and_their_ends() -> None:

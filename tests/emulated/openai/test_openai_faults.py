@@ -24,6 +24,7 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
+from voicekit.resilience import NO_POLICIES
 from voicekit.streams import TextStream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -91,7 +92,9 @@ async def test_a_fault_before_the_commit_point(fault, error, run, caplog) -> Non
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
-    async with world_and_client(api_key=KEY, limits=TIGHT, observers=(seen,)) as (world, llm):
+    async with world_and_client(
+        api_key=KEY, limits=TIGHT, observers=(seen,), policies=NO_POLICIES
+    ) as (world, llm):
         world.inject("openai", fault)
         started = world.journal.now()
         with pytest.raises(error) as caught:
@@ -143,7 +146,7 @@ async def test_a_fault_after_the_commit_point(fault, cause) -> None:
 
 async def test_a_refusal_carries_the_servers_wait() -> None:
     """Header first; else what the message says."""
-    async with world_and_client() as (world, llm):
+    async with world_and_client(policies=NO_POLICIES) as (world, llm):
         world.inject("openai", Fault("status", status=429, headers=(("retry-after", "7"),)))
         world.inject("openai", Fault("status", status=429))
         waits = []

@@ -25,6 +25,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 from voicekit.streams import TextStream
 from voicekit.transport.config import PoolConfig
 
@@ -137,7 +138,7 @@ async def test_a_fault_before_the_commit_point(fault, kind, run, caplog) -> None
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
     async with world_and_client(
-        api_key=KEY, limits=TIGHT, observers=(seen,), embedding=EMBEDDING
+        api_key=KEY, limits=TIGHT, observers=(seen,), embedding=EMBEDDING, policies=NO_POLICIES
     ) as (world, llm):
         world.inject("openai", fault)
         started = world.journal.now()

@@ -27,6 +27,7 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
+from voicekit.resilience import NO_POLICIES
 from voicekit.speech.wav import parse_wav
 from voicekit.transport.config import PoolConfig
 
@@ -224,7 +225,10 @@ async def test_a_fault_before_the_first_audio(fault: Fault, error: Any, caplog: 
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
-    async with audio_world(api_key=KEY, limits=TIGHT, observers=(seen,)) as (world, client):
+    async with audio_world(api_key=KEY, limits=TIGHT, observers=(seen,), policies=NO_POLICIES) as (
+        world,
+        client,
+    ):
         world.inject("openai", fault)
         started = world.journal.now()
         with pytest.raises(error) as caught:
@@ -354,8 +358,8 @@ async def test_the_limit_of_a_whole_speech_grows_with_the_text(
     async with audio_world() as (_, client):
         make = client._call
 
-        def call(operation: Any, limits: Any) -> Any:
-            made = make(operation, limits)
+        def call(operation: Any, request: Any, *, limits: Any) -> Any:
+            made = make(operation, request, limits=limits)
             asked.append(made.limits)
             return made
 
@@ -390,7 +394,7 @@ async def test_a_long_text_in_parts_is_one_speech() -> None:
 
 async def test_a_part_that_fails() -> None:
     """Ends the speech with an exact account; a first one, before any audio."""
-    async with audio_world(limits=TIGHT) as (world, client):
+    async with audio_world(limits=TIGHT, policies=NO_POLICIES) as (world, client):
         stream = client.stream_speech(LONG, split=100)
         got: list[bytes] = []
         async with stream:

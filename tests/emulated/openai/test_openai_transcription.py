@@ -30,6 +30,7 @@ from voicekit.errors import (
     UnavailableError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 from voicekit.speech import Utterance
 from voicekit.transport.config import PoolConfig
 
@@ -269,7 +270,10 @@ async def test_a_fault(fault: Fault, error: Any, run: Any, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
     limits = TIGHT if fault.kind in {"drip", "silence"} else None
-    async with audio_world(api_key=KEY, limits=limits, observers=(seen,)) as (world, client):
+    async with audio_world(api_key=KEY, limits=limits, observers=(seen,), policies=NO_POLICIES) as (
+        world,
+        client,
+    ):
         world.inject("openai", fault)
         started = world.journal.now()
         with pytest.raises(error) as caught:
@@ -288,7 +292,7 @@ async def test_a_fault(fault: Fault, error: Any, run: Any, caplog: Any) -> None:
 
 async def test_a_page_is_no_plain_text() -> None:
     """A proxy's page would pass for what was said."""
-    async with audio_world() as (world, client):
+    async with audio_world(policies=NO_POLICIES) as (world, client):
         world.inject("openai", Fault("html"))
         with pytest.raises(RemoteProtocolError, match="html"):
             await client.transcribe(CLIP, model="whisper-1", response_format="text")
@@ -382,9 +386,9 @@ async def test_the_limits_grow_with_the_recording(monkeypatch: pytest.MonkeyPatc
     async with audio_world() as (_, client):
         make = client._call
 
-        def call(operation: Any, limits: Limits) -> Any:
+        def call(operation: Any, request: Any, *, limits: Limits) -> Any:
             asked.append(limits)
-            return make(operation, limits)
+            return make(operation, request, limits=limits)
 
         monkeypatch.setattr(client, "_call", call)
         await client.transcribe(CLIP)

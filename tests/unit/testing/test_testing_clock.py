@@ -10,6 +10,7 @@ import pytest
 from voicekit import OpenAIClient
 from voicekit.errors import FirstOutputTimeout, GapTimeout, StreamInterruptedError, TotalTimeout
 from voicekit.operation import Limits
+from voicekit.resilience import NO_POLICIES
 from voicekit.testing import Answer, ScriptedTransport, VirtualLoop, virtual_time
 from voicekit.transport.transport import Transport
 
@@ -23,7 +24,7 @@ async def ask(*delays: float, limits: Limits) -> str:
     http = ScriptedTransport([Answer(headers=EVENTS, chunks=[HELLO, DONE], delays=delays)])
     async with (
         Transport(http=http) as transport,
-        OpenAIClient(model="m", api_key="k", transport=transport) as llm,
+        OpenAIClient(model="m", api_key="k", transport=transport, policies=NO_POLICIES) as llm,
         llm.stream_chat(MESSAGES, limits=limits) as stream,
     ):
         return "".join([text async for text in stream])

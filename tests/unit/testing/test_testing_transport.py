@@ -11,6 +11,7 @@ from voicekit import OpenAIClient
 from voicekit.errors import ClosedError, ConnectionLostError, RateLimitError
 from voicekit.events import CallStarted
 from voicekit.operation import Call, Operation, OperationClass
+from voicekit.resilience import NO_POLICIES
 from voicekit.testing import (
     VIRTUAL,
     Answer,
@@ -58,7 +59,7 @@ async def test_a_client_is_answered() -> None:
         assert (await llm.warm(2)).opened == 2
         assert (await llm.chat(MESSAGES)).text == "Hi"
         with pytest.raises(RateLimitError):
-            await llm.chat(MESSAGES)
+            await llm.chat(MESSAGES, policies=NO_POLICIES)
     assert [event.operation for event in seen.calls] == ["chat", "chat"]
     assert [event.result for event in seen.ended] == ["ok", "error"]
     assert len(seen.of(CallStarted)) == 2
