@@ -88,6 +88,7 @@ TYPES: dict[Any, Any] = {
     ApiKey: keys.ApiKey,
     TokenProvider: keys.Ask,
     interfaces.SpeechSession: utterances.SpokenSession,
+    utterance.SpokenSession: utterances.SpokenSession,
     AsyncIterable: Iterable,
     AsyncIterator: Iterator,
 }
