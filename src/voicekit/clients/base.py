@@ -7,16 +7,14 @@ import copy
 import os
 import time
 import warnings
-import weakref
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 from voicekit import events
-from voicekit.clients.checks import fields, wrong
-from voicekit.clients.credential import ApiKey, Credential, Reauthorize
-from voicekit.clients.health import Health
+from voicekit.clients.checks import fields
+from voicekit.clients.credential import ApiKey, Credential
+from voicekit.clients.policed import Given, Policed, by_name
 from voicekit.errors import (
     ClosedError,
     ConnectError,
@@ -25,8 +23,7 @@ from voicekit.errors import (
     WrongLoopError,
 )
 from voicekit.operation import Call, Limits, Operation
-from voicekit.resilience.policies import DEFAULT_POLICIES, Policies
-from voicekit.resilience.scopes import Scopes
+from voicekit.resilience.policies import Policies
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.transport import Transport
 
@@ -34,13 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voicekit.clients.settings import Settings
-    from voicekit.pipeline import Pipeline
-    from voicekit.resilience.breaker import Breaker
 
 __all__ = ["ApiKey", "CallOptions", "Client", "Credential", "Extras", "by_name"]
 
 S = TypeVar("S", bound="Settings")
-V = TypeVar("V")
 
 
 class Extras(TypedDict, total=False):
@@ -69,20 +63,6 @@ class CallOptions(Extras, total=False):
     policies: Policies
 
 
-class Given(Protocol):
-    """What a request, or the settings of one, may say of its call."""
-
-    @property
-    def limits(self) -> Limits | None:
-        """In place of the operation's and the client's."""
-        ...
-
-    @property
-    def policies(self) -> Policies | None:
-        """In place of the client's."""
-        ...
-
-
 def _check_base_url(base_url: object) -> None:
     allowed = "http(s)://host[:port][/path]"
     try:
@@ -100,7 +80,7 @@ def _check_base_url(base_url: object) -> None:
         raise InvalidArgumentError(f"got {base_url!r}", argument="base_url", allowed=allowed)
 
 
-class Client:
+class Client(Policed):
     """Base of the clients. Constructing does no I/O and needs no event loop.
 
     Args:
@@ -116,7 +96,6 @@ class Client:
         options: What the caller gave: see ``families``.
 
     Attributes:
-        operations: Those that this client has, by name.
         families: The kinds of settings that this client has, by name. The options of the
             first are given as they are; those of the others as a mapping under the
             family's name. ``extra_headers`` and ``extra_query`` go with all of them.
@@ -124,7 +103,6 @@ class Client:
 
     provider: ClassVar[str]
     families: ClassVar[Mapping[str, type[Settings]]]
-    operations: ClassVar[Mapping[str, Operation]]
 
     def __init__(
         self,
@@ -150,15 +128,8 @@ class Client:
         self._credential = credential
         self._own_transport = transport is None
         self.transport = transport or Transport(pool=pool, ca=ca, proxy=proxy)
-        self._scopes = Scopes(
-            self.transport.shared,
-            (self.provider, self.base_url),
-            credential=lambda: credential.fingerprint,
-            renewal=partial(_renewal, credential, self.transport),
-        )
-        credential.on_change = partial(_retire, self.transport, weakref.ref(self._scopes))
         self._limits = self._named("limits", limits or {}, Limits)
-        self._policies, self._policies_of = self._with_policies(policies, DEFAULT_POLICIES, {})
+        self._adopt(policies)
         observers = (*observers, *_observers_of_environment())
         self._observer = events.Observers(*observers) if observers else None
         self._closed = False
@@ -196,47 +167,6 @@ class Client:
             pipeline=self._scopes.kept.get((name, policies))
             or self._scopes.pipeline(operation, policies),
         )
-
-    def _policies_for(self, name: str) -> Policies:
-        """The client's, around the operation of that name."""
-        return self._policies_of.get(name) or self._policies
-
-    def _with_policies(
-        self,
-        given: Policies | Mapping[str, Policies] | None,
-        others: Policies,
-        single: Mapping[str, Policies],
-    ) -> tuple[Policies, Mapping[str, Policies]]:
-        """Those of all operations, and those of single ones."""
-        if given is None:
-            return others, single
-        if isinstance(given, Policies):
-            return given, {}
-        return others, {**single, **self._named("policies", given, Policies)}
-
-    def _named(self, argument: str, given: object, kind: type[V]) -> dict[str, V]:
-        """What a caller gave by the names of operations."""
-        said = f"{kind.__name__}(…) by operation"
-        if not isinstance(given, Mapping):
-            raise wrong(argument, given, said)
-        for name, value in given.items():
-            if name not in self.operations:
-                raise InvalidArgumentError(
-                    f"{str(name)[:64]!r} is no operation of this client",
-                    argument=argument,
-                    allowed=", ".join(self.operations),
-                )
-            if not isinstance(value, kind):
-                raise wrong(argument, value, said)
-        return dict(given)
-
-    def _operation(self, name: str) -> Operation:
-        operation = self.operations.get(name) if isinstance(name, str) else None
-        if operation is None:
-            raise InvalidArgumentError(
-                f"got {name!r}"[:80], argument="operation", allowed=", ".join(self.operations)
-            )
-        return operation
 
     async def _warm(self, n: int) -> WarmReport:
         """Open what this provider's calls will need; see the sheet for what is free."""
@@ -297,50 +227,12 @@ class Client:
         view._settings = self._merged(self._settings, options)
         if limits:
             view._limits = {**self._limits, **self._named("limits", limits, Limits)}
-        view._policies, view._policies_of = self._with_policies(
-            policies, self._policies, self._policies_of
-        )
+        view._policies, view._policies_of = self._with_policies(policies)
         if observers is not None:
             view._observer = events.Observers(*observers) if observers else None
         return view
 
     # -- for users ----------------------------------------------------------------------
-
-    def pipeline(self, operation: str, /) -> Pipeline:
-        """The policies around an operation, outermost first; its repr reads like a sentence.
-
-        Raises:
-            InvalidArgumentError: The client has no operation of that name.
-        """
-        return self._scopes.pipeline(self._operation(operation), self._policies_for(operation))
-
-    def breaker(self, operation: str, /) -> Breaker:
-        """The live breaker of an operation: to be forced open, disabled or reset.
-
-        It is that of every client and view with the same provider, address and credential that
-        shares the transport.
-
-        Raises:
-            InvalidArgumentError: The client has no operation of that name, or its policies no
-                breaker.
-        """
-        known = self._operation(operation)
-        breaker = self._scopes.breaker(known, self._policies_for(operation))
-        if breaker is None:
-            raise InvalidArgumentError(
-                f"{operation} has policies without a breaker", argument="operation"
-            )
-        return breaker
-
-    def health(self) -> Health:
-        """What the policies have seen, and the connections, as of now. No I/O."""
-        return Health(
-            provider=self.provider,
-            operations=self._scopes.operations(self._policies_for),
-            limit=self._scopes.limit(),
-            credential=self._scopes.credential(),
-            pool=self.transport.stats(),
-        )
 
     def rotate_key(self, api_key: ApiKey) -> None:
         """Use this key from the next request on.
@@ -473,24 +365,6 @@ def _observers_of_environment() -> Sequence[events.Observer]:
     from voicekit.observe.log import observers_of_environment
 
     return observers_of_environment()
-
-
-def by_name(*operations: Operation) -> Mapping[str, Operation]:
-    """A client's operations, as ``Client.operations`` has them."""
-    return {operation.name: operation for operation in operations}
-
-
-def _retire(transport: Transport, scopes: weakref.ref[Scopes]) -> None:
-    """Another key is in force."""
-    transport.retire()
-    if (alive := scopes()) is not None:  # which holds the credential itself
-        alive.credential_changed()
-
-
-def _renewal(credential: Credential, transport: Transport) -> Reauthorize | None:
-    if not credential.asks:
-        return None
-    return Reauthorize(credential, lambda: transport.background)
 
 
 _EVERYWHERE = ("extra_headers", "extra_query")
