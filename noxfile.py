@@ -77,6 +77,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Each protection taken away, alone: a cell of the grid must turn red. See build/."""
+    session.install(".[emulator,speed]", *group("tests"))
+    session.run("pytest", "tests/faults/against_mutations.py", *WORKERS, *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The notebook, executed in place; then every page, as `tests` runs them."""
     session.install(".[demo]", *group("tests"), *group("sdks"), *group("docs"))

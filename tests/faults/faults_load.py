@@ -44,6 +44,8 @@ async def _tail(cell: Cell) -> None:
     cell.server.script = late
     for _ in range(calls):
         expect(cell, await cell.call(client), OK)
+        left = [task for task in asyncio.all_tasks() if "hedge" in task.get_name()]
+        assert not left, f"an attempt outlives its call: {left}"
     took = sorted(result.elapsed for result in cell.results)
     p95, p99 = took[int(calls * 0.95)], took[int(calls * 0.99) - 1]
     extra = len(cell.server.seen) - calls

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from operations import Row
+from seams import open_sockets
 
 from faults import (
     OK,
@@ -176,9 +177,12 @@ async def _barge_ins(cell: Cell) -> None:
             await visit.write(
                 reply.head(reply.framed()) + reply.wire(reply.body[: _half(reply.body)], end=False)
             )
+        if visit.number % 2:
+            visit.writer.transport.pause_reading()  # it hangs, and answers no farewell either
         loop.call_soon_threadsafe(begun.set)
         await visit.hang()
 
+    before = open_sockets() - len(cell.server.lines)
     cell.server.script = slowly
     for _ in range(_BARGE_INS):
         begun.clear()
@@ -195,6 +199,8 @@ async def _barge_ins(cell: Cell) -> None:
             break
         assert time.monotonic() < until, f"not warm again: {stats}"
         await asyncio.sleep(0.005)
+    ours = open_sockets() - len(cell.server.lines)
+    assert ours <= before + target + 2, f"{ours - before} sockets more than before"
     await asyncio.sleep(0.02)  # the server hears of a connection a little later than we do
     dialled = cell.server.opened
     cell.server.script = cell.good

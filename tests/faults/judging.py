@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -46,6 +49,7 @@ def red(
     A stall of the loop alone, which the machine can cause as well, must come again each time.
     """
     told = ""
+    _forget()
     for _ in range(_CHANCES):
         cell = Cell(
             world,
@@ -70,6 +74,17 @@ def red(
             if not (isinstance(error, BrokenError) and error.only_stalled):
                 return told
     return told
+
+
+def _forget() -> None:
+    """What a red cell left to the collector must not be heard in the next one."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 @contextmanager

@@ -257,12 +257,12 @@ class FaultServer:
         self._server.close()
         for _ in range(3):
             await asyncio.sleep(0)
+        for writer in list(self.lines):
+            writer.transport.abort()  # a TLS close would wait for a client that waits for us
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for writer in list(self.lines):
-            writer.transport.abort()
         await asyncio.sleep(0)
 
     async def drop(self, *, how: str, idle: bool = True) -> int:
