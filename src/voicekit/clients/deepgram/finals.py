@@ -23,6 +23,9 @@ _SAME: Final = 0.5  # of the shorter of two words: then it is one word
 _SAME_TEXT: Final = 0.2  # where they read alike as well
 _AGAIN_S: Final = 0.250  # two events closer than this are one
 
+# Source: ours. Of these results a newer one may be the repetition, on as many channels.
+_RECENT: Final = 8
+
 # Seconds of final words against which a new connection's are held.
 _TAIL_S: Final = 5.0
 
@@ -61,20 +64,24 @@ class Finals:
         self._settled: dict[int, float] = {}
         self._tails: dict[int, list[Word]] = {}
 
-    def add(self, result: TranscriptionResult) -> None:
-        """A final result.
+    def add(self, result: TranscriptionResult) -> bool:
+        """A final result; False if it came before, word for word and at the same time.
 
         Raises:
             LocalProtocolError: The transcript is larger than any speech.
         """
-        self._ended[_channel(result)] = result.speech_final
-        if result.text:
-            self._text_size += len(result.text)
-            if self._text_size > _MOST_TEXT:
-                raise LocalProtocolError(f"the transcript is longer than {_MOST_TEXT} characters")
-            self._parts.append(
-                (result.text, result.words, result.confidence, _channel(result), result.end)
-            )
+        channel = _channel(result)
+        self._ended[channel] = result.speech_final
+        if not result.text:
+            return True
+        part = (result.text, result.words, result.confidence, channel, result.end)
+        if part in self._parts[-_RECENT:]:
+            return False
+        self._text_size += len(result.text)
+        if self._text_size > _MOST_TEXT:
+            raise LocalProtocolError(f"the transcript is longer than {_MOST_TEXT} characters")
+        self._parts.append(part)
+        return True
 
     def resume(self, offset: float, settled: Mapping[int, float]) -> float:
         """Another connection begins.

@@ -284,8 +284,8 @@ class ListenState:
                 if rest is None:
                     return None
                 result = rest
-            if result.is_final:
-                self.finals.add(result)
+            if result.is_final and not self.finals.add(result):
+                return None
             return result
         match kind:
             case "SpeechStarted":

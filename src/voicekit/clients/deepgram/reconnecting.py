@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 _LEAST_GAP_S: Final = 0.001
 # Source: ours, as for what is owed: results end a little before the last sample.
 _COVERED_S: Final = 0.050
+# Source: ours. A vendor that ends the stream as asked may round more than that.
+_UNHEARD_S: Final = 1.0
 
 
 class ReconnectingSession(Session[ListenEvent]):
@@ -372,6 +374,13 @@ class ReconnectingSession(Session[ListenEvent]):
             if end > start + _COVERED_S:
                 self._report_gap(start, end)
         super()._fail(cause)
+
+    def _end_of_stream(self) -> None:
+        """The vendor says that it was all: nobody has heard what no final result covers."""
+        sent, heard = self._state.sent_s, self._state.acknowledged_s
+        if sent is not None and sent > heard + _UNHEARD_S and not self.request.callback:
+            self._report_gap(heard, sent)
+        self._end()
 
     def _sent_s(self) -> float:
         """Seconds of the session that were sent; by the clock, where bytes do not tell."""

@@ -53,8 +53,9 @@ class TranscriptionSession(ReconnectingSession):
     What an interim result said may change, as ever. What could not be sent again is a
     ``TranscriptionGap`` among the results, and in ``gaps``: audio beyond ``max_replay_s``
     (16 MiB at most); and, where bytes do not tell the time, everything between the last
-    result and the loss: of packets, MP3 and AAC, which then go on. Ogg and FLAC cannot: a
-    loss ends the session, as does ``reconnect=False``, ``callback`` or an error that
+    result and the loss: of packets, MP3 and AAC, which then go on. So is more than a second
+    that no final result covers at the end, as the vendor ends it. Ogg and FLAC cannot go on:
+    a loss ends the session, as does ``reconnect=False``, ``callback`` or an error that
     repeating cannot mend (a wrong key, no credit, audio that cannot be decoded).
 
     Example:
@@ -331,7 +332,7 @@ class TranscriptionSession(ReconnectingSession):
             if self._unread_bytes > _MAX_UNREAD_BYTES:
                 self._fail(LocalProtocolError("the consumer is too far behind: the buffer is full"))
         elif self._state.done:
-            self._end()
+            self._end_of_stream()
 
     def _configured(self, line: Line, answer: Configured) -> None:
         waiting, error, asked = self._configuring, answer.error, self._asked

@@ -373,14 +373,30 @@ def test_the_transcript_is_the_finals() -> None:
     assert state().confidence is None
 
 
+def test_a_final_that_comes_twice_is_one() -> None:
+    """The same words at the same time are no others; the same words later are."""
+    listening = state()
+    once = results("no", is_final=True)
+    assert read(listening, once) is not None
+    assert read(listening, results("no", start=1.0, is_final=True)) is not None
+    assert read(listening, once) is None
+    other = results("no", is_final=True, channel_index=[1, 2])
+    assert read(listening, other) is not None
+    assert listening.transcript == "no no no"
+    # Without words nothing is doubled, and it may say that a Finalize was done.
+    for _ in range(2):
+        assert read(listening, results("", is_final=True, from_finalize=True)) is not None
+
+
 def test_an_endless_transcript_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never stops saying new things cannot fill the memory."""
     monkeypatch.setattr(finals_module, "_MOST_TEXT", 100)
     listening = state()
-    for _ in range(100 // len("word word")):
-        read(listening, results("word word", is_final=True))
+    most = 100 // len("word word")
+    for start in range(most):
+        read(listening, results("word word", start=start, is_final=True))
     with pytest.raises(LocalProtocolError):
-        read(listening, results("word word", is_final=True))
+        read(listening, results("word word", start=most, is_final=True))
 
 
 # -- audio ------------------------------------------------------------------------------

@@ -469,6 +469,22 @@ async def test_the_summary_of_the_last_connection() -> None:
         assert transcript.duration == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize(("heard", "lost"), [(2.0, 3.0), (3.9, 1.1), (4.5, 0.0)])
+async def test_an_end_before_everything_was_heard(heard: float, lost: float) -> None:
+    """The vendor ends the stream as asked, and its final results do not reach that far."""
+    world = Dials()
+    async with world.session() as session:
+        for _ in range(5):
+            await session.send(SECOND)
+        await session.finish()
+        world.socket.say(results("a", duration=heard, is_final=True), METADATA)
+        events = [event async for event in session]
+        gaps = [event for event in events if isinstance(event, TranscriptionGap)]
+        assert session.gaps == tuple(gaps)
+        assert [(gap.start, gap.end) for gap in gaps] == ([(heard, 5.0)] if lost else [])
+        assert session.transcript == "a"
+
+
 @pytest.mark.parametrize("bad", [0, -1, "10", float("nan"), 1e9])
 def test_bad_options(bad: Any) -> None:
     """Named before any I/O, like every option."""

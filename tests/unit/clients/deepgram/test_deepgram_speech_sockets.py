@@ -41,6 +41,25 @@ async def spoken(made: Room, text: str, audio: bytes = AUDIO) -> bytes:
         return await rest(session)
 
 
+async def test_a_flushed_that_comes_twice_is_not_the_next_ones() -> None:
+    """The next utterance on the socket waits for its own audio."""
+    async with room() as made:
+        async with made.utterance() as session:
+            await session.send(FIRST)
+            await session.finish()
+            made.sockets[0].audio(AUDIO)
+            made.sockets[0].flushed()
+            assert await rest(session) == AUDIO
+        async with made.utterance() as session:
+            made.sockets[0].flushed()
+            await session.send(SECOND)
+            await session.finish()
+            made.sockets[0].audio(AUDIO)
+            made.sockets[0].flushed()
+            assert await rest(session) == AUDIO
+        assert len(made.sockets) == 1
+
+
 # -- what belongs to whom -------------------------------------------------------------------------
 
 

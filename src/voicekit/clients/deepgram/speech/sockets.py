@@ -215,7 +215,9 @@ class SpeakSocket:
                 self._cleared()
                 return
             case "Flushed":
-                self._owed = max(0, self._owed - 1)
+                if not self._owed:
+                    return  # it comes twice, and would be taken for the next utterance's
+                self._owed -= 1
         if (speaker := self._held()) is not None:
             speaker.told(message)
 
