@@ -18,7 +18,18 @@ from voicekit.errors import OutcomeUnknownError, VoicekitError
 if TYPE_CHECKING:
     from cell import Cell, Result
 
-GROUPS = ("connect", "pool", "request", "load", "bounds", "body", "socket", "silence", "local")
+GROUPS = (
+    "connect",
+    "pool",
+    "request",
+    "load",
+    "bounds",
+    "body",
+    "socket",
+    "silence",
+    "frames",
+    "local",
+)
 LIVE = ""
 BACKOFF = 0.03 + 0.06
 """Seconds that the scaled back-offs of two repeats take at most."""

@@ -45,6 +45,7 @@ async def transcribe(
     got: Taken,
     *,
     pause: Pause = lambda _: 0.0,
+    pace: float = 0.001,
     opened: Callable[[Any], None] = lambda _: None,
     **options: Any,
 ) -> None:
@@ -56,13 +57,14 @@ async def transcribe(
         client: Whose session it is.
         got: What was heard, or is known to be lost.
         pause: Of the speaker.
+        pace: Seconds from one frame to the next.
         opened: Told of the session, before it opens.
         **options: Of the session.
     """
     session = client.open_transcription(format="pcm_16000", **options)
     opened(session)
     async with session:
-        speaking = asyncio.create_task(_speak(session, pause))
+        speaking = asyncio.create_task(_speak(session, pause, pace))
         try:
             gaps: list[TranscriptionGap] = []
             async for result in session:
@@ -91,10 +93,10 @@ async def _account(got: Taken, gaps: Sequence[TranscriptionGap], text: str) -> N
         await got.took(f"{text} ".encode())
 
 
-async def _speak(session: Any, pause: Pause) -> None:
+async def _speak(session: Any, pause: Pause, pace: float) -> None:
     with contextlib.suppress(VoicekitError):  # who iterates is told
         for number in range(len(PCM) // FRAME):
-            await asyncio.sleep(pause(number) or 0.001)
+            await asyncio.sleep(pause(number) or pace)
             await session.send(PCM[number * FRAME : (number + 1) * FRAME])
         await asyncio.sleep(pause(len(PCM) // FRAME))
         await session.finish()
