@@ -96,6 +96,8 @@ class Operation:
         limits: Its four limits.
         repeats: How often it may be repeated before the commit point, where that is allowed.
         session: It opens a two-way session, which is never hedged.
+        service: What the provider counts together when it says how many calls may be under way
+            at a time; empty where it counts all of a credential.
         reconcile: How to find out whether an effect of unknown outcome happened.
     """
 
@@ -105,6 +107,7 @@ class Operation:
     limits: Limits = field(default_factory=Limits)
     repeats: int = 2
     session: bool = False
+    service: str = ""
     reconcile: str = ""
 
 

@@ -34,7 +34,8 @@ class Policies:
 
     Each is a pattern: what was seen is kept by scope, on the transport. So clients and views
     with the same provider, address and credential that share a transport share it all; a rotated
-    key begins anew. Retry, hedge and breaker are by operation, the limit is by credential.
+    key begins anew. Retry, hedge and breaker are by operation, the limit is by credential, or by
+    service where the provider counts speech and transcription apart.
 
     Equal where their settings are.
 

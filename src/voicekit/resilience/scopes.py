@@ -87,27 +87,28 @@ class Scopes:
         if pipeline is None:
             if len(self.kept) >= _MOST_PIPELINES:
                 self.kept.clear()
-            pipeline = self.kept[key] = self._compose(operation.name, policies)
+            pipeline = self.kept[key] = self._compose(operation, policies)
         return pipeline
 
-    def _compose(self, name: str, policies: Policies) -> Pipeline:
+    def _compose(self, operation: Operation, policies: Policies) -> Pipeline:
+        name = operation.name
         hedge, limit, breaker = policies.hedge, policies.limit, policies.breaker
         layers: list[Policy | None] = [
             self._of(policies.retry, name),
             self._of(hedge, name),
             self._renewal(),
-            self._of(limit),
+            self._of(limit, operation.service or None),
             None if breaker is None else self._of(_CIRCUIT),
             self._of(breaker, name),
         ]
         return Pipeline(tuple(layer for layer in layers if layer is not None))
 
-    def _of(self, pattern: G | None, operation: str | None = None) -> G | None:
-        """The one of this scope; of all operations of the credential, where none is named."""
+    def _of(self, pattern: G | None, part: str | None = None) -> G | None:
+        """The one of this operation or service; of the whole credential, where none is named."""
         if pattern is None:
             return None
         kind = type(pattern).__qualname__
-        key = (*self._where, self._who, operation, kind, pattern.settings)
+        key = (*self._where, self._who, part, kind, pattern.settings)
         return self._shared(key, pattern.fresh)
 
     def credential_changed(self) -> None:
@@ -140,7 +141,7 @@ class Scopes:
         }
 
     def limit(self) -> LimitStats | None:
-        """Of the credential, if it has a limit; the busiest, if calls named limits of their own."""
+        """The busiest one: services may have their own, and calls may name others."""
         found = [limit.stats() for limit in self._all(Limit)]
         return max(found, key=lambda stats: stats.in_flight + stats.queued, default=None)
 

@@ -146,9 +146,9 @@ async def test_a_dead_member() -> None:
         dead = ElevenLabsClient("key-eleven", voice="v", base_url="http://127.0.0.1:9")
         second = DeepgramClient("key", base_url=world.deepgram.url).as_synthesizer()
         async with fallback(dead, second, probe_after=0.01) as tts:
-            assert (await tts.synthesize("Hello")).member == "synthesizer"
+            assert (await tts.synthesize("Hello")).member == "deepgram"
             await asyncio.sleep(0.02)
-            assert (await tts.synthesize("Hello")).member == "synthesizer"
+            assert (await tts.synthesize("Hello")).member == "deepgram"
             assert await eventually(lambda: tts.stats()[0].failures == 2)
 
 

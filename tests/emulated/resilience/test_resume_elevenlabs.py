@@ -28,6 +28,7 @@ from voicekit.events import CallEnded, Event, SpeechResumed
 from voicekit.operation import Limits
 from voicekit.resilience.limit import Limit
 from voicekit.resilience.policies import Policies
+from voicekit.resilience.retry import Retry
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -56,6 +57,8 @@ async def resuming(
 ) -> AsyncIterator[tuple[Emulator, Any, Seen]]:
     """A client that resumes, its provider, and what it says."""
     seen = Seen()
+    # Cut at every place, by the same client: more than a budget pays for.
+    options.setdefault("policies", Policies(retry=Retry(budget=None)))
     async with speaking(scenario, observers=[seen], resume=True, **options) as (world, tts):
         yield world, tts, seen
         assert await eventually(lambda: not ours())

@@ -40,12 +40,17 @@ _LIMITS: Final = Limits(connect=2.0, first_output=_BASE_S, gap=_BASE_S, total=_B
 _LEAST_BYTES_PER_S: Final = 2000
 
 TRANSCRIBE: Final = Operation(
-    provider=PROVIDER, name="transcribe", kind=OperationClass.COMPUTE, limits=_LIMITS
+    provider=PROVIDER,
+    name="transcribe",
+    service="transcription",
+    kind=OperationClass.COMPUTE,
+    limits=_LIMITS,
 )
 SUBMIT: Final = Operation(
     # Done twice, the transcript is delivered twice.
     provider=PROVIDER,
     name="submit_transcription",
+    service="transcription",
     kind=OperationClass.EFFECT,
     limits=_LIMITS,
     reconcile="the callback gets the transcript if the vendor has the recording; "

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OPEN_TRANSCRIPTION: Final = Operation(
     provider=PROVIDER,
     name="open_transcription",
+    service="transcription",
     kind=OperationClass.COMPUTE,
     limits=Limits(connect=2.0, gap=10.0),
     session=True,

@@ -41,11 +41,16 @@ if TYPE_CHECKING:
 _SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
 
 STREAM_SPEECH: Final = Operation(
-    provider=PROVIDER, name="stream_speech", kind=OperationClass.COMPUTE, limits=_SPEECH
+    provider=PROVIDER,
+    name="stream_speech",
+    service="speech",
+    kind=OperationClass.COMPUTE,
+    limits=_SPEECH,
 )
 SYNTHESIZE: Final = Operation(
     provider=PROVIDER,
     name="synthesize",
+    service="speech",
     kind=OperationClass.COMPUTE,
     limits=replace(_SPEECH, total=30.0),
 )

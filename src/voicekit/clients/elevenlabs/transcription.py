@@ -36,11 +36,16 @@ __all__ = ["SUBMIT_TRANSCRIPTION", "TRANSCRIBE", "FileTranscription"]
 _LIMITS: Final = Limits(connect=2.0, first_output=30.0, total=30.0)
 
 TRANSCRIBE: Final = Operation(
-    provider=PROVIDER, name="transcribe", kind=OperationClass.COMPUTE, limits=_LIMITS
+    provider=PROVIDER,
+    name="transcribe",
+    service="transcription",
+    kind=OperationClass.COMPUTE,
+    limits=_LIMITS,
 )
 SUBMIT_TRANSCRIPTION: Final = Operation(
     provider=PROVIDER,
     name="submit_transcription",
+    service="transcription",
     kind=OperationClass.EFFECT,
     limits=_LIMITS,
     reconcile="the webhooks get the transcript if the vendor has the recording; "

@@ -36,11 +36,16 @@ if TYPE_CHECKING:
 _SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
 
 STREAM_SPEECH: Final = Operation(
-    provider=PROVIDER, name="stream_speech", kind=OperationClass.COMPUTE, limits=_SPEECH
+    provider=PROVIDER,
+    name="stream_speech",
+    service="speech",
+    kind=OperationClass.COMPUTE,
+    limits=_SPEECH,
 )
 SYNTHESIZE: Final = Operation(
     provider=PROVIDER,
     name="synthesize",
+    service="speech",
     kind=OperationClass.COMPUTE,
     limits=replace(_SPEECH, total=30.0),
 )
@@ -48,6 +53,7 @@ SUBMIT_SPEECH: Final = Operation(
     # Done twice, the audio is delivered twice.
     provider=PROVIDER,
     name="submit_speech",
+    service="speech",
     kind=OperationClass.EFFECT,
     limits=Limits(connect=2.0, first_output=10.0, total=10.0),
     reconcile="the callback gets the audio if the vendor has the text; "

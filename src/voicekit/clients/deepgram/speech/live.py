@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OPEN_SPEECH: Final = Operation(
     provider=PROVIDER,
     name="open_speech",
+    service="speech",
     kind=OperationClass.COMPUTE,
     limits=Limits(connect=2.0, first_output=5.0, gap=5.0),
     session=True,
