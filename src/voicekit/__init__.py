@@ -76,9 +76,9 @@ if TYPE_CHECKING:
         Limit as Limit,
         Policies as Policies,
         Retry as Retry,
+        fallback as fallback,
+        spread as spread,
     )
-    from voicekit.resilience.fallback import fallback as fallback
-    from voicekit.resilience.spread import spread as spread
     from voicekit.speech import (
         AudioChunk as AudioChunk,
         AudioClip as AudioClip,
@@ -130,10 +130,9 @@ _NAMES = {
     "voicekit.operation": ("Limits",),
     "voicekit.own_engine": ("EngineSpeech",),
     "voicekit.resilience": (
-        "NO_POLICIES", "Breaker", "Budget", "Hedge", "Limit", "Policies", "Retry",
+        "NO_POLICIES", "Breaker", "Budget", "Hedge", "Limit", "Policies", "Retry", "fallback",
+        "spread",
     ),
-    "voicekit.resilience.fallback": ("fallback",),
-    "voicekit.resilience.spread": ("spread",),
     "voicekit.speech": (
         "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "PendingTranscript",
         "ToolCall", "Transcript", "TranscriptionGap", "TranscriptionResult", "Usage", "Utterance",

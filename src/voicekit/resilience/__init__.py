@@ -1,10 +1,14 @@
 """Retries, budgets, breakers, limits, hedging: each alone around any awaitable, or composed.
 
 Inside a client they are composed already; see ``Policies``. Around clients stand
-``fallback`` and ``spread``, which are what they wrap.
+``fallback`` and ``spread``, which are what they wrap; those two are loaded on first use, since
+every client imports the others.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from voicekit.resilience.breaker import Breaker, BreakerStats
 from voicekit.resilience.budget import Budget, BudgetStats
@@ -16,6 +20,10 @@ from voicekit.resilience.policies import DEFAULT_POLICIES, NO_POLICIES, Policies
 from voicekit.resilience.retry import Retry
 from voicekit.resilience.scopes import OperationHealth
 from voicekit.resilience.waiting import no_waits
+
+if TYPE_CHECKING:
+    from voicekit.resilience.members.fallback import fallback
+    from voicekit.resilience.members.spread import spread
 
 __all__ = [
     "DEFAULT_POLICIES",
@@ -34,5 +42,17 @@ __all__ = [
     "OperationHealth",
     "Policies",
     "Retry",
+    "fallback",
     "no_waits",
+    "spread",
 ]
+
+if not TYPE_CHECKING:  # so that a type checker still finds a typo
+
+    def __getattr__(name: str) -> object:
+        if name not in {"fallback", "spread"}:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = getattr(import_module(f"{__name__}.members.{name}"), name)
+        globals()[name] = value
+        return value

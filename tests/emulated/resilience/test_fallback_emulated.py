@@ -30,9 +30,9 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
-from voicekit.resilience.fallback import fallback
+from voicekit.resilience.members.fallback import fallback
+from voicekit.resilience.members.spread import spread
 from voicekit.resilience.members.trail import errors_of
-from voicekit.resilience.spread import spread
 from voicekit.testing.conformance import (
     CHAT_MODEL_CHECKS,
     SYNTHESIZER_CHECKS,

@@ -12,7 +12,7 @@ from two_worlds import INSTANT, PACED, RATE, heard, right, spoken, twins
 from voicekit import ElevenLabsClient
 from voicekit.emulator import Fault
 from voicekit.errors import UnavailableError
-from voicekit.resilience.spread import spread
+from voicekit.resilience.members.spread import spread
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -10,7 +10,7 @@ from typing import Any
 from voicekit import DeepgramClient, ElevenLabsClient
 from voicekit.emulator import Emulator, RequestRecord, Scenario
 from voicekit.emulator.material import check_tones
-from voicekit.resilience.fallback import fallback
+from voicekit.resilience.members.fallback import fallback
 
 RATE = 8000
 VOICE = "21m00Tcm4TlvDq8ikWAM"

@@ -32,9 +32,9 @@ from voicekit.errors import (
 )
 from voicekit.events import MemberChosen, MemberFailed
 from voicekit.interfaces import SpeechSessions, Synthesizer
-from voicekit.resilience.fallback import fallback
+from voicekit.resilience.members.fallback import fallback
+from voicekit.resilience.members.spread import spread
 from voicekit.resilience.members.trail import errors_of
-from voicekit.resilience.spread import spread
 from voicekit.testing import VIRTUAL, RecordingObserver
 
 pytestmark = pytest.mark.anyio

@@ -18,7 +18,7 @@ from voicekit.errors import (
     UnavailableError,
 )
 from voicekit.events import MemberChosen
-from voicekit.resilience.fallback import fallback
+from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.health import Health
 from voicekit.resilience.members.trail import Member
 from voicekit.testing import VIRTUAL, RecordingObserver

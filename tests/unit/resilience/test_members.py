@@ -16,8 +16,8 @@ from voicekit.interfaces import (
     Transcriber,
     TranscriptionSessions,
 )
-from voicekit.resilience.fallback import fallback
-from voicekit.resilience.spread import spread
+from voicekit.resilience.members.fallback import fallback
+from voicekit.resilience.members.spread import spread
 from voicekit.testing.conformance.watching import no_dialling
 
 pytestmark = pytest.mark.anyio

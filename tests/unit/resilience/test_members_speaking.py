@@ -17,7 +17,7 @@ from voicekit.errors import (
     LocalProtocolError,
     UnavailableError,
 )
-from voicekit.resilience.fallback import fallback
+from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.shared_text import MOST_KEPT
 from voicekit.testing import VIRTUAL
 

@@ -19,7 +19,7 @@ from voicekit.errors import (
     RateLimitError,
     UnavailableError,
 )
-from voicekit.resilience.spread import spread
+from voicekit.resilience.members.spread import spread
 from voicekit.testing import VIRTUAL
 
 pytestmark = pytest.mark.anyio

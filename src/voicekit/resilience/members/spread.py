@@ -17,8 +17,8 @@ from voicekit.errors import (
 )
 from voicekit.events import Observer
 from voicekit.interfaces import ChatModel, Synthesizer, Transcriber
-from voicekit.resilience.fallback import LiveTranscriber, SpeakingSynthesizer
 from voicekit.resilience.members.chat import ChatOfMembers
+from voicekit.resilience.members.fallback import LiveTranscriber, SpeakingSynthesizer
 from voicekit.resilience.members.speech import SpeechOfMembers, SpokenByMembers
 from voicekit.resilience.members.trail import Group, Member, MemberStats, Place
 from voicekit.resilience.members.transcription import HeardByMembers, TranscriptionOfMembers
