@@ -12,6 +12,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import aiohttp
@@ -19,6 +20,7 @@ import pybreaker
 import tenacity
 from aiohttp.abc import AbstractResolver, ResolveResult
 from operations import KEY, RECORDING, TEXT, Row, Taken
+from recording import FRAME, PCM
 from subjects import POOL
 from world import Names
 
@@ -114,7 +116,7 @@ async def _plainly(request: Callable[[], Awaitable[Any]]) -> Any:
     return await request()
 
 
-async def _chat(client: Client, got: Taken, wrap: Wrap) -> None:
+async def _chat(client: Client, got: Taken, wrap: Wrap, _row: Row) -> None:
     messages = [{"role": "user", "content": TEXT}]
     body = {"model": "gpt-4o-mini", "messages": messages}
 
@@ -128,7 +130,7 @@ async def _chat(client: Client, got: Taken, wrap: Wrap) -> None:
     got += answer["choices"][0]["message"]["content"].encode()
 
 
-async def _speech(client: Client, got: Taken, wrap: Wrap) -> None:
+async def _speech(client: Client, got: Taken, wrap: Wrap, _row: Row) -> None:
     """Repeated until its headers are there; audio that has come is not asked for again."""
     body = {"text": TEXT, "model_id": "eleven_flash_v2_5"}
     url = client.url + "/v1/text-to-speech/21m00Tcm4TlvDq8ikWAM/stream?output_format=pcm_24000"
@@ -142,7 +144,7 @@ async def _speech(client: Client, got: Taken, wrap: Wrap) -> None:
             await got.took(piece)
 
 
-async def _send(client: Client, got: Taken, wrap: Wrap) -> None:
+async def _send(client: Client, got: Taken, wrap: Wrap, _row: Row) -> None:
     async def request() -> Any:
         headers = await client.headers("Authorization")
         url = client.url + "/messages"
@@ -152,28 +154,51 @@ async def _send(client: Client, got: Taken, wrap: Wrap) -> None:
     got += (await wrap(request))["sid"].encode()
 
 
-async def _listen(client: Client, got: Taken, wrap: Wrap) -> None:
+async def _listen(client: Client, got: Taken, wrap: Wrap, audio: bytes, pace: float) -> None:
     async def request() -> Any:
         headers = await client.headers("Authorization", "Token ")
         return await client.session.ws_connect(client.url + _LISTEN, headers=headers)
 
     async with await wrap(request) as ws:
-        for at in range(0, len(RECORDING), 3200):
-            await ws.send_bytes(RECORDING[at : at + 3200])
-        await ws.send_str('{"type":"CloseStream"}')
-        async for message in ws:
-            if message.type is aiohttp.WSMsgType.TEXT:
-                said = json.loads(message.data)
-                if said.get("type") == "Results" and said["is_final"]:
-                    text = said["channel"]["alternatives"][0]["transcript"]
-                    await got.took(text.encode() + b" ")
+        speaking = asyncio.create_task(_speak(ws, audio, pace))
+        try:
+            async for message in ws:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    text = _final(json.loads(message.data))
+                    if text:
+                        await got.took(text.encode() + b" ")
+        finally:
+            speaking.cancel()
+            await asyncio.wait([speaking])
+        if not speaking.cancelled():
+            speaking.result()
 
 
-_ASKS: dict[str, Callable[[Client, Taken, Wrap], Awaitable[None]]] = {
+def _final(said: Any) -> str:
+    if said.get("type") != "Results" or not said["is_final"]:
+        return ""
+    return str(said["channel"]["alternatives"][0]["transcript"])
+
+
+async def _speak(ws: aiohttp.ClientWebSocketResponse, audio: bytes, pace: float) -> None:
+    for at in range(0, len(audio), FRAME):
+        await asyncio.sleep(pace)
+        await ws.send_bytes(audio[at : at + FRAME])
+    await ws.send_str('{"type":"CloseStream"}')
+
+
+async def _listen_as_asked(client: Client, got: Taken, wrap: Wrap, row: Row) -> None:
+    if isinstance(row.ask, partial):  # the recording whose words are known
+        await _listen(client, got, wrap, PCM, row.ask.keywords.get("pace", 0.001))
+    else:
+        await _listen(client, got, wrap, RECORDING, 0.0)
+
+
+_ASKS: dict[str, Callable[[Client, Taken, Wrap, Row], Awaitable[None]]] = {
     "openai.chat": _chat,
     "elevenlabs.stream_speech": _speech,
     "effects.send_message": _send,
-    "deepgram.open_transcription": _listen,
+    "deepgram.open_transcription": _listen_as_asked,
 }
 ROWS = tuple(_ASKS)
 
@@ -211,7 +236,7 @@ class Bare:
         await asyncio.gather(*(touch() for _ in range(n)))
 
     def ask(self, row: Row, client: Client, got: Taken) -> Awaitable[None]:
-        return _ASKS[row.id](client, got, _plainly)
+        return _ASKS[row.id](client, got, _plainly, row)
 
 
 class Naive(Bare):
@@ -252,7 +277,7 @@ class Naive(Bare):
                 error.attempts = wrapped.statistics["attempt_number"]  # type: ignore[attr-defined]
                 raise
 
-        return _ASKS[row.id](client, got, wrap)
+        return _ASKS[row.id](client, got, wrap, row)
 
 
 @dataclass(frozen=True)

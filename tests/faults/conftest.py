@@ -12,7 +12,7 @@ import pytest
 
 LOOPS = ("asyncio", "uvloop")
 _results: dict[tuple[str, str, str], tuple[str, str]] = {}
-_baselines: list[tuple[str, ...]] = []
+_told: dict[str, list[tuple[str, ...]]] = {"baseline": [], "mutation": []}
 
 
 def _find_modules() -> None:
@@ -89,9 +89,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_runtest_logreport(report: Any) -> None:
     if report.when == "call":
-        _baselines.extend(
-            tuple(told) for name, told in report.user_properties if name == "baseline"
-        )
+        for name, told in report.user_properties:
+            _told[name].append(tuple(told))
     cell = getattr(report, "cell", None)
     if cell is None:
         return
@@ -103,10 +102,14 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if not _results or hasattr(session.config, "workerinput"):
+    if hasattr(session.config, "workerinput"):
         return
-    from report import write
+    from report import write, write_mutations
 
+    if _told["mutation"]:
+        write_mutations(session.config.rootpath / "build", _told["mutation"])
+    if not _results:
+        return
     cells = []
     for row, fault, tls, loop, reason in _cells():
         key = (row.id, fault.id(tls), loop)
@@ -114,4 +117,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         cells.append(
             {"operation": key[0], "fault": key[1], "loop": loop, "result": result, "reason": why}
         )
-    write(session.config.rootpath / "build", cells, _baselines)
+    write(session.config.rootpath / "build", cells, _told["baseline"])

@@ -20,6 +20,7 @@ from faults import (
     expect,
     fails,
     http,
+    sockets,
     uploads,
 )
 from voicekit.errors import (
@@ -31,6 +32,7 @@ from voicekit.errors import (
     RateLimitError,
     RemoteProtocolError,
     TotalTimeout,
+    VoicekitError,
 )
 
 if TYPE_CHECKING:
@@ -56,19 +58,26 @@ async def _reset_in_upload(cell: Cell) -> None:
 
 
 def _early(status: str, kind: type[BaseException], *, reads: bool) -> Any:
-    """The server refuses at the upload's first bytes; then it reads on as nginx does, or resets."""
+    """The server refuses at the upload's first bytes; then it reads on as nginx does, or not."""
 
     async def run(cell: Cell) -> None:
         async def refuse(visit: Visit) -> None:
+            if not reads:
+                visit.takes_little()
             await visit.read_some(1_000)
             await visit.say(
                 status, b'{"error": {"message": "no"}}', headers="Connection: close\r\n"
             )
+            if reads:
+                await visit.hang()
+            else:
+                await asyncio.sleep(1.0)  # what is under way stays there
 
         cell.server.script = cell.first(refuse, 9)
         result = await cell.call()
         expect(cell, result, fails(kind))
         assert getattr(result.error, "status", None) == int(status[:3])
+        assert result.elapsed < 0.1 + cell.canary.tolerance, f"took {result.elapsed:.3f} s"
         assert len(cell.server.seen) == 1, "it was repeated"
         (await cell.client()).rotate_key(KEY + "-2")  # a refused one is not asked with again
 
@@ -224,6 +233,22 @@ async def _redirects(cell: Cell) -> None:
                 assert "/loop" not in seen.path
 
 
+async def _redirected_handshake(cell: Cell) -> None:
+    elsewhere = "127.0.0.4"
+    target = f"http://{elsewhere}:{cell.server.port}/"
+
+    async def redirect(visit: Visit) -> None:
+        await visit.read()
+        await visit.say("307 Elsewhere", b"", headers=f"Location: {target}\r\n")
+
+    with cell.another(elsewhere) as other:
+        cell.server.script = redirect
+        result = await cell.call()
+        expect(cell, result, fails(VoicekitError))
+        assert other.seen == [], "the credential followed a redirect"
+    assert len(cell.server.seen) == 1, "it was repeated"
+
+
 COLUMNS = (
     Fault(
         number="16", title="reset during the upload", run=_reset_in_upload, applies=uploads,
@@ -243,4 +268,7 @@ COLUMNS = (
     Fault(number="26", title="401 from an expired token", run=_expired, applies=http),
     Fault(number="26b", title="401 that quotes a wrong key", run=_refused_key, applies=http),
     Fault(number="27", title="redirects", run=_redirects, applies=http),
+    Fault(
+        number="27b", title="redirected handshake", run=_redirected_handshake, applies=sockets
+    ),
 )  # fmt: skip

@@ -49,7 +49,7 @@ def red(
     A stall of the loop alone, which the machine can cause as well, must come again each time.
     """
     told = ""
-    _forget()
+    forget()
     for _ in range(_CHANCES):
         cell = Cell(
             world,
@@ -76,7 +76,7 @@ def red(
     return told
 
 
-def _forget() -> None:
+def forget() -> None:
     """What a red cell left to the collector must not be heard in the next one."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:

@@ -66,6 +66,15 @@ def _page(gate: bool, cells: Sequence[dict[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_mutations(directory: Path, told: Sequence[tuple[str, ...]]) -> None:
+    """What turned red without each protection: its name, operation, column and reason."""
+    directory.mkdir(exist_ok=True)
+    lines = ["# Protections taken away", "", "| without | cell | what is red |", "|---|---|---|"]
+    for name, row, number, reason in sorted(told):
+        lines.append(f"| {name} | {row} × {number} | {reason.replace('|', '/')[:120]} |")
+    (directory / "mutations.md").write_text("\n".join(lines) + "\n")
+
+
 def _compared(baselines: Sequence[tuple[str, ...]]) -> str:
     """The same columns, criteria and invariants, with somebody else's client."""
     if not baselines:

@@ -155,6 +155,10 @@ class Visit:
             await self.reader.readexactly(2)
         self.seen.whole = True
 
+    def takes_little(self) -> None:
+        """The system keeps no more than some kilobytes of what is not read."""
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+
     async def read_some(self, size: int) -> None:
         """Take no more than so many bytes of the body."""
         self.seen.body += await self.reader.readexactly(size)
