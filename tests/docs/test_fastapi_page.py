@@ -131,7 +131,7 @@ def test_it_streams_the_speech(endpoint: Served, world: ThreadedEmulator) -> Non
     ("fault", "status"),
     [
         (Fault(kind="status", status=429, headers=(("retry-after", "7"),)), 429),
-        (Fault(kind="status", status=503), 503),
+        (Fault(kind="status", status=503, times=2), 503),
         (Fault(kind="status", status=401), 502),
     ],
     ids=["429", "503", "401"],

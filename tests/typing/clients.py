@@ -12,19 +12,24 @@ from pathlib import Path
 from typing import assert_type
 
 from voicekit import (
+    NO_POLICIES,
     AudioChunk,
     AudioClip,
     AudioFormat,
     AudioURL,
     AzureOpenAIClient,
+    Breaker,
     ChatResult,
     ConnectionInfo,
     DeepgramClient,
     ElevenLabsClient,
+    Hedge,
     Limits,
     OpenAIClient,
+    Policies,
     PoolConfig,
     PoolStats,
+    Retry,
     Timings,
     ToolCall,
     Transcript,
@@ -309,7 +314,12 @@ async def shared() -> None:
             model="m",
             transport=transport,
             limits={"stream_chat": Limits(gap=2.0)},
+            policies={"stream_chat": Policies(hedge=Hedge()), "chat": NO_POLICIES},
         )
+        assert_type(llm.breaker("chat"), Breaker)
+        assert_type(llm.with_options(policies=Policies(retry=Retry(1))), OpenAIClient)
+        await llm.chat("Hi", policies=NO_POLICIES)
+        await llm.chat("Hi", policies=Retry())  # type: ignore[arg-type]
         tts = ElevenLabsClient("key", voice="v", transport=transport, region="eu")
         assert_type(tts.stats(), PoolStats)
         for client in (stt, llm, tts):
