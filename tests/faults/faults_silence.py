@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from live import listening_only, listens, spans, spoken_to
 from operations import TEXT, Row, Taken
-from recording import FRAME, PCM, RATE
+from recording import FRAME, PCM, RATE, WORDS
 from struck import RECONNECT, amid, before, partial, socketed, struck, survived
 from world import patched
 
 from faults import LIVE, OK, Fault, expect, fails, sockets
-from frames import CLOSE, Line, framed, striking
+from frames import CLOSE, Frame, Line, framed, striking
 from voicekit import events
 from voicekit.clients.deepgram.replay import LEAD_S
 from voicekit.clients.elevenlabs import sessions
@@ -112,6 +112,41 @@ async def _kept_within_bounds(cell: Cell) -> None:
     assert again[1] - again[0] <= most, f"{again[1] - again[0]} bytes were kept, of {most:g}"
     [told] = [event for event in cell.events if isinstance(event, events.Reconnected)]
     assert abs(told.lost - again[0] / (2 * RATE)) < 0.01, "the gap is another one"
+
+
+async def _reads_nothing(cell: Cell) -> None:
+    """Who only sends, and reads no results, is not held up for ever."""
+    hung: list[Line] = []
+
+    async def hang(line: Line, _frame: Frame) -> None:
+        if not hung:
+            hung.append(line)
+            line.struck_at = time.monotonic()
+            await line.hang()
+
+    lines: list[Line] = []
+    cell.server.script = framed(lines, into=hang)
+    usual = cell.row
+    cell.row = replace(usual, ask=_sending_on)
+    result = await cell.call(await cell.make())
+    cell.row = usual
+    expect(cell, result, OK)
+    again = lines[1].visit.seen.at - (lines[0].struck_at or 0.0)
+    limit = (usual.limits.gap or 0.0) + _SIGN_OF_LIFE + RECONNECT
+    assert again <= limit + cell.canary.tolerance, f"noticed after {again:.3f} s"
+
+
+async def _sending_on(client: Any, got: Taken) -> None:
+    """More than the network holds; it is not of interest what is heard of it."""
+    session = client.open_transcription(format="pcm_16000")
+    _with_signs_of_life(session)
+    async with session:
+        until = time.monotonic() + 1.5
+        while not session.reconnects and time.monotonic() < until:
+            await session.send(bytes(RATE // 2))
+            await asyncio.sleep(0)
+        assert session.reconnects == 1
+    await got.took(WORDS)
 
 
 # -- 39: the caller says nothing ----------------------------------------------------------------
@@ -231,6 +266,10 @@ COLUMNS: tuple[Fault, ...] = (
     Fault(
         number="38d", title="more than can be kept while the peer hangs",
         run=socketed(_kept_within_bounds), applies=listening_only,
+    ),
+    Fault(
+        number="38e", title="peer reads nothing while the caller sends",
+        run=socketed(_reads_nothing), applies=listening_only,
     ),
     Fault(
         number="39a", title="silent caller", run=socketed(_silent_caller), applies=_keeps_alive

@@ -25,26 +25,37 @@ LEAVE_S: Final = 0.5
 class Heartbeat:
     """Sends what ``Pulse`` asks for, while a socket is open.
 
-    One timer, moved once per beat; a task exists only while something is being sent.
+    One timer, moved once per beat; a task exists only while something is being sent. It also
+    finds out that the peer reads nothing any more, while whoever sends audio waits for that.
 
     Args:
         pulse: Decides.
         silence: A frame of it; None where the stream's format has none.
         quiet: Method of the session, called when the caller pauses. Held weakly, so that a
             session which is forgotten can warn of it.
+        stuck: Another one, called when the peer of this socket has read nothing for as long
+            as it may.
         background: Owns the sending.
+
+    Attributes:
+        writing: Whether the session waits for the network to take a frame.
     """
 
     __slots__ = (
         "_background",
         "_beating",
+        "_blocked_at",
+        "_blocked_since",
+        "_limit",
         "_loop",
         "_quiet",
         "_silence",
         "_socket",
         "_state",
+        "_stuck",
         "_timer",
         "pulse",
+        "writing",
     )
 
     def __init__(
@@ -53,21 +64,41 @@ class Heartbeat:
         *,
         silence: bytes | None,
         quiet: Callable[[], None],
+        stuck: Callable[[Socket], None],
         background: Callable[[], Background],
     ) -> None:
         self.pulse = pulse
         self._silence = silence
         self._state: ListenState | None = None
         self._quiet = weakref.WeakMethod(quiet)
+        self._stuck = weakref.WeakMethod(stuck)
+        self._limit: float | None = None
+        self.writing = False
+        self._blocked_at = -1  # bytes that were sent when it was noticed
+        self._blocked_since = 0.0
         self._background = background
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: Socket | None = None
         self._beating: Socket | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, socket: Socket, loop: asyncio.AbstractEventLoop, state: ListenState) -> None:
-        """The socket is open; its state is told of silence that is sent, and of pauses."""
-        self._socket, self._loop, self._state = socket, loop, state
+    def start(
+        self,
+        socket: Socket,
+        loop: asyncio.AbstractEventLoop,
+        state: ListenState,
+        limit: float | None = None,
+    ) -> None:
+        """The socket is open; its state is told of silence that is sent, and of pauses.
+
+        Args:
+            socket: What is kept alive.
+            loop: Whose clock counts.
+            state: Is told.
+            limit: Seconds for which the peer may read nothing.
+        """
+        self._socket, self._loop, self._state, self._limit = socket, loop, state, limit
+        self._blocked_at = -1
         self.pulse.opened(loop.time(), can_pad=self._silence is not None)
         self._timer = loop.call_at(self.pulse.due_at(), self._ring)
 
@@ -82,6 +113,9 @@ class Heartbeat:
         if loop is None or socket is None or state is None:
             return
         now = loop.time()
+        if self.writing and self._limit is not None:
+            self._timer = self._wait_or_give_up(socket, loop, state, self._limit)
+            return
         pulse.had_audio = state.sent_bytes > 0
         beat = pulse.beat(now)
         if beat is not None:
@@ -98,6 +132,24 @@ class Heartbeat:
                 self._beating = socket
                 self._background().spawn(self._send(socket, data), "voicekit-deepgram-keep-alive")
         self._timer = loop.call_at(pulse.due_at(), self._ring)
+
+    def _wait_or_give_up(
+        self,
+        socket: Socket,
+        loop: asyncio.AbstractEventLoop,
+        state: ListenState,
+        limit: float,
+    ) -> asyncio.TimerHandle | None:
+        """A frame does not go out. Signs of life would wait behind it."""
+        if self._blocked_at != state.sent_bytes:
+            self._blocked_at, self._blocked_since = state.sent_bytes, self.pulse.sent_at
+        due = self._blocked_since + limit
+        now = loop.time()
+        if now < due - 1e-6:
+            return loop.call_at(min(due, now + self.pulse.keep_alive), self._ring)
+        if (stuck := self._stuck()) is not None:
+            stuck(socket)
+        return self._timer
 
     async def _send(self, socket: Socket, data: str | bytes) -> None:
         try:

@@ -74,7 +74,11 @@ class ReconnectingSession(Session[ListenEvent]):
         )
         self._pulse = pulse or Pulse()
         self._heartbeat = Heartbeat(
-            self._pulse, silence=audio.silence, quiet=self._progress, background=background
+            self._pulse,
+            silence=audio.silence,
+            quiet=self._progress,
+            stuck=self._stuck,
+            background=background,
         )
         self._cutter = FrameCutter(audio)
         self._usual = -1  # length of a chunk that may go out as it is, while any may
@@ -127,7 +131,7 @@ class ReconnectingSession(Session[ListenEvent]):
         self._time = loop.time
         self._opened_at = loop.time()
         if not self._state.finishing:
-            self._heartbeat.start(socket, loop, self._state)
+            self._heartbeat.start(socket, loop, self._state, self._gap)
 
     def _hang_up(self, *, clean: bool) -> None:
         self._heartbeat.stop()
@@ -172,6 +176,16 @@ class ReconnectingSession(Session[ListenEvent]):
         limit = call.limits.gap or call.limits.first_output or 0.0
         kind = GapTimeout if self._arrived else FirstOutputTimeout
         self._lost(self._line, kind(f"nothing useful for {limit:g} s", limit=limit))
+
+    @property
+    def _gap(self) -> float | None:
+        return self._call.limits.gap if self._call is not None else None
+
+    def _stuck(self, socket: Socket) -> None:
+        """The peer reads nothing: who only sends would wait for it without end."""
+        if socket is self._socket:
+            limit = self._gap or 0.0
+            self._lost(self._line, GapTimeout(f"nothing was read for {limit:g} s", limit=limit))
 
     # -- audio ------------------------------------------------------------------------
 
@@ -349,7 +363,7 @@ class ReconnectingSession(Session[ListenEvent]):
 
     async def _say_again(self, socket: Socket, line: Line, settled: float) -> int:
         """What was agreed, then what is kept, until nothing is left; returns its bytes."""
-        replay, call = self._replay, self._call
+        replay = self._replay
         asked = {**self._agreed, **self._asked}
         line.repeated = bool(self._agreed)
         sent = await send_again(
@@ -358,7 +372,7 @@ class ReconnectingSession(Session[ListenEvent]):
             first=configure_message(asked) if asked else None,
             settled_s=settled,
             ending=lambda: self._state.finishing,
-            limit=call.limits.gap if call is not None else None,
+            limit=self._gap,
         )
         if line is not self._line:
             raise self._losing or ClosedError("the session is closed")

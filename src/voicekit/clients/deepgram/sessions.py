@@ -73,7 +73,8 @@ class TranscriptionSession(ReconnectingSession):
     async def send(self, audio: bytes | bytearray | memoryview, /) -> None:
         """Send audio of any length; long chunks go out as frames of at most 250 ms.
 
-        Waits only for back-pressure. The vendor wants 20 to 250 ms at a time, not faster
+        Waits only for back-pressure, and for no longer than the gap limit: a peer that reads
+        nothing is left as one that is gone. The vendor wants 20 to 250 ms at a time, not faster
         than 1.25 times real time; neither is enforced here. No bytes are no audio: they
         are not sent (the vendor would end the stream). A sample cut in two by the end of
         a chunk is held until the next. Cancelled, no frame is sent by half. While a lost
@@ -102,10 +103,14 @@ class TranscriptionSession(ReconnectingSession):
         self._pulse.sent_at = self._time()
         if self._waiter is not None and not self._counting:
             self._progress()
+        heartbeat = self._heartbeat
+        heartbeat.writing = True
         try:
             await socket.send(audio)
         except VoicekitError as error:
             self._not_sent(socket, error)
+        finally:
+            heartbeat.writing = False
 
     async def finalize(self, *, channel: int | None = None) -> None:
         """Have everything sent so far transcribed now, as final results.
@@ -166,7 +171,7 @@ class TranscriptionSession(ReconnectingSession):
             raise LocalProtocolError("another change waits for its answer")
         answer = self._configuring = asyncio.get_running_loop().create_future()
         self._asked = fields
-        limit = self._call.limits.gap if self._call is not None else None
+        limit = self._gap
         try:
             async with asyncio.timeout(limit):
                 await self._send_text(configure_message(fields))
@@ -273,7 +278,16 @@ class TranscriptionSession(ReconnectingSession):
         return rest
 
     async def _send_text(self, text: str) -> None:
-        await self._write(text)
+        socket = self._socket
+        try:
+            async with asyncio.timeout(self._gap):
+                await self._write(text)
+        except TimeoutError as error:
+            if isinstance(error, VoicekitError) or socket is None:
+                raise
+            self._stuck(socket)
+            if self._error is not None:
+                raise self._error from None
 
     async def _write(self, data: str | bytes) -> None:
         socket = self._socket
@@ -282,10 +296,13 @@ class TranscriptionSession(ReconnectingSession):
                 raise self._broken()
             return  # it is kept, and said by the next socket
         self._pulse.sent_at = self._time()
+        self._heartbeat.writing = True
         try:
             await socket.send(data)
         except VoicekitError as error:
             self._not_sent(socket, error)
+        finally:
+            self._heartbeat.writing = False
 
     def _not_sent(self, socket: Socket, error: VoicekitError) -> None:
         """The socket has ended; it is lost, and what was not sent is kept, or it all is over."""

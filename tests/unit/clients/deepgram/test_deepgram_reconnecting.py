@@ -469,6 +469,36 @@ async def test_the_summary_of_the_last_connection() -> None:
         assert transcript.duration == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize("act", ["send", "finalize", "finish"])
+@pytest.mark.parametrize("reconnect", [True, False])
+async def test_a_peer_that_reads_nothing_is_left(act: str, reconnect: bool) -> None:
+    """Who only sends, and reads no results, is held up for the gap limit at most."""
+    world = Dials()
+    loop = asyncio.get_running_loop()
+    async with world.session(reconnect=reconnect) as session:
+        await session.send(SECOND)
+        first = world.socket
+        first.stuck = loop.create_future()
+        begun = loop.time()
+        acting = asyncio.create_task(
+            session.send(SECOND) if act == "send" else getattr(session, act)()
+        )
+        while session._socket is first and loop.time() < begun + 30:
+            await asyncio.sleep(0.01)
+        assert loop.time() - begun == pytest.approx(10.0, abs=0.05)
+        if not first.stuck.done():
+            first.stuck.set_exception(ConnectionLostError("aborted"))
+        if reconnect:
+            await acting
+            await asyncio.sleep(1.0)
+            assert session.reconnects == 1
+            sent = b"".join(world.socket.audio)
+            assert sent == SECOND * (2 if act == "send" else 1)
+        else:
+            with pytest.raises(GapTimeout):
+                await acting
+
+
 @pytest.mark.parametrize(("heard", "lost"), [(2.0, 3.0), (3.9, 1.1), (4.5, 0.0)])
 async def test_an_end_before_everything_was_heard(heard: float, lost: float) -> None:
     """The vendor ends the stream as asked, and its final results do not reach that far."""
