@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from world import World
 
 
+_LONGEST = 4.5
+"""Seconds. Some cells hang until somebody ends them."""
+
+
 def _of_the_page() -> dict[str, list[Fault]]:
     """The columns by their number on the page, where one stands for several of ours."""
     found: dict[str, list[Fault]] = {}
@@ -40,7 +44,7 @@ def test_baseline(
     for fault in PAGE[number]:
         for row in map(row_of, ROWS):
             if not fault.applies(row):
-                told = red(world, row, fault, subject=baseline.make())
+                told = red(world, row, fault, subject=baseline.make(), longest=_LONGEST)
                 verdicts[row.id, fault.number] = told
                 record_property("baseline", (name, row.id, fault.number, fault.title, told))
     failed = {cell: told for cell, told in verdicts.items() if told}

@@ -239,6 +239,7 @@ async def _redirected_handshake(cell: Cell) -> None:
 
     async def redirect(visit: Visit) -> None:
         await visit.read()
+        visit.seen.refused = True  # no socket was opened
         await visit.say("307 Elsewhere", b"", headers=f"Location: {target}\r\n")
 
     with cell.another(elsewhere) as other:
