@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from operations import Row
 from world import patched
 
-from faults import OK, Fault, expect, fails, http
+from faults import OK, Fault, expect, fails
 from voicekit.errors import ClosedError, ConnectError, VoicekitError, WrongLoopError
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ COLUMNS = (
     Fault(number="43", title="wall clock steps by an hour", run=_clock_steps),
     Fault(number="47a", title="no descriptors left", run=_no_descriptors),
     Fault(number="47b", title="another event loop", run=_second_loop),
-    Fault(number="47c", title="closed with work in flight", run=_closed_in_flight, applies=http),
+    Fault(number="47c", title="closed with work in flight", run=_closed_in_flight),
     Fault(number="47d", title="opened and closed, again and again", run=_open_and_close),
     Fault(number="47e", title="fork", run=_second_loop, applies=_no_fork),
 )

@@ -62,6 +62,7 @@ class Row:
         commits: It commits before its end although the caller gets it whole.
         audio: The answer is audio without an end marker.
         socket: It is a WebSocket.
+        one_use: Its socket ends with it, and none waits in a pool.
         uploads: The body goes out in pieces.
         method: Of HTTP.
         path: Put after the server's address.
@@ -79,6 +80,7 @@ class Row:
     commits: bool = False
     audio: bool = False
     socket: bool = False
+    one_use: bool = False
     uploads: bool = False
     method: str = "POST"
     path: str = ""
@@ -243,6 +245,7 @@ ROWS: tuple[Row, ...] = (
         ask=lambda client, got: _session(client, got, socket="stream-input"),
         streams=True,
         socket=True,
+        one_use=True,
         also=("dial_speech",),
     ),
     _ELEVENLABS(
@@ -267,7 +270,9 @@ ROWS: tuple[Row, ...] = (
             "submit_transcription", lambda _: "sent", LONG_RECORDING, callback=CALLBACK,
         ),
     ),
-    _DEEPGRAM(name="open_transcription", kind="C", ask=_live, streams=True, socket=True),
+    _DEEPGRAM(
+        name="open_transcription", kind="C", ask=_live, streams=True, socket=True, one_use=True
+    ),
     _DEEPGRAM(name="synthesize", kind="C", ask=_clip, commits=True, audio=True),
     _DEEPGRAM(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True),
     _DEEPGRAM(
