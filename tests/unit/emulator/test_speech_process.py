@@ -199,7 +199,7 @@ class TestLife:
             "import asyncio\n"
             "from voicekit.emulator.voice import RealSpeech\n"
             "async def main():\n"
-            "    asyncio.get_running_loop().slow_callback_duration = 60\n"  # a busy machine is no news
+            "    asyncio.get_running_loop().slow_callback_duration = 60\n"  # busy is no news
             "    async with RealSpeech() as speech:\n"
             "        pcm = await speech.voice.speak('Hello', voice_id='', sample_rate=16000)\n"
             "        hearing = speech.ears.open(sample_rate=16000)\n"
