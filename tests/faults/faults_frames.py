@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -141,6 +142,8 @@ async def _early(cell: Cell) -> None:
     }[cell.row.provider]
 
     async def say(line: Line) -> None:
+        while listens(cell.row) and b"CloseStream" not in b"".join(line.text):
+            await asyncio.sleep(0.001)  # unasked, it would be no end
         await line.say(json.dumps(end(line)))
 
     result = await _with(cell, say, late=False)
