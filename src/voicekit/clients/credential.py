@@ -95,7 +95,9 @@ class Credential:
             if known:
                 self.on_change()
 
-    async def renew(self, refused: str, background: Background) -> bool:
+    async def renew(
+        self, refused: str, background: Background, within: float | None = None
+    ) -> bool:
         """Have another key than the one that was refused; whether there is one now.
 
         Whoever comes while the callable is being asked waits for the same answer. It is asked
@@ -104,6 +106,7 @@ class Credential:
         Args:
             refused: The key; empty where none had been given out yet.
             background: Owns the asking.
+            within: Seconds to wait for the answer; others may have longer.
 
         Raises:
             Exception: What the callable raised.
@@ -117,8 +120,10 @@ class Credential:
             renewal = background.spawn(self._renewed(self._ask), "voicekit-renew-key")
             self._renewal = renewal
             renewal.add_done_callback(self._over)
-        await asyncio.wait([renewal])
-        return not renewal.cancelled() and renewal.result()  # cancelled when all is closed
+        await asyncio.wait([renewal], timeout=within)
+        if not renewal.done() or renewal.cancelled():  # too late, or all is being closed
+            return False
+        return renewal.result()
 
     async def _renewed(self, ask: Callable[[], Awaitable[str]]) -> bool:
         refused = self._key
@@ -209,7 +214,8 @@ class Reauthorize:
         else:
             return False
         try:
-            return await self._credential.renew(refused, self._background())
+            left = call.remaining()
+            return await self._credential.renew(refused, self._background(), left)
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is the application's
             error.__cause__ = failure
             return False

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, Transport
+from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, Transport, deadline
 from voicekit.errors import (
     AuthenticationError,
     CircuitOpenError,
@@ -484,6 +484,46 @@ async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
     tokens.hold.set()
     assert (await follower).text == "Hi"
     assert tokens.renewals == 1
+
+
+async def test_a_refresh_is_waited_for_within_the_deadline() -> None:
+    """A callable that hangs costs a caller no more than the caller has."""
+    tokens = Tokens("expired", "fresh")
+    tokens.hold = asyncio.Event()
+    world = World(say=tokens.say)
+    client = world.client(tokens.renew)
+    began = asyncio.get_running_loop().time()
+    with deadline(0.05), pytest.raises(AuthenticationError):
+        await client.chat(MESSAGES)
+    assert asyncio.get_running_loop().time() - began < 1.0
+    tokens.hold.set()
+    assert (await client.chat(MESSAGES, policies=NO_POLICIES)).attempts == 1
+
+
+async def test_a_refresh_cancelled_at_every_await() -> None:
+    """Promptly, and the next call finds everything as it was."""
+    for steps in range(60):
+        tokens = Expiring()
+        world = World(say=tokens.say)
+        client = world.client(tokens)
+        assert (await client.chat(MESSAGES)).text == "Hi"
+        tokens.expire()
+        call = asyncio.create_task(client.chat(MESSAGES))
+        for _ in range(steps):
+            if call.done():
+                break
+            await asyncio.sleep(0.0005 if steps % 2 else 0)
+        finished = call.done()
+        call.cancel()
+        if not finished:
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        health = client.health()
+        assert health.limit is not None
+        assert (health.limit.in_flight, health.limit.queued) == (0, 0)
+        assert (await client.chat(MESSAGES)).text == "Hi"
+        assert client.health().credential.state == "closed"  # type: ignore[union-attr]
+        assert not client._credential.renewing
 
 
 async def test_closing_ends_a_refresh() -> None:
