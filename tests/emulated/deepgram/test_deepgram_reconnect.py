@@ -211,7 +211,7 @@ BREAKS = [
 async def test_whatever_ends_a_connection(fault: Fault) -> None:
     """Each way in which the vendor's connections end is survived."""
     spoken = said()
-    limits = {"open_transcription": Limits(connect=2.0, gap=0.4)}
+    limits = {"open_transcription": Limits(connect=2.0, gap=1.0)}
     async with listening(scene(spoken), limits=limits) as (world, stt):
         world.inject("deepgram", fault)
         async with stt.open_transcription() as session:
