@@ -182,9 +182,12 @@ class _Repeats(Generic[T]):
         if not isinstance(ended, _Failure):
             return ended
         error = self._final(ended)
+        # Its traceback leads here, and from Python 3.12 on to tenacity's frames, which hold
+        # what the last attempt returned: nothing of all that may lead to it.
+        del ended.error
         try:
             raise error
-        finally:  # its traceback leads here: nothing here may lead to it
+        finally:
             del error, ended, self._first, self._real
 
     async def _repeat(self, repeats: int) -> T | _Failure:
