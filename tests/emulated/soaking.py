@@ -16,6 +16,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import tenacity  # noqa: F401 - comes with a process's first failure, and is not to look like a leak
+
+import voicekit.resilience.breaker_states  # noqa: F401 - as that
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, sync
 
 CALLERS = 20

@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 PROGRAM = Path(__file__).with_name("soaking.py")
-CALLS, FEW_CALLS = 100_000, 2_000
+CALLS, FEW_CALLS = 100_000, 8_000
 CYCLES, FEW_CYCLES = 1_000, 50
 
 # What memory may grow from a fifth of the way to its end. What a long run forgives per call or
