@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 from voicekit import events
-from voicekit.clients.checks import fields
+from voicekit.checks import fields
 from voicekit.clients.credential import ApiKey, Credential
 from voicekit.clients.policed import Given, Policed, by_name
 from voicekit.errors import (

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from voicekit.clients.checks import is_header_text
+from voicekit.checks import is_header_text
 from voicekit.errors import (
     AuthenticationError,
     CircuitOpenError,

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any, Self
 
-from voicekit.clients.checks import wrong
+from voicekit.checks import wrong
 from voicekit.clients.utterance import SpokenSession
 from voicekit.errors import ClosedError, LocalProtocolError, VoicekitError
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from voicekit.clients.checks import is_integer, wrong
+from voicekit.checks import is_integer, wrong
 from voicekit.clients.settings import dumps, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits

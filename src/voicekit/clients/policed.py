@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from voicekit.clients.checks import wrong
+from voicekit.checks import wrong
 from voicekit.clients.credential import Credential, Reauthorize
 from voicekit.clients.health import Health
 from voicekit.errors import InvalidArgumentError

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Self
 
-from voicekit.clients import checks
-from voicekit.clients.checks import Check, wrong
+from voicekit import checks
+from voicekit.checks import Check, wrong
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies

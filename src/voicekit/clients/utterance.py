@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from voicekit.clients.checks import wrong
+from voicekit.checks import wrong
 from voicekit.clients.execute import request_id_of
 from voicekit.clients.script import Script
 from voicekit.errors import ClosedError, StreamInterruptedError, VoicekitError

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from voicekit.checks import is_number
 from voicekit.errors import InvalidArgumentError
 
 _TOKEN: Final = 1_000_000
@@ -108,6 +109,6 @@ class Budget:
 
 
 def _parts(argument: str, value: float) -> int:
-    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise InvalidArgumentError(f"got {value!r}", argument=argument, allowed="a number ≥ 0")
     return math.floor(value * _TOKEN + 1e-6)  # down, but 28.999… is 29

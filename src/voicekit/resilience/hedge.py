@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from voicekit import events
+from voicekit.checks import is_number
 from voicekit.errors import InvalidArgumentError, RejectedError
 from voicekit.operation import OperationClass
 from voicekit.resilience.budget import Budget
@@ -108,11 +109,11 @@ class Hedge(Guard):
         budget: Budget | None = _PATTERN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if after is not None and not (_is_number(after) and 0 < after < math.inf):
+        if after is not None and not (is_number(after) and 0 < after < math.inf):
             raise InvalidArgumentError(
                 f"got {after!r}", argument="after", allowed="seconds > 0, or None to learn them"
             )
-        if not (_is_number(quantile) and 0 < quantile < 1):
+        if not (is_number(quantile) and 0 < quantile < 1):
             raise InvalidArgumentError(
                 f"got {quantile!r}", argument="quantile", allowed="a number between 0 and 1"
             )
@@ -276,7 +277,3 @@ class Hedge(Guard):
             after = f"after p{self._quantile * 100:g} of ≥ {self._least_samples} calls"
         budget = "no budget" if self._budget is None else repr(self._budget)
         return f"hedge ({after}, {budget})"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

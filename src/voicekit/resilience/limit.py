@@ -20,6 +20,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from voicekit import events
+from voicekit.checks import is_integer, is_number
 from voicekit.errors import InvalidArgumentError, OverloadedError, RateLimitError
 from voicekit.resilience.guard import Guard
 from voicekit.resilience.limit_state import LimitState, counts_of
@@ -104,9 +105,9 @@ class Limit(Guard):
         if most is not None:
             _check_count("most", most, least)
         _check_count("queue", queue, 0)
-        if not (_is_number(max_wait) and 0 <= max_wait < math.inf):
+        if not (is_number(max_wait) and 0 <= max_wait < math.inf):
             raise _wrong("max_wait", max_wait, "seconds ≥ 0")
-        if not (_is_number(decrease) and 0 < decrease < 1):
+        if not (is_number(decrease) and 0 < decrease < 1):
             raise _wrong("decrease", decrease, "a number between 0 and 1")
         self.most, self.least, self.queue = most, least, queue
         self.max_wait, self.decrease = max_wait, decrease
@@ -346,12 +347,8 @@ class _Place:
             limit._call_home()
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _check_count(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_integer(value) or value < least:
         raise _wrong(name, value, f"a whole number ≥ {least}")
 
 

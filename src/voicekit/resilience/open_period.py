@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any, Final
 
+from voicekit.checks import is_number
 from voicekit.errors import InvalidArgumentError
 
 _JITTER: Final = 0.2
@@ -14,7 +15,7 @@ _JITTER: Final = 0.2
 
 def number(value: Any) -> float:
     """``value``, or what is in no range."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    return value if is_number(value) else math.nan
 
 
 def check(argument: str, value: object, good: bool, allowed: str) -> None:

@@ -7,6 +7,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
+from voicekit.checks import is_number
 from voicekit.errors import (
     ConnectionLostError,
     InvalidArgumentError,
@@ -356,6 +357,6 @@ def _asked(state: RetryCallState) -> float | None:
 
 
 def _seconds(argument: str, value: float) -> float:
-    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise InvalidArgumentError(f"got {value!r}", argument=argument, allowed="seconds ≥ 0")
     return float(value)

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from voicekit import events
-from voicekit.clients import checks
+from voicekit import checks, events
 from voicekit.clients.base import Client, Credential
 from voicekit.clients.settings import Settings
 from voicekit.errors import (

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from voicekit.clients import checks
+from voicekit import checks
 from voicekit.clients.settings import (
     EXTRAS,
     Settings,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlencode
 
-from voicekit.clients.checks import Check, without, wrong
+from voicekit.checks import Check, without, wrong
 from voicekit.clients.deepgram.audio import WireAudio
 from voicekit.clients.deepgram.file_options import EITHER_CHECKS, FILE_ONLY
 from voicekit.clients.deepgram.options import (

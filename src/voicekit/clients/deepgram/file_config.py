@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from voicekit.clients.checks import wrong
+from voicekit.checks import wrong
 from voicekit.clients.deepgram.audio import WireAudio
 from voicekit.clients.deepgram.config import LISTEN_PATH, check_keyterm, query_of
 from voicekit.clients.deepgram.file_options import FILE_CHECKS

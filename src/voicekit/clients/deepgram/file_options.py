@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from voicekit.clients import checks
-from voicekit.clients.checks import Check, is_sequence, wrong
+from voicekit import checks
+from voicekit.checks import Check, is_sequence, wrong
 from voicekit.clients.deepgram.options import CHECKS, LIVE_ONLY, SOME, CommonDefaults, model
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies

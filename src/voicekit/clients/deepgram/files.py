@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 
-from voicekit.clients.checks import no_options
+from voicekit.checks import no_options
 from voicekit.clients.deepgram.authorized import Authorized
 from voicekit.clients.deepgram.config import LISTEN_PATH, ListenSettings
 from voicekit.clients.deepgram.errors import DIALECT, LONG_DIALECT, PROVIDER

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from voicekit.clients.checks import no_options
+from voicekit.checks import no_options
 from voicekit.clients.deepgram.authorized import Authorized
 from voicekit.clients.deepgram.config import (
     LISTEN_PATH,

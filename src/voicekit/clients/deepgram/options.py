@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, is_integer, is_sequence, wrong
 from voicekit.clients.base import Extras
-from voicekit.clients.checks import Check, is_integer, is_sequence, wrong
 from voicekit.clients.deepgram.audio import ENCODINGS
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits

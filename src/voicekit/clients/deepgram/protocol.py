@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit import __version__
-from voicekit.clients import checks
-from voicekit.clients.checks import wrong
+from voicekit import __version__, checks
+from voicekit.checks import wrong
 from voicekit.clients.deepgram.errors import read_error_message
 from voicekit.clients.deepgram.finals import Finals
 from voicekit.clients.deepgram.results import (

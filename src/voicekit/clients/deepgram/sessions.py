@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.clients.checks import wrong
+from voicekit.checks import wrong
 from voicekit.clients.deepgram.audio import bytes_of
 from voicekit.clients.deepgram.errors import read_loss
 from voicekit.clients.deepgram.protocol import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
-from voicekit.clients import checks
+from voicekit import checks
 from voicekit.clients.base import CallOptions
 from voicekit.clients.deepgram.authorized import Authorized
 from voicekit.clients.deepgram.config import ListenSettings, query_of

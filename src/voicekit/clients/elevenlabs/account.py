@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 from urllib.parse import quote
 
-from voicekit.clients.checks import text
+from voicekit.checks import text
 from voicekit.clients.elevenlabs.account_options import (
     AccountOptions,
     AccountSettings,

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check
 from voicekit.clients.settings import EXTRAS, Settings
 
 __all__ = ["AccountDefaults", "AccountOptions", "AccountSettings", "VoiceFilters"]

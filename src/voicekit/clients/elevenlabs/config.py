@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import quote, urlencode
 
-from voicekit.clients.checks import Check, without, wrong
+from voicekit.checks import Check, without, wrong
 from voicekit.clients.elevenlabs import formats
 from voicekit.clients.elevenlabs.models import (
     DEFAULT_MODEL,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, is_number, is_sequence, wrong
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check, is_number, is_sequence, wrong
 from voicekit.clients.elevenlabs.formats import vendor_name
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
 from voicekit.speech import AudioFormat

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
+from voicekit.checks import no_options, wrong
 from voicekit.clients.audio_body import most_bytes
-from voicekit.clients.checks import no_options, wrong
 from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.formats import STREAM_FORMATS, refused

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 
-from voicekit.clients.checks import no_options
+from voicekit.checks import no_options
 from voicekit.clients.elevenlabs.authorized import Authorized
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.protocol import http_headers

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from voicekit.clients.checks import Check, is_sequence, without, wrong
+from voicekit.checks import Check, is_sequence, without, wrong
 from voicekit.clients.elevenlabs.transcription_options import CHECKS
 from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of
 from voicekit.clients.uploads import Recording, upload_of

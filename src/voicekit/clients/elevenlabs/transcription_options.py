@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, is_sequence, wrong
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check, is_sequence, wrong
 from voicekit.speech import AudioFormat
 
 __all__ = ["CHECKS", "TranscriptionDefaults", "TranscriptionOptions"]

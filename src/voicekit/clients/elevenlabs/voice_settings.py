@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from voicekit.clients.checks import is_number
+from voicekit.checks import is_number
 from voicekit.errors import InvalidArgumentError
 
 __all__ = ["VoiceSettings"]

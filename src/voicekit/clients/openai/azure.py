@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Unpack
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+from voicekit.checks import wrong
 from voicekit.clients.base import ApiKey, Credential
-from voicekit.clients.checks import wrong
 from voicekit.clients.openai.account import Account
 from voicekit.clients.openai.client import ClientOptions, OpenAIClient
 from voicekit.clients.openai.config import account_headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
-from voicekit.clients.checks import no_options
+from voicekit.checks import no_options
 from voicekit.clients.execute import check_type, fetch_json, open_stream
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.config import ChatOptions, ChatRequest, ChatSettings, Messages

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from voicekit.clients.checks import Check, is_header_text, without, wrong
+from voicekit.checks import Check, is_header_text, without, wrong
 from voicekit.clients.openai.options import (
     CHAT_PATH,
     CHECKS,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, is_integer, is_sequence, without, wrong
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check, is_integer, is_sequence, without, wrong
 from voicekit.clients.openai.config import model_of
 from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
 from voicekit.errors import InvalidArgumentError

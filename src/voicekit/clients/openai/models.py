@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
-from voicekit.clients import checks
+from voicekit import checks
 from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.execute import fetch_json
 from voicekit.clients.openai.authorized import Authorized

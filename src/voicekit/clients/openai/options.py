@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, wrong
 from voicekit.clients.base import Extras
-from voicekit.clients.checks import Check, wrong
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from voicekit.clients import checks
-from voicekit.clients.checks import Check, without, wrong
+from voicekit import checks
+from voicekit.checks import Check, without, wrong
 from voicekit.clients.openai.config import ROLES, model_of
 from voicekit.clients.openai.responses_options import (
     CHECKS,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
+from voicekit.checks import no_options
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
-from voicekit.clients.checks import no_options
 from voicekit.clients.execute import open_stream
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.errors import DIALECT, PROVIDER, error_of

@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, without, wrong
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check, without, wrong
 from voicekit.clients.openai.errors import PROVIDER
 from voicekit.clients.openai_speech import (
     DEFAULT_FORMAT,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
-from voicekit.clients.checks import no_options
+from voicekit.checks import no_options
 from voicekit.clients.execute import check_type, fetch, open_stream
 from voicekit.clients.openai.account import EVENTS, JSON
 from voicekit.clients.openai.authorized import Authorized

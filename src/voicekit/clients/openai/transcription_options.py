@@ -11,9 +11,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, is_sequence, wrong
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check, is_sequence, wrong
 from voicekit.clients.uploads import upload_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioClip

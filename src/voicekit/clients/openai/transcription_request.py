@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
-from voicekit.clients.checks import Check, is_sequence, without, wrong
+from voicekit.checks import Check, is_sequence, without, wrong
 from voicekit.clients.openai.errors import PROVIDER
 from voicekit.clients.openai.transcription_options import (
     CHECKS,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from voicekit.errors import InvalidArgumentError
 from voicekit.resilience.members.produced import ProducedChat
+from voicekit.resilience.members.requests import RequestOfMembers, finished
 from voicekit.resilience.members.streams import MemberTextStream
 from voicekit.resilience.members.trail import Member
 from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
@@ -21,32 +20,15 @@ __all__ = ["ChatOfMembers", "ChatRequestOfMembers"]
 Messages = str | Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequestOfMembers:
-    """What is asked, as each member would be.
+class ChatRequestOfMembers(RequestOfMembers["interfaces.ChatRequest"]):
+    """What is asked, as each member would be."""
 
-    Attributes:
-        of: Each member's own request, in their order.
-        owner: The wrapper that made it.
-    """
-
-    of: tuple[interfaces.ChatRequest, ...] = field(repr=False)
-    owner: object = field(repr=False, compare=False)
+    __slots__ = ()
 
     @property
     def messages(self) -> Sequence[Mapping[str, Any]]:
         """The conversation, as the first member has it."""
         return self.of[0].messages
-
-    @property
-    def identity(self) -> str:
-        """That of the first member's request. Holds content: never log it."""
-        return self.of[0].identity
-
-    @property
-    def identities(self) -> tuple[str, ...]:
-        """Those of all members, in their order."""
-        return tuple(each.identity for each in self.of)
 
 
 class ChatOfMembers(Wrapper):
@@ -100,10 +82,8 @@ class ChatOfMembers(Wrapper):
         def ask(member: Member) -> Any:
             return member.engine.chat(request.of[member.index])
 
-        result, trail = await self._whole("chat", ask)
-        member = trail.member
-        assert member is not None  # noqa: S101 - it has answered
-        return ProducedChat.of(result, member.name, trail.errors, request.of[member.index])
+        result, member, errors = await self._whole("chat", ask)
+        return ProducedChat.of(result, member.name, errors, request.of[member.index])
 
     def _request_of(
         self, messages: Messages | interfaces.ChatRequest, options: Mapping[str, Any]
@@ -111,16 +91,4 @@ class ChatOfMembers(Wrapper):
         if not isinstance(messages, ChatRequestOfMembers):
             # A member's own request is no conversation, and is refused as such.
             return self.request(messages, **options)  # type: ignore[arg-type]
-        if messages.owner is not self:
-            raise InvalidArgumentError(
-                "is another wrapper's",
-                argument="messages",
-                allowed="what request() of this returned",
-            )
-        if options:
-            raise InvalidArgumentError(
-                "a finished request takes no further options",
-                argument=", ".join(options)[:200],
-                allowed="in request()",
-            )
-        return messages
+        return finished(messages, self, "messages", options)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, overload
 
+from voicekit.checks import is_number
 from voicekit.errors import (
     CircuitOpenError,
     DeadlineError,
@@ -79,7 +80,7 @@ class Leading:
         clock: Callable[[], float],
     ) -> None:
         for name, value in (("probe_after", rest), ("longest_rest", longest)):
-            if not isinstance(value, int | float) or not value >= 0:
+            if not is_number(value) or not value >= 0:
                 raise InvalidArgumentError(f"got {value!r}", argument=name, allowed="seconds ≥ 0")
         if not isinstance(on, tuple) or not all(
             isinstance(each, type) and issubclass(each, VoicekitError) for each in on

@@ -1,17 +1,14 @@
-"""What the handles of members share: how they open, and what they say of who opened."""
+"""How the handles of members open: one task at a time, which another may call off."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from voicekit.errors import ClosedError
-from voicekit.resilience.members.trail import Trail
-from voicekit.timing import Timings
 
-__all__ = ["Opening", "produced_by", "shifted"]
+__all__ = ["Opening"]
 
 T = TypeVar("T")
 
@@ -62,21 +59,3 @@ class Opening:
             task.cancel()  # taken back in run(), as asyncio.timeout does it
         if task is not asyncio.current_task():
             await asyncio.shield(over)
-
-
-def produced_by(trail: Trail[Any], inner: Any) -> str | None:
-    """The member's name, with that of its own member behind a slash where it has some."""
-    if trail.member is None:
-        return None
-    below = getattr(inner, "member", None)
-    return f"{trail.member.name}/{below}" if isinstance(below, str) else trail.member.name
-
-
-def shifted(timings: Timings, before: float) -> Timings:
-    """A member's timings, counted from the start of the whole call."""
-    first, total = timings.first_output, timings.total
-    return replace(
-        timings,
-        first_output=None if first is None else first + before,
-        total=None if total is None else total + before,
-    )

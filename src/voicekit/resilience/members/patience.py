@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from voicekit.checks import is_number
 from voicekit.errors import FirstOutputTimeout, InvalidArgumentError, VoicekitError
 
 __all__ = ["Patience", "checked_timeout"]
@@ -19,10 +20,7 @@ def checked_timeout(timeout: float | None) -> float | None:
     Raises:
         InvalidArgumentError: It is not positive.
     """
-    fine = timeout is None or (
-        isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0
-    )
-    if not fine:
+    if timeout is not None and not (is_number(timeout) and timeout > 0):
         raise InvalidArgumentError(
             f"got {timeout!r}"[:60], argument="timeout", allowed="seconds > 0, or None"
         )

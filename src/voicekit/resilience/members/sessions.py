@@ -6,15 +6,15 @@ Speech may move once more, until its first audio: see ``speaking``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from voicekit.errors import ClosedError, LocalProtocolError, VoicekitError
-from voicekit.resilience.members.opening import Opening, produced_by, shifted
+from voicekit.resilience.members.evidence import FromMember
+from voicekit.resilience.members.opening import Opening
 from voicekit.resilience.members.patience import Patience
 from voicekit.resilience.members.trail import Group, Member, Trail, closed_quietly
 from voicekit.sessions import Session
-from voicekit.timing import ConnectionInfo, Timings
 
 if TYPE_CHECKING:
     from voicekit.operation import Call
@@ -28,16 +28,12 @@ def _never() -> Call:
     raise LocalProtocolError("a member's session makes its own call")
 
 
-class MemberSession(Session[T]):
+class MemberSession(FromMember, Session[T]):
     """A session of one of several members; everything that the member's own is.
-
-    What only that member's sessions have is found here as well, once it is open.
 
     Attributes:
         handle_of: Makes a member's own session.
     """
-
-    _inner: Any = None
 
     def __init__(self, group: Group, operation: str, handle_of: Callable[[Member], Any]) -> None:
         super().__init__(_never)
@@ -198,61 +194,6 @@ class MemberSession(Session[T]):
         """The member's own session says that it was never closed, and frees what it holds."""
 
     # -- evidence ---------------------------------------------------------------------------
-
-    @property
-    def member(self) -> str | None:
-        """Who has it; None before it is open."""
-        return produced_by(self._trail, self._inner)
-
-    @property
-    def errors(self) -> Mapping[str, VoicekitError]:
-        """Why other members failed, by name."""
-        return dict(self._trail.errors)
-
-    def _of(self, name: str, otherwise: Any) -> Any:
-        return otherwise if self._inner is None else getattr(self._inner, name, otherwise)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether ``cancel()`` ended it."""
-        return bool(self._of("cancelled", self._cancelled))
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was handed out, so that iterating would only stop."""
-        return bool(self._of("ended", self._closed))
-
-    @property
-    def timings(self) -> Timings:
-        """Where the time has gone, members that failed included."""
-        return shifted(self._of("timings", Timings()), self._trail.before_s)
-
-    @property
-    def connection(self) -> ConnectionInfo | None:
-        """Which connection carries it."""
-        return cast("ConnectionInfo | None", self._of("connection", None))
-
-    @property
-    def request_id(self) -> str | None:
-        """The provider's id of the session, when it gives one."""
-        return cast("str | None", self._of("request_id", None))
-
-    @property
-    def attempts(self) -> int:
-        """How often it was put on a wire, at all members together."""
-        return self._trail.attempts_before + int(self._of("attempts", 0))
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Of the handshake; empty before it is open."""
-        return cast("Mapping[str, str]", self._of("headers", {}))
-
-    def __getattr__(self, name: str) -> Any:
-        inner = self.__dict__.get("_inner")
-        if inner is None or name.startswith("_"):
-            msg = f"{type(self).__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        return getattr(inner, name)
 
     def __repr__(self) -> str:
         who = self.member

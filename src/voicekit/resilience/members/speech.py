@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.errors import InvalidArgumentError
 from voicekit.resilience.members.produced import ProducedClip
+from voicekit.resilience.members.requests import RequestOfMembers, finished
 from voicekit.resilience.members.speaking import FedMemberSpeech, MemberUtterance
 from voicekit.resilience.members.streams import MemberSpeechStream
 from voicekit.resilience.members.trail import Group, Member
@@ -24,33 +25,16 @@ _HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechRequestOfMembers:
+class SpeechRequestOfMembers(RequestOfMembers["interfaces.SpeechRequest"]):
     """What is to be spoken, as each member would.
 
     Attributes:
         text: The words.
         format: What the audio will be.
-        of: Each member's own request, in their order.
-        owner: The wrapper that made it.
     """
 
     text: str = field(repr=False)
     format: AudioFormat
-    of: tuple[interfaces.SpeechRequest, ...] = field(repr=False)
-    owner: object = field(repr=False, compare=False)
-
-    @property
-    def identity(self) -> str:
-        """That of the first member's request. Holds content: never log it.
-
-        What another member made is to be stored under the stream's ``identity``.
-        """
-        return self.of[0].identity
-
-    @property
-    def identities(self) -> tuple[str, ...]:
-        """Those of all members, in their order."""
-        return tuple(each.identity for each in self.of)
 
 
 class SpeechOfMembers(Wrapper):
@@ -125,10 +109,8 @@ class SpeechOfMembers(Wrapper):
         def ask(member: Member) -> Any:
             return member.engine.synthesize(request.of[member.index])
 
-        clip, trail = await self._whole("synthesize", ask)
-        member = trail.member
-        assert member is not None  # noqa: S101 - it has answered
-        return ProducedClip.of(clip, member.name, trail.errors, request.of[member.index])
+        clip, member, errors = await self._whole("synthesize", ask)
+        return ProducedClip.of(clip, member.name, errors, request.of[member.index])
 
     # -- parts ------------------------------------------------------------------------------
 
@@ -137,19 +119,13 @@ class SpeechOfMembers(Wrapper):
     ) -> SpeechRequestOfMembers:
         if isinstance(text, str):
             return self.request(text, **options)
-        if not isinstance(text, SpeechRequestOfMembers) or text.owner is not self:
+        if not isinstance(text, SpeechRequestOfMembers):
             raise InvalidArgumentError(
                 f"got a {type(text).__name__}",
                 argument="text",
                 allowed="a str, an async iterable of str, or what request() of this returned",
             )
-        if options:
-            raise InvalidArgumentError(
-                "a finished request takes no further options",
-                argument=", ".join(options)[:200],
-                allowed="in request()",
-            )
-        return text
+        return finished(text, self, "text", options)
 
     def _fed(self, text: AsyncIterable[str], options: Mapping[str, Any]) -> FedMemberSpeech:
         own = [self._group.options.of(member.index, options) for member in self._group.members]

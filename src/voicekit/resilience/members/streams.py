@@ -7,19 +7,19 @@ member it is, and keeps the member's place until the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
-from voicekit.errors import ClosedError, LocalProtocolError, VoicekitError
+from voicekit.errors import ClosedError, LocalProtocolError
 from voicekit.interfaces import Identified
-from voicekit.resilience.members.opening import Opening, produced_by, shifted
+from voicekit.resilience.members.evidence import FromMember
+from voicekit.resilience.members.opening import Opening
 from voicekit.resilience.members.patience import Patience
 from voicekit.resilience.members.produced import ProducedChat, ProducedClip
 from voicekit.resilience.members.trail import Group, Member, Trail, closed_quietly
 from voicekit.speech import AudioClip, AudioFormat, ChatResult, Usage
 from voicekit.streams import SpeechStream, Stream, TextStream
-from voicekit.timing import ConnectionInfo, Timings
 
 if TYPE_CHECKING:
     from voicekit.streams import TextDecoder
@@ -27,14 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["MemberSpeechStream", "MemberTextStream"]
 
 
-class _MemberStream(Stream[Any]):
-    """What both kinds of streams do; mixed in before them.
-
-    Attributes:
-        errors: Why members failed, by name, before this one was asked.
-    """
-
-    _inner: Any = None
+class _MemberStream(FromMember, Stream[Any]):
+    """What both kinds of streams do; mixed in before them."""
 
     def _of_members(
         self,
@@ -170,11 +164,6 @@ class _MemberStream(Stream[Any]):
     # -- evidence ---------------------------------------------------------------------------
 
     @property
-    def member(self) -> str | None:
-        """Who has it; None before it is open."""
-        return produced_by(self._trail, self._inner)
-
-    @property
     def request(self) -> Identified | None:
         """The member's own request, which produced it."""
         if self._inner is None or self._trail.member is None:
@@ -187,57 +176,6 @@ class _MemberStream(Stream[Any]):
         """That of the request which produced it. Holds content: never log it."""
         request = self.request
         return None if request is None else request.identity
-
-    @property
-    def errors(self) -> Mapping[str, VoicekitError]:
-        """Why other members failed, by name."""
-        return dict(self._trail.errors)
-
-    def _of(self, name: str, otherwise: Any) -> Any:
-        return otherwise if self._inner is None else getattr(self._inner, name, otherwise)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether ``cancel()`` ended it."""
-        return bool(self._of("cancelled", self._cancelled))
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was handed out, so that iterating would only stop."""
-        return bool(self._of("ended", self._ended))
-
-    @property
-    def timings(self) -> Timings:
-        """Where the time has gone, members that failed included."""
-        return shifted(self._of("timings", Timings()), self._trail.before_s)
-
-    @property
-    def connection(self) -> ConnectionInfo | None:
-        """Which connection carries it."""
-        return cast("ConnectionInfo | None", self._of("connection", None))
-
-    @property
-    def request_id(self) -> str | None:
-        """The provider's id of the request."""
-        return cast("str | None", self._of("request_id", None))
-
-    @property
-    def attempts(self) -> int:
-        """How often the request was sent, at all members together."""
-        return self._trail.attempts_before + int(self._of("attempts", 0))
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Response headers; empty before it is open."""
-        return cast("Mapping[str, str]", self._of("headers", {}))
-
-    def __getattr__(self, name: str) -> Any:
-        """What only this member's streams have."""
-        inner = self.__dict__.get("_inner")
-        if inner is None or name.startswith("_"):
-            msg = f"{type(self).__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        return getattr(inner, name)
 
     def __repr__(self) -> str:
         who = self.member

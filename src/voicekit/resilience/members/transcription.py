@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.errors import (
     ConnectError,
     ConnectTimeout,
-    InvalidArgumentError,
     PoolTimeout,
     RejectedError,
     VoicekitError,
 )
 from voicekit.resilience.members.produced import ProducedTranscript
+from voicekit.resilience.members.requests import RequestOfMembers, finished
 from voicekit.resilience.members.sessions import MemberTranscription
 from voicekit.resilience.members.trail import ANYWHERE, Judge, Member
 from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
@@ -29,32 +28,15 @@ _UNREAD: Final = (RejectedError, PoolTimeout, ConnectError, ConnectTimeout)
 """What proves that nothing was read of what was to be sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptionRequestOfMembers:
-    """What is to be transcribed, as each member would.
+class TranscriptionRequestOfMembers(RequestOfMembers["interfaces.TranscriptionRequest"]):
+    """What is to be transcribed, as each member would."""
 
-    Attributes:
-        of: Each member's own request, in their order.
-        owner: The wrapper that made it.
-    """
-
-    of: tuple[interfaces.TranscriptionRequest, ...] = field(repr=False)
-    owner: object = field(repr=False, compare=False)
+    __slots__ = ()
 
     @property
     def audio(self) -> AudioSource:
         """The recording."""
         return self.of[0].audio
-
-    @property
-    def identity(self) -> str:
-        """That of the first member's request. Holds content: never log it."""
-        return self.of[0].identity
-
-    @property
-    def identities(self) -> tuple[str, ...]:
-        """Those of all members, in their order."""
-        return tuple(each.identity for each in self.of)
 
 
 class TranscriptionOfMembers(Wrapper):
@@ -89,10 +71,8 @@ class TranscriptionOfMembers(Wrapper):
         def ask(member: Member) -> Any:
             return member.engine.transcribe(request.of[member.index])
 
-        result, trail = await self._whole("transcribe", ask, _judge_of(request.audio))
-        member = trail.member
-        assert member is not None  # noqa: S101 - it has answered
-        return ProducedTranscript.of(result, member.name, trail.errors)
+        result, member, errors = await self._whole("transcribe", ask, _judge_of(request.audio))
+        return ProducedTranscript.of(result, member.name, errors)
 
     def _request_of(
         self, audio: AudioSource | interfaces.TranscriptionRequest, options: Mapping[str, Any]
@@ -100,17 +80,7 @@ class TranscriptionOfMembers(Wrapper):
         if not isinstance(audio, TranscriptionRequestOfMembers):
             # A member's own request is no recording, and is refused as such.
             return self.request(audio, **options)  # type: ignore[arg-type]
-        if audio.owner is not self:
-            raise InvalidArgumentError(
-                "is another wrapper's", argument="audio", allowed="what request() of this returned"
-            )
-        if options:
-            raise InvalidArgumentError(
-                "a finished request takes no further options",
-                argument=", ".join(options)[:200],
-                allowed="in request()",
-            )
-        return audio
+        return finished(audio, self, "audio", options)
 
 
 class HeardByMembers(TranscriptionOfMembers):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from voicekit.background import Background
-from voicekit.errors import InvalidArgumentError
+from voicekit.errors import InvalidArgumentError, VoicekitError
 from voicekit.events import Observer, Observers
 from voicekit.resilience.members.kinds import names_of
 from voicekit.resilience.members.options import MemberOptions, Options, Table
@@ -142,8 +142,8 @@ class Wrapper:
         operation: str,
         ask: Callable[[Member], Awaitable[R]],
         judge: Judge = ANYWHERE,
-    ) -> tuple[R, Trail[R]]:
-        """One call whose first output is its last; and who answered."""
+    ) -> tuple[R, Member, Mapping[str, VoicekitError]]:
+        """One call whose first output is its last; who answered, and why others had not."""
         trail: Trail[R] = Trail(self._group, operation)
         patience = Patience(self._group.timeout)
 
@@ -156,7 +156,8 @@ class Wrapper:
             trail.proved()
         finally:
             trail.free()
-        return result, trail
+        assert trail.member is not None  # noqa: S101 - it has answered
+        return result, trail.member, trail.errors
 
 
 def requests_of(

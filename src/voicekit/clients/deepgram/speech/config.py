@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlencode
 
-from voicekit.clients.checks import Check, without, wrong
+from voicekit.checks import Check, without, wrong
 from voicekit.clients.deepgram.speech import formats
 from voicekit.clients.deepgram.speech.options import (
     CHECKS,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
+from voicekit.checks import no_options, wrong
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
-from voicekit.clients.checks import no_options, wrong
 from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
 from voicekit.clients.deepgram.protocol import headers_of
 from voicekit.clients.deepgram.speech.config import (

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from voicekit.clients import checks
+from voicekit import checks
+from voicekit.checks import Check, is_integer, is_number, is_sequence, wrong
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.checks import Check, is_integer, is_number, is_sequence, wrong
 from voicekit.clients.deepgram.speech.formats import exact
 from voicekit.speech import AudioFormat
 

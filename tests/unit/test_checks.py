@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from voicekit.clients import checks
-from voicekit.clients.checks import Check
+from voicekit import checks
+from voicekit.checks import Check
 from voicekit.errors import InvalidArgumentError
 
 FINE: list[tuple[Check, Any]] = [
