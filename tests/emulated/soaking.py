@@ -6,6 +6,7 @@ Alone in its process, so that what it holds is the clients' and nobody else's.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import resource
@@ -41,12 +42,39 @@ def sockets() -> int:
     return sum(link.startswith("socket:") for link in links)
 
 
+class MallocInfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc 2.33 and later."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def allocated() -> int | None:
+    """Bytes that the process has and has not freed: what leaks, without what an allocator keeps.
+
+    Python's own allocator must be switched off for it (``PYTHONMALLOC=malloc``).
+    """
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except AttributeError:  # an older glibc, or another C library
+        return None
+    mallinfo2.restype = MallocInfo
+    info = mallinfo2()
+    return int(info.uordblks + info.hblkhd)
+
+
 def look(*, tasks: int = 0, **more: Any) -> Look:
     """What the process holds when nothing is going on."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "bytes": pages * resource.getpagesize(),
+        "allocated": allocated(),
         "objects": len(gc.get_objects()),
         "sockets": sockets(),
         "threads": sorted(thread.name for thread in threading.enumerate()),

@@ -186,13 +186,13 @@ async def test_the_turn_after_a_barge_in_is_warm() -> None:
 
 async def test_a_consumer_that_pauses_loses_nothing() -> None:
     """The reader never pauses, and limits do not count while nobody waits."""
-    async with speaking(limits={"open_speech": Limits(first_output=0.3, gap=0.15)}) as (world, tts):
+    async with speaking(limits={"open_speech": Limits(first_output=5.0, gap=0.5)}) as (world, tts):
         text = ANSWER * 3
         async with tts.open_speech() as speech:
             await speech.send(text)
             await speech.finish()
             parts = [await anext(speech)]
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.5)
             parts += [chunk async for chunk in speech]
         assert right(b"".join(parts), text)
         assert right(await say(tts, "And again. "), "And again. ")
@@ -227,12 +227,12 @@ async def test_a_hung_peer_is_noticed_within_the_limit(after: int, finished: boo
 
 async def test_silence_is_fine_while_nothing_is_owed() -> None:
     """A model that thinks for longer than the gap limit is no fault of the voice."""
-    async with speaking(limits={"open_speech": Limits(first_output=0.1, gap=0.1)}) as (_, tts):
+    async with speaking(limits={"open_speech": Limits(first_output=0.4, gap=0.4)}) as (_, tts):
 
         async def thinking() -> AsyncIterator[str]:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)
             yield "First. "
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)
             yield ANSWER
             await asyncio.sleep(0.3)
             yield "Last. "
@@ -416,7 +416,7 @@ async def test_garbage_in_the_middle_is_typed(fault: Fault) -> None:
 )
 async def test_a_socket_lost_after_the_first_audio(fault: Fault) -> None:
     """Never said twice; what came is delivered and counted exactly."""
-    async with speaking(limits={"open_speech": Limits(first_output=0.5, gap=0.3)}) as (world, tts):
+    async with speaking(limits={"open_speech": Limits(first_output=5.0, gap=1.0)}) as (world, tts):
         whole = await say(tts, ANSWER)
         world.inject("elevenlabs", fault)
         async with tts.open_speech(seed=1) as speech:  # another seed, hence another socket

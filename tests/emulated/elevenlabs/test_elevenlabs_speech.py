@@ -169,7 +169,7 @@ async def test_a_bad_server_before_the_first_audio(fault: Fault, kind: type[Voic
 )
 async def test_a_bad_server_after_the_first_audio(fault: Fault) -> None:
     """What came is delivered, in order; then an error says exactly how much that was."""
-    async with speaking(limits={"stream_speech": Limits(first_output=0.5, gap=0.3)}) as (
+    async with speaking(limits={"stream_speech": Limits(first_output=5.0, gap=1.0)}) as (
         world,
         tts,
     ):
@@ -219,12 +219,12 @@ async def test_a_hundred_megabytes_are_no_speech() -> None:
 async def test_a_consumer_that_pauses_loses_nothing() -> None:
     """Back-pressure instead of a false alarm: limits do not count while nobody waits."""
     long = "A sentence that is said again and again. " * 40
-    limits = {"stream_speech": Limits(first_output=0.3, gap=0.15)}
+    limits = {"stream_speech": Limits(first_output=5.0, gap=0.5)}
     async with speaking(limits=limits) as (world, tts):
         got = []
         async with tts.stream_speech(long, format="pcm_16000") as speech:
             got.append(await anext(speech))
-            await asyncio.sleep(0.6)  # four times the gap limit, with audio under way
+            await asyncio.sleep(1.5)  # three times the gap limit, with audio under way
             got += [chunk async for chunk in speech]
         record = world.journal.requests_for("elevenlabs")[0]
         assert b"".join(got) == world.journal.audio(record)

@@ -127,7 +127,7 @@ async def test_words_go_on_through_all_parts() -> None:
 
 async def test_the_next_part_is_asked_for_while_this_one_plays() -> None:
     """As soon as one has come in full, whoever is slow to take it; but only one ahead."""
-    limits = {"stream_speech": Limits(first_output=1.0, gap=0.5)}
+    limits = {"stream_speech": Limits(first_output=5.0, gap=0.5)}
     async with speaking(limits=limits) as (world, tts):
         async with tts.stream_speech(TEXT, split=30) as speech:
             got = [await anext(speech)]
@@ -163,7 +163,7 @@ async def test_reading_ahead_is_bounded() -> None:
 )
 async def test_a_later_part_breaks(fault: Fault, kind: type[Exception]) -> None:
     """The parts before it were delivered whole; the account says to the byte how much."""
-    limits = {"stream_speech": Limits(first_output=0.5, gap=0.3)}
+    limits = {"stream_speech": Limits(first_output=5.0, gap=1.0)}
     async with speaking(
         Scenario(name="one", speech_chunk_bytes=100_000), limits=limits, policies=NO_POLICIES
     ) as (

@@ -35,6 +35,8 @@ TIGHT = {
     "stream_transcription": Limits(connect=2.0, first_output=0.3, gap=0.3, total=5.0),
 }
 """Limits scaled down, so that a test of one need not wait for seconds."""
+BEGUN = {name: Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0) for name in TIGHT}
+"""For what fails after its first output, which a busy machine may be late with."""
 
 
 @asynccontextmanager

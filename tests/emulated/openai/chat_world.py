@@ -20,6 +20,8 @@ TIGHT = {
     "chat": Limits(connect=2.0, first_output=0.3, total=0.3),
 }
 """Limits scaled down, so that a test of one need not wait for seconds."""
+BEGUN = Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0)
+"""For what fails after its first output, which a busy machine may be late with."""
 
 
 class Recorder:

@@ -6,7 +6,7 @@ import logging
 import traceback
 
 import pytest
-from chat_world import ANSWER, PACED, PIECES, TIGHT, Recorder, world_and_client
+from chat_world import ANSWER, BEGUN, PACED, PIECES, TIGHT, Recorder, world_and_client
 
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault
@@ -129,7 +129,7 @@ async def test_a_fault_before_the_commit_point(fault, error, run, caplog) -> Non
 )
 async def test_a_fault_after_the_commit_point(fault, cause) -> None:
     """What came is handed out, then the error says exactly how much that was, and why."""
-    async with world_and_client(PACED, limits=TIGHT) as (world, llm):
+    async with world_and_client(PACED, limits={"stream_chat": BEGUN}) as (world, llm):
         world.inject("openai", fault)
         got = []
         async with llm.stream_chat("hi") as reply:

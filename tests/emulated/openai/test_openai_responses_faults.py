@@ -7,7 +7,7 @@ import logging
 import traceback
 
 import pytest
-from chat_world import ANSWER, PACED, PIECES, Recorder, settled, steps, world_and_client
+from chat_world import ANSWER, BEGUN, PACED, PIECES, Recorder, settled, steps, world_and_client
 
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault, Scenario
@@ -174,7 +174,7 @@ async def test_a_fault_before_the_commit_point(fault, kind, run, caplog) -> None
 )
 async def test_a_fault_after_the_commit_point(fault, cause) -> None:
     """What came is handed out, then the error says exactly how much that was, and why."""
-    async with world_and_client(PACED, limits=TIGHT) as (world, llm):
+    async with world_and_client(PACED, limits={"stream_response": BEGUN}) as (world, llm):
         world.inject("openai", fault)
         got: list[str] = []
         async with llm.stream_response("hi") as reply:

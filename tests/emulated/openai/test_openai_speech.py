@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from audio_world import INSTANT, PACED, SPEECH, TIGHT, audio_world, right
+from audio_world import BEGUN, INSTANT, PACED, SPEECH, TIGHT, audio_world, right
 from chat_world import Recorder, settled, steps
 
 from voicekit.clients.openai import AzureOpenAIClient, OpenAIClient
@@ -258,7 +258,7 @@ async def test_a_fault_before_the_first_audio(fault: Fault, error: Any, caplog: 
 )
 async def test_a_fault_after_the_first_audio(fault: Fault, cause: Any) -> None:
     """What came is handed out, in whole samples, then the error says how much, and why."""
-    async with audio_world(PACED, limits=TIGHT) as (world, client):
+    async with audio_world(PACED, limits=BEGUN) as (world, client):
         world.inject("openai", fault)
         got = []
         async with client.stream_speech(TEXT) as speech:

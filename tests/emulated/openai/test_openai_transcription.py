@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_world import CLIP, INSTANT, PACED, TIGHT, WORDS, WRITTEN, audio_world
+from audio_world import BEGUN, CLIP, INSTANT, PACED, TIGHT, WORDS, WRITTEN, audio_world
 from chat_world import Recorder, settled, steps
 
 from voicekit.clients.openai import OpenAIClient
@@ -311,7 +311,7 @@ async def test_a_page_is_no_plain_text() -> None:
 )
 async def test_a_fault_inside_a_stream(fault: Fault, cause: Any) -> None:
     """What came is handed out, then the error says exactly how much that was, and why."""
-    async with audio_world(PACED, limits=TIGHT) as (world, client):
+    async with audio_world(PACED, limits=BEGUN) as (world, client):
         world.inject("openai", fault)
         got: list[str] = []
         async with client.stream_transcription(CLIP) as stream:
