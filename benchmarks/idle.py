@@ -14,14 +14,16 @@ from typing import Any
 
 from benchmarks.beyond import Made, beyond, dialled_in_call
 from benchmarks.cold import LIMIT_MS, MESSAGES, MODEL, TEXT, VOICE, trust
-from benchmarks.measure import Goal, Result, estimate, goal
+from benchmarks.measure import Goal, Result, estimate, goal, narrow
 from voicekit import ElevenLabsClient, OpenAIClient
 from voicekit.emulator import EmulatorProcess, Link
 
 RTT = 0.040
 CUTOFF = 3.0
 CLIENTS = 24
-"""One pair each; fewer leave the interval too wide."""
+"""One pair each in every silence."""
+MOST_SILENCES = 5
+"""Each with a new server, until the interval is narrow enough."""
 
 CALLS = (("speech", "elevenlabs", "speech.stream"), ("chat", "openai", "chat"))
 
@@ -30,12 +32,19 @@ def run() -> Result:
     result = Result("idle")
     link = Link(rtt=RTT, idle_cutoff=CUTOFF)
     for name, provider, asked in CALLS:
-        with EmulatorProcess(
-            providers=(provider,), tls=True, link=link, scenario="instant"
-        ) as world:
-            ours = asyncio.run(_round(world, provider, asked, _ours))
-            vendors = asyncio.run(_round(world, provider, asked, _vendors))
-        shares, handshakes = ours
+        shares: list[float] = []
+        theirs: list[float] = []
+        handshakes = their_handshakes = 0
+        for _ in range(MOST_SILENCES):
+            with EmulatorProcess(
+                providers=(provider,), tls=True, link=link, scenario="instant"
+            ) as world:
+                again, dialled = asyncio.run(_round(world, provider, asked, _ours))
+                shares, handshakes = shares + again, handshakes + dialled
+                again, dialled = asyncio.run(_round(world, provider, asked, _vendors))
+                theirs, their_handshakes = theirs + again, their_handshakes + dialled
+            if narrow(estimate([share * 1000 for share in shares]), LIMIT_MS):
+                break
         ms = [share * 1000 for share in shares]
         result.goals += [
             goal(f"{name}: beyond 1 RTT and the server, ms", ms, LIMIT_MS),
@@ -49,8 +58,8 @@ def run() -> Result:
                 "call": f"{name}, after {3 * CUTOFF:g} s of silence, cut off at {CUTOFF:g} s",
                 "voicekit_ms": round(estimate(ms).value, 2),
                 "voicekit_handshakes": handshakes,
-                "vendor_sdk_ms": round(estimate([each * 1000 for each in vendors[0]]).value, 2),
-                "vendor_sdk_handshakes": vendors[1],
+                "vendor_sdk_ms": round(estimate([share * 1000 for share in theirs]).value, 2),
+                "vendor_sdk_handshakes": their_handshakes,
                 "calls": len(ms),
             }
         )

@@ -247,6 +247,43 @@ class MemberFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheAnswered(Event):
+    """A cache was asked. ``provider`` is of whom it wraps, ``operation`` what was asked for.
+
+    Attributes:
+        cache: ``"speech"`` or ``"response"``.
+        result: ``"hit"``; ``"joined"``: another caller is having it made, and shares it;
+            ``"miss"``; ``"bypass"``: this one is not to be cached.
+        reason: Why it is not, or was missed although it might have been there (``"storage"``).
+        size: Bytes of a hit.
+    """
+
+    cache: str
+    result: str
+    reason: str | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStored(Event):
+    """What was made is kept, or is not.
+
+    Attributes:
+        cache: ``"speech"`` or ``"response"``.
+        stored: Whether it is kept.
+        reason: Why not: what broke, or which rule it fails.
+        size: Bytes.
+        ttl: Seconds for which it is kept.
+    """
+
+    cache: str
+    stored: bool
+    reason: str | None = None
+    size: int = 0
+    ttl: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOpened(Event):
     """A client began to use its connections.
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Generator, Mapping, Sequence
 
     from voicekit.sessions import Session
     from voicekit.speech import (
+        AgentAnswer,
         AudioChunk,
         AudioClip,
         AudioFormat,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         TranscriptionResult,
         UtteranceEnd,
     )
-    from voicekit.streams import SpeechStream, TextStream
+    from voicekit.streams import AgentReply, SpeechStream, TextStream
     from voicekit.transport.config import WarmReport
 
 
@@ -195,4 +196,51 @@ class ChatModel(_Closable, Protocol):
         self, messages: Sequence[Mapping[str, Any]] | ChatRequest, /, *args: Any, **options: Any
     ) -> ChatResult:
         """The whole answer."""
+        ...
+
+
+class AgentSession(Protocol):
+    """A conversation with an agent, which remembers it. One turn at a time; the next waits."""
+
+    @property
+    def greeting(self) -> str:
+        """What the agent said first; may be empty."""
+        ...
+
+    async def send(self, text: str, /, *args: Any, **options: Any) -> AgentAnswer:
+        """One turn, whole. It may act: it is never repeated on an unknown outcome."""
+        ...
+
+    def stream_message(self, text: str, /, *args: Any, **options: Any) -> AgentReply:
+        """One turn as it is said. The same rule."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the conversation at the provider too, politely."""
+        ...
+
+
+class OpeningSession(Protocol):
+    """What ``open_session`` returns: awaited or entered, it is the session."""
+
+    def __await__(self) -> Generator[Any, None, AgentSession]: ...
+
+    async def __aenter__(self) -> AgentSession: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class Agent(_Closable, Protocol):
+    """An agent that answers, and may act."""
+
+    def open_session(self, *args: Any, key: str | None = None, **options: Any) -> OpeningSession:
+        """A conversation. No I/O before it is awaited or entered.
+
+        Args:
+            *args: None; see above.
+            key: Whose it is. One session is opened for a key at a time: a second caller gets
+                the same one.
+            **options: The implementation's own.
+        """
         ...

@@ -19,12 +19,12 @@ import itertools
 
 from deepgram_fakes import METADATA, FakeSocket, VirtualLoop, results
 
-from voicekit.background import Background
 from voicekit.clients.deepgram import DeepgramClient, TranscriptionSession
 from voicekit.emulator.spoken import Spoken, SpokenEar, SpokenWord
 from voicekit.errors import ConnectionLostError, GapTimeout, UnavailableError, VoicekitError
 from voicekit.operation import Call
 from voicekit.speech import TranscriptionGap, TranscriptionResult
+from voicekit.tasks import Background
 from voicekit.transport.ws_aiohttp import SocketClosed
 
 RATE = 8000

@@ -18,8 +18,8 @@ from voicekit.errors import (
 )
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.operation import Call
+    from voicekit.tasks import Background
 
 __all__ = ["ApiKey", "Credential", "Reauthorize"]
 

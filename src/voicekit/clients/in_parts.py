@@ -18,9 +18,9 @@ from voicekit.errors import ClosedError, RemoteProtocolError, VoicekitError
 from voicekit.streams import Opened
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.operation import Limits
     from voicekit.speech import AudioChunk, AudioFormat
+    from voicekit.tasks import Background
     from voicekit.timing import ConnectionInfo
 
 __all__ = ["OpenPart", "SpeechInParts"]

@@ -19,10 +19,10 @@ from voicekit.errors import GapTimeout, RemoteProtocolError, VoicekitError
 from voicekit.events import SpeechResumed
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.operation import Call, Limits
     from voicekit.speech import AudioChunk, AudioFormat
     from voicekit.streams import Opened
+    from voicekit.tasks import Background
 
 __all__ = ["ResumableSpeech", "speech_in_parts"]
 

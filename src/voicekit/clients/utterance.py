@@ -21,9 +21,9 @@ from voicekit.speech import AudioChunk, AudioClip, AudioFormat
 from voicekit.speech.clip import clip_of
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.clients.refusals import Dialect
     from voicekit.operation import Call
+    from voicekit.tasks import Background
     from voicekit.transport.lease import Lease
     from voicekit.transport.pool import SocketPool
 

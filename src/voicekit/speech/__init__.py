@@ -6,6 +6,7 @@ takes part in equality or shows in a repr. A repr never shows what was said: val
 up in logs, and ``.text`` is there for whoever wants to see it.
 """
 
+from voicekit.speech.agent import AgentAnswer, AgentProgress, AgentRetraction
 from voicekit.speech.audio_format import AudioFormat, Encoding
 from voicekit.speech.audio_source import AudioSource, AudioURL
 from voicekit.speech.character import Character
@@ -28,6 +29,9 @@ from voicekit.speech.transcript import (
 from voicekit.speech.usage import Usage
 
 __all__ = [
+    "AgentAnswer",
+    "AgentProgress",
+    "AgentRetraction",
     "AudioChunk",
     "AudioClip",
     "AudioFormat",

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from aiohttp.http import WebSocketWriter
     from aiohttp.tracing import Trace
 
-    from voicekit.background import Background
     from voicekit.operation import Call
+    from voicekit.tasks import Background
     from voicekit.transport.config import PoolConfig
     from voicekit.transport.messages import Upload
     from voicekit.transport.proxy import Proxy

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
+    from voicekit.tasks import Background
     from voicekit.transport.interfaces import Socket
 
 GOODBYE = 0.9

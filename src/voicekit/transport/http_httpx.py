@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from voicekit.background import Background
 from voicekit.errors import (
     ClosedError,
     ConnectionLostError,
     VoicekitError,
 )
+from voicekit.tasks import Background
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolStats, WarmReport
 from voicekit.transport.httpx_failures import MAX_WAIT, shown_cause, translate

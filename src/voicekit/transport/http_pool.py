@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from voicekit.background import Background
 from voicekit.errors import ClosedError, ConnectTimeout, VoicekitError
+from voicekit.tasks import Background
 from voicekit.transport import keeper
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.connector import WarmConnector

@@ -29,7 +29,7 @@ from voicekit.transport.pool_state import NOTHING, PoolState
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from voicekit.background import Background
+    from voicekit.tasks import Background
     from voicekit.transport.config import PoolConfig, PoolStats
     from voicekit.transport.interfaces import Socket
     from voicekit.transport.pool_state import Actions, Cause

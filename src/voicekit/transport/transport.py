@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Mapping
     from ssl import SSLContext
 
-    from voicekit.background import Background
     from voicekit.operation import Call
+    from voicekit.tasks import Background
     from voicekit.transport.http_pool import HttpPool
     from voicekit.transport.interfaces import HttpTransport, Response, Socket
     from voicekit.transport.messages import Request

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicekit import events
-from voicekit.background import Background
 from voicekit.clients.in_parts import SpeechInParts
 from voicekit.clients.resumable import ResumableSpeech, speech_in_parts
 from voicekit.clients.resuming import SegmentEnds
@@ -34,6 +33,7 @@ from voicekit.resilience.retry import Retry
 from voicekit.speech import AudioChunk, AudioFormat
 from voicekit.speech.character import Character
 from voicekit.streams import Opened, SpeechStream
+from voicekit.tasks import Background
 from voicekit.timing import ConnectionInfo
 
 PCM = AudioFormat.parse("pcm_8000")

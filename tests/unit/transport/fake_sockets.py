@@ -7,8 +7,8 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, Self
 
-from voicekit.background import Background
 from voicekit.errors import ConnectError, ConnectionLostError
+from voicekit.tasks import Background
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool
@@ -122,7 +122,7 @@ class _Complaints(logging.Handler):
 class World:
     """A provider, a pool on it, and the background that owns the pool's tasks."""
 
-    _log = logging.getLogger("voicekit.background")
+    _log = logging.getLogger("voicekit.tasks")
 
     def __init__(self, provider: Provider | None = None, **options: Any) -> None:
         self.provider = provider or Provider()

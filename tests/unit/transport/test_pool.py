@@ -10,8 +10,8 @@ import time
 import pytest
 from fake_sockets import FakeSocket, Provider, World
 
-from voicekit.background import Background
 from voicekit.errors import ClosedError, ConnectError, PoolTimeout, WrongLoopError
+from voicekit.tasks import Background
 from voicekit.testing.clock import VIRTUAL
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool

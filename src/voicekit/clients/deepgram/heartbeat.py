@@ -13,9 +13,9 @@ from voicekit.clients.deepgram.protocol import CLOSE_STREAM, KEEP_ALIVE
 from voicekit.errors import VoicekitError
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.clients.deepgram.protocol import ListenState
     from voicekit.clients.deepgram.pulse import Pulse
+    from voicekit.tasks import Background
     from voicekit.transport.interfaces import Socket
 
 LEAVE_S: Final = 0.5

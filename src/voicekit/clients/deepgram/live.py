@@ -22,8 +22,8 @@ from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.operation import Call
+    from voicekit.tasks import Background
     from voicekit.transport.interfaces import Socket
 
 OPEN_TRANSCRIPTION: Final = Operation(

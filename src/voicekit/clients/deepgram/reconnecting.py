@@ -33,10 +33,10 @@ from voicekit.sessions import Session
 from voicekit.speech import TranscriptionGap
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.clients.deepgram.audio import Rejoin
     from voicekit.clients.deepgram.config import ListenRequest
     from voicekit.operation import Call
+    from voicekit.tasks import Background
     from voicekit.transport.interfaces import Socket
 
 # Source: ours. Less is the rounding of bytes to seconds.

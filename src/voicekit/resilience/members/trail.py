@@ -20,8 +20,8 @@ from voicekit.errors import ClosedError, DeadlineError, RejectedError, VoicekitE
 from voicekit.resilience.members.patience import Patience
 
 if TYPE_CHECKING:
-    from voicekit.background import Background
     from voicekit.resilience.members.options import MemberOptions
+    from voicekit.tasks import Background
 
 __all__ = [
     "ANYWHERE",

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from voicekit.background import Background
 from voicekit.errors import InvalidArgumentError, VoicekitError
 from voicekit.events import Observer, Observers
 from voicekit.resilience.members.kinds import names_of
@@ -23,6 +22,7 @@ from voicekit.resilience.members.trail import (
     MemberStats,
     Trail,
 )
+from voicekit.tasks import Background
 
 if TYPE_CHECKING:
     from voicekit.transport.config import WarmReport

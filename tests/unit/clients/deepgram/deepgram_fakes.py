@@ -7,10 +7,10 @@ import json
 import selectors
 from typing import TYPE_CHECKING, Any
 
-from voicekit.background import Background
 from voicekit.clients.deepgram import DeepgramClient, TranscriptionSession
 from voicekit.errors import ClosedError, VoicekitError
 from voicekit.operation import Call, Limits
+from voicekit.tasks import Background
 from voicekit.timing import ConnectionInfo
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from voicekit.background import Background
 from voicekit.clients.deepgram.errors import DIALECT
 from voicekit.clients.deepgram.speech.config import SpeechSettings
 from voicekit.clients.deepgram.speech.flushes import FlushBudget
@@ -17,6 +16,7 @@ from voicekit.clients.deepgram.speech.utterance import Utterance
 from voicekit.clients.utterance import Studio
 from voicekit.errors import ConnectionLostError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.tasks import Background
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from voicekit.background import Background
 from voicekit.clients.elevenlabs.config import SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT
 from voicekit.clients.elevenlabs.sessions import Utterance
@@ -17,6 +16,7 @@ from voicekit.clients.elevenlabs.sockets import ContextSocket
 from voicekit.clients.utterance import Studio
 from voicekit.errors import ConnectionLostError, ProviderError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.tasks import Background
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.pool import SocketPool

@@ -8,8 +8,8 @@ import logging
 
 import pytest
 
-from voicekit.background import Background
 from voicekit.deadlines import ambient_deadline, deadline
+from voicekit.tasks import Background
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ async def test_a_failure_is_said_without_content(caplog: pytest.LogCaptureFixtur
         await background.spawn(fail(), "voicekit-test")
     await asyncio.sleep(0)
     assert caplog.record_tuples == [
-        ("voicekit.background", logging.WARNING, "voicekit-test failed: ValueError")
+        ("voicekit.tasks", logging.WARNING, "voicekit-test failed: ValueError")
     ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-_log = logging.getLogger("voicekit.background")
+_log = logging.getLogger("voicekit.tasks")
 
 
 class Background:
