@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
+from voicekit import events
 from voicekit.clients.in_parts import OpenPart, SpeechInParts
 from voicekit.clients.resuming import Boundary, SegmentEnds, cut, may_resume
 from voicekit.errors import GapTimeout, RemoteProtocolError, VoicekitError
-from voicekit.events import SpeechResumed
 
 if TYPE_CHECKING:
     from voicekit.operation import Call, Limits
@@ -115,7 +115,7 @@ class ResumableSpeech(SpeechInParts):
         call.attempts += self._current.call.attempts
         self.resumed += 1
         call.emit(
-            SpeechResumed,
+            events.SpeechResumed,
             sentence=boundary.segment,
             delivered_bytes=self._given,
             error=type(broken).__name__,

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from voicekit import events
 from voicekit.errors import CircuitOpenError, TotalTimeout
-from voicekit.events import BreakerChanged
 from voicekit.resilience.breaker_verdict import Verdict, verdict_of
 from voicekit.resilience.breaker_window import Window
 from voicekit.resilience.guard import Guard
@@ -290,7 +290,7 @@ class Breaker(Guard):
         seen, state = self._window, self._state
         if call is not None and call.observer is not None:
             call.emit(
-                BreakerChanged,
+                events.BreakerChanged,
                 state=state,
                 previous=previous,
                 failure_rate=seen.failure_rate,

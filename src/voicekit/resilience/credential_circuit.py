@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
+from voicekit import events
 from voicekit.errors import (
     AuthenticationError,
     CircuitOpenError,
     ProviderError,
     QuotaError,
 )
-from voicekit.events import CredentialCircuitChanged
 from voicekit.operation import OperationClass
 from voicekit.resilience.guard import Guard
 from voicekit.resilience.open_period import OpenPeriod
@@ -175,7 +175,10 @@ class CredentialCircuit(Guard):
         self._since = self._clock()
         if call is not None and call.observer is not None:
             call.emit(
-                CredentialCircuitChanged, state=state, previous=previous, reason=self._reason()
+                events.CredentialCircuitChanged,
+                state=state,
+                previous=previous,
+                reason=self._reason(),
             )
 
     def _reason(self) -> str | None:

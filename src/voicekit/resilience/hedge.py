@@ -203,7 +203,8 @@ class Hedge(Guard):
                 await asyncio.sleep(0)
             if not first.task.done() and self._may_begin(first.call):
                 self._hedges += 1
-                first.call.emit(events.HedgeStarted, after=after)
+                if first.call.observer is not None:
+                    first.call.emit(events.HedgeStarted, after=after)
                 race.begin()
         while True:
             for attempt in race.attempts:  # in order: if both are there, the first is the answer
@@ -242,7 +243,8 @@ class Hedge(Guard):
         if self._budget is not None and isinstance(second.error, RejectedError):
             self._budget.give_back()  # refused before anything was asked of the provider
         number = None if winner is None else 2 if winner is second else 1
-        first.call.emit(events.HedgeEnded, winner=number, loser_s=loser_s)
+        if first.call.observer is not None:
+            first.call.emit(events.HedgeEnded, winner=number, loser_s=loser_s)
 
     @property
     def settings(self) -> Hashable:

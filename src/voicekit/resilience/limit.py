@@ -208,7 +208,8 @@ class Limit(Guard):
         timer = loop.call_later(allowed, self._give_up, future)
         try:
             try:
-                call.emit(events.Queued, depth=len(state.waiting))
+                if call.observer is not None:
+                    call.emit(events.Queued, depth=len(state.waiting))
                 self._settle()
                 serial = await future
             finally:
@@ -216,7 +217,8 @@ class Limit(Guard):
                 now = self._clock()
                 self._waited_s += now - since
                 call.queue_s += now - since
-                call.emit(events.Waited, seconds=now - since)
+                if call.observer is not None:
+                    call.emit(events.Waited, seconds=now - since)
         except BaseException:
             self._leave_queue(future)
             raise
@@ -261,9 +263,13 @@ class Limit(Guard):
 
     def _changed(self, call: Call, change: Change) -> None:
         self._settle()
-        call.emit(
-            events.LimitChanged, limit=change.limit, previous=change.previous, cause=change.cause
-        )
+        if call.observer is not None:
+            call.emit(
+                events.LimitChanged,
+                limit=change.limit,
+                previous=change.previous,
+                cause=change.cause,
+            )
 
     # -- places on their way back ------------------------------------------------------
 

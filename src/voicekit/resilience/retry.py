@@ -7,6 +7,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
+from voicekit import events
 from voicekit.checks import is_number
 from voicekit.errors import (
     ConnectionLostError,
@@ -14,7 +15,6 @@ from voicekit.errors import (
     RejectedError,
     VoicekitError,
 )
-from voicekit.events import RetryScheduled
 from voicekit.resilience.budget import Budget
 from voicekit.resilience.guard import Guard
 from voicekit.resilience.repeats import Verdict, outcome_of, outcome_unknown, verdict
@@ -276,7 +276,7 @@ class _Repeats(Generic[T]):
         if self._call.observer is not None:
             error = _failure_of(state).error
             self._call.emit(
-                RetryScheduled,
+                events.RetryScheduled,
                 attempt=self._call.attempts + 1,
                 wait=state.upcoming_sleep,
                 error=type(error).__name__,

@@ -1,19 +1,12 @@
-"""Frozen records of what happened, for whoever observes a client.
-
-Records hold names, counts and times: never a key, never speech. They are built
-only when somebody observes, and an observer that fails never breaks a call.
-"""
+"""The records: one frozen class for each thing that happens."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
-
-_log = logging.getLogger("voicekit.events")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,31 +299,3 @@ class Warmed(Event):
     reused: int
     failed: int
     elapsed: float
-
-
-@runtime_checkable
-class Observer(Protocol):
-    """Sees the records of a client, in order, on its event loop. Must not block."""
-
-    def on_event(self, event: Event, /) -> None:
-        """One thing happened."""
-        ...
-
-
-class Observers:
-    """Fans one record out to several observers; what they raise is logged and dropped."""
-
-    __slots__ = ("_observers",)
-
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
-
-    def on_event(self, event: Event, /) -> None:
-        """Hand ``event`` to each observer."""
-        for observer in self._observers:
-            try:
-                observer.on_event(event)
-            except Exception as error:  # noqa: BLE001 - a broken observer must not break a call
-                _log.warning(
-                    "observer %s failed: %s", type(observer).__name__, type(error).__name__
-                )
