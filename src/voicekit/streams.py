@@ -21,17 +21,7 @@ from voicekit.errors import (
     StreamInterruptedError,
     VoicekitError,
 )
-from voicekit.speech import (
-    AgentAnswer,
-    AgentRetraction,
-    AudioChunk,
-    AudioClip,
-    AudioFormat,
-    ChatResult,
-    RateLimits,
-    ToolCall,
-    Usage,
-)
+from voicekit.speech import AudioChunk, AudioClip, AudioFormat
 from voicekit.speech.clip import clip_of
 from voicekit.timing import ConnectionInfo, Timings
 from voicekit.watchdog import Watchdog
@@ -40,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 
     from voicekit.operation import Call
+    from voicekit.speech import AgentAnswer, ChatResult, RateLimits, ToolCall, Usage
     from voicekit.transport.interfaces import Response
 
 T = TypeVar("T")
@@ -584,6 +575,8 @@ class AgentReply(DeltaStream):
 
     def _retract(self) -> None:
         """Drop the text that waits before a retraction, which then says how much was too late."""
+        from voicekit.speech import AgentRetraction  # not for those who only speak
+
         items = self._items
         at = next((i for i in reversed(range(len(items))) if type(items[i]) is AgentRetraction), 0)
         if not at and not (items and type(items[0]) is AgentRetraction):
@@ -657,6 +650,8 @@ class TextStream(DeltaStream):
 
     async def result(self) -> ChatResult:
         """Read to the end and return the whole answer; closes the stream."""
+        from voicekit.speech import ChatResult  # not for those who only speak
+
         async with self:
             async for _ in self.events():
                 pass

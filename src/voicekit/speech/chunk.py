@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from voicekit.speech.audio_format import AudioFormat
     from voicekit.speech.character import Character
-    from voicekit.speech.transcript import Word
+    from voicekit.speech.word import Word
 
 
 class AudioChunk(bytes):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from voicekit.speech.character import Character
     from voicekit.speech.chunk import AudioChunk
-    from voicekit.speech.transcript import Word
     from voicekit.speech.usage import Usage
+    from voicekit.speech.word import Word
     from voicekit.timing import ConnectionInfo, Timings
 
 # What a file of that name must hold; other names take the bytes as they are.

@@ -6,36 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from voicekit.speech.subtitles import Cue, cues_of, spread, srt, vtt
+from voicekit.speech.word import Speaker, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from voicekit.speech.usage import Usage
     from voicekit.timing import ConnectionInfo, Timings
-
-Speaker = int | str
-"""Whoever speaks, as the provider tells them apart: a number from 0, or a label."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """One word and when it sounds.
-
-    Attributes:
-        text: The word as it was recognised or spoken.
-        start: Seconds from the start of the audio.
-        end: Seconds from the start of the audio.
-        confidence: 0 to 1.
-        speaker: Index of the speaker, when asked for.
-        punctuated: The word with its punctuation and capitals, when asked for.
-    """
-
-    text: str = field(repr=False)
-    start: float
-    end: float
-    confidence: float | None = None
-    speaker: Speaker | None = None
-    punctuated: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,14 +16,6 @@ from voicekit.clients.elevenlabs.account_options import (
     VoiceListSettings,
 )
 from voicekit.clients.elevenlabs.authorized import Authorized
-from voicekit.clients.elevenlabs.catalogue import (
-    Model,
-    Record,
-    Subscription,
-    User,
-    Voice,
-    settings_of,
-)
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.protocol import http_headers
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
@@ -35,6 +27,7 @@ from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
+    from voicekit.clients.elevenlabs.catalogue import Model, Subscription, User, Voice
     from voicekit.transport.interfaces import Response
 
 T = TypeVar("T")
@@ -82,6 +75,8 @@ class Account(Authorized):
         Raises:
             InvalidRequestError: There is none with that id.
         """
+        from voicekit.clients.elevenlabs.catalogue import Voice
+
         path = f"/v1/voices/{quote(text('voice_id', voice_id), safe='')}"
         return await self._read(VOICE, path, Voice.read, options)
 
@@ -108,10 +103,14 @@ class Account(Authorized):
 
     async def user(self, **options: Unpack[AccountOptions]) -> User:
         """Whose key it is."""
+        from voicekit.clients.elevenlabs.catalogue import User
+
         return await self._read(USER, "/v1/user", User.read, options)
 
     async def subscription(self, **options: Unpack[AccountOptions]) -> Subscription:
         """What the account has paid for, and what it has used of it."""
+        from voicekit.clients.elevenlabs.catalogue import Subscription
+
         return await self._read(SUBSCRIPTION, "/v1/user/subscription", Subscription.read, options)
 
     async def _page(self, settings: VoiceListSettings, token: str | None) -> Page[Voice]:
@@ -149,12 +148,14 @@ class Account(Authorized):
             return Request("GET", self.base_url + target, headers)
 
         result: Any = await fetch(self.transport, call, prepare, DIALECT, parse, kinds=("json",))
-        if isinstance(result, Record | Page):
+        if not isinstance(result, VoiceSettings):  # which has no evidence
             result = replace(result, request_id=call.request_id, **call.evidence())
         return cast("T", result)
 
 
 def _voices(value: Any, **evidence: Any) -> Page[Voice]:
+    from voicekit.clients.elevenlabs.catalogue import Voice
+
     listed = value.get("voices") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         raise RemoteProtocolError("the answer holds no list of voices")
@@ -170,10 +171,14 @@ def _voices(value: Any, **evidence: Any) -> Page[Voice]:
 
 
 def _models(value: Any, **evidence: Any) -> Page[Model]:
+    from voicekit.clients.elevenlabs.catalogue import Model
+
     if not isinstance(value, list):
         raise RemoteProtocolError("the answer holds no list of models")
     return Page(items=tuple(map(Model.read, value)), raw=value, **evidence)
 
 
 def _settings(value: Any, **_evidence: Any) -> VoiceSettings:
+    from voicekit.clients.elevenlabs.catalogue import settings_of
+
     return settings_of(value)

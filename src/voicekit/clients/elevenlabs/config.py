@@ -26,7 +26,6 @@ from voicekit.clients.elevenlabs.options import (
 )
 from voicekit.clients.elevenlabs.passages import Passage, passages_of
 from voicekit.clients.elevenlabs.speech_request import SpeechRequest
-from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Settings, dumps, json_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -171,8 +170,12 @@ class SpeechSettings(Settings):
 
     def _check_resume(self) -> None:
         options = self.options
+        if not options.get("resume"):
+            return
+        from voicekit.clients.resuming import check_resume
+
         check_resume(options, "split", "timestamps")
-        if not options.get("resume") or options.get("split"):
+        if options.get("split"):
             return  # which has its own say on formats
         if self.format.encoding not in _JOINABLE:
             raise InvalidArgumentError(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from voicekit.speech.sentences import passages
-
 __all__ = ["Passage", "passages_of"]
 
 CONTEXT: Final = 300
@@ -35,7 +33,12 @@ def passages_of(text: str, most: int | None) -> Iterator[Passage]:
         text: What is to be spoken.
         most: Characters of a part; None for no limit, which is one part.
     """
-    parts = [text] if most is None else [part for part in passages(text, most=most) if part.strip()]
+    if most is None:
+        yield Passage(text, None, None)
+        return
+    from voicekit.speech.sentences import passages
+
+    parts = [part for part in passages(text, most=most) if part.strip()]
     for number, part in enumerate(parts):
         yield Passage(
             part,

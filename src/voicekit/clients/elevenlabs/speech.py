@@ -23,18 +23,15 @@ from voicekit.clients.elevenlabs.protocol import (
     usage_of_all,
 )
 from voicekit.clients.elevenlabs.sessions import FedUtterance
-from voicekit.clients.elevenlabs.timed import TimedDecoder
 from voicekit.clients.execute import open_stream
-from voicekit.clients.in_parts import SpeechInParts
-from voicekit.clients.resumable import ResumableSpeech
-from voicekit.clients.resuming import SegmentEnds
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat
-from voicekit.speech.sentences import sentences
 from voicekit.streams import Decoder, Opened, SpeechStream
 
 if TYPE_CHECKING:
     from voicekit import interfaces
+    from voicekit.clients.in_parts import SpeechInParts
+    from voicekit.clients.resuming import SegmentEnds
     from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request
 
@@ -173,6 +170,8 @@ class Speech(LiveSpeech):
                 usage=usage_of,
             )
 
+        from voicekit.clients.in_parts import SpeechInParts
+
         def open_part(number: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
             part = request.parts[number].after(request_ids(speech.whole_headers))
             offset = request.format.duration_s(speech.read_bytes) or 0.0
@@ -186,6 +185,10 @@ class Speech(LiveSpeech):
     def _resumable(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> SpeechStream:
+        from voicekit.clients.resumable import ResumableSpeech
+        from voicekit.clients.resuming import SegmentEnds
+        from voicekit.speech.sentences import sentences
+
         parts = request.parts or (request,)
         aligned = request.timed == "original"
         texts = [sentences(p.text, most=len(p.text)) if aligned else [p.text] for p in parts]
@@ -226,6 +229,8 @@ class Speech(LiveSpeech):
             most = most_bytes(request.format, len(request.text))
             if request.timed is None:
                 return audio_decoder(request.format, response.headers, most=most)
+            from voicekit.clients.elevenlabs.timed import TimedDecoder
+
             return TimedDecoder(
                 request.format,
                 response.headers,

@@ -13,7 +13,6 @@ from voicekit.clients.settings import dumps, identity_of
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
-from voicekit.speech.sentences import passages
 
 __all__ = ["SpeechRequest"]
 
@@ -84,5 +83,7 @@ class SpeechRequest:
         for name in ("previous_request_ids", "previous_text"):
             body.pop(name, None)
         if body.get("model_id") in KNOWN_TO_STITCH:
+            from voicekit.speech.sentences import passages
+
             body["previous_text"] = passages(spoken, most=CONTEXT)[-1]
         return replace(self, text=text, body=dumps(body).encode(), continues=False)

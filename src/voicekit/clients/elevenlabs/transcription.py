@@ -16,19 +16,18 @@ from voicekit.clients.elevenlabs.transcription_config import (
     TranscriptionSettings,
 )
 from voicekit.clients.elevenlabs.transcription_options import TranscriptionOptions
-from voicekit.clients.elevenlabs.transcripts import pending_of, transcript_of
 from voicekit.clients.execute import fetch
 from voicekit.clients.refusals import body_of
 from voicekit.clients.roles import TranscriberRole
 from voicekit.clients.uploads import limits_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
-from voicekit.speech import AudioSource, PendingTranscript, Transcript, Usage
 from voicekit.transport.messages import Request, Upload
 from voicekit.wire.multipart import multipart
 
 if TYPE_CHECKING:
     from voicekit import interfaces
+    from voicekit.speech import AudioSource, PendingTranscript, Transcript
     from voicekit.transport.interfaces import Response
 
 __all__ = ["SUBMIT_TRANSCRIPTION", "TRANSCRIBE", "FileTranscription"]
@@ -61,7 +60,7 @@ PER_SECOND_S: Final = 0.1
 MOST_BYTES: Final = 256 << 20
 """Ten hours of speech with a time for each character are some 60 MB of JSON."""
 
-T = TypeVar("T", Transcript, PendingTranscript)
+T = TypeVar("T", "Transcript", "PendingTranscript")
 
 
 class FileTranscription(Authorized):
@@ -113,6 +112,9 @@ class FileTranscription(Authorized):
             >>> heard = await client.transcribe(Path("call.mp3"), diarize=True)
             >>> print(heard.to_srt(speakers={0: "Agent", 1: "Caller"}))
         """
+        from voicekit.clients.elevenlabs.transcripts import transcript_of
+        from voicekit.speech import Usage
+
         request = self._transcription_of(audio, options)
         heard = await self._ask(TRANSCRIBE, request, transcript_of, status=200)
         seconds = heard.duration
@@ -139,6 +141,8 @@ class FileTranscription(Authorized):
             InvalidArgumentError: Before any I/O.
             VoicekitError: As for ``transcribe``.
         """
+        from voicekit.clients.elevenlabs.transcripts import pending_of
+
         settings = self._family(TranscriptionSettings).updated(options)
         request = settings.request(audio, webhook=True)
         return await self._ask(SUBMIT_TRANSCRIPTION, request, pending_of, status=202)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from voicekit.errors import RemoteProtocolError
 from voicekit.speech import Channel, PendingTranscript, Transcript, Utterance, Word
-from voicekit.speech.transcript import Speaker
+from voicekit.speech.word import Speaker
 
 __all__ = ["pending_of", "transcript_of"]
 
