@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         Transcriber as Transcriber,
         TranscriptionSessions as TranscriptionSessions,
     )
+    from voicekit.media import MediaHost as MediaHost
     from voicekit.observe import LogObserver as LogObserver
     from voicekit.operation import Limits as Limits
     from voicekit.own_engine import EngineSpeech as EngineSpeech
@@ -78,6 +79,10 @@ if TYPE_CHECKING:
         Retry as Retry,
         fallback as fallback,
         spread as spread,
+    )
+    from voicekit.running import (
+        background as background,
+        drain as drain,
     )
     from voicekit.speech import (
         AudioChunk as AudioChunk,
@@ -126,6 +131,7 @@ _NAMES = {
     "voicekit.interfaces": (
         "ChatModel", "SpeechSessions", "Synthesizer", "Transcriber", "TranscriptionSessions",
     ),
+    "voicekit.media": ("MediaHost",),
     "voicekit.observe": ("LogObserver",),
     "voicekit.operation": ("Limits",),
     "voicekit.own_engine": ("EngineSpeech",),
@@ -133,6 +139,7 @@ _NAMES = {
         "NO_POLICIES", "Breaker", "Budget", "Hedge", "Limit", "Policies", "Retry", "fallback",
         "spread",
     ),
+    "voicekit.running": ("background", "drain"),
     "voicekit.speech": (
         "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "PendingTranscript",
         "ToolCall", "Transcript", "TranscriptionGap", "TranscriptionResult", "Usage", "Utterance",

@@ -30,6 +30,11 @@ class Background:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def tasks(self) -> tuple[asyncio.Task[Any], ...]:
+        """Those that run now."""
+        return tuple(self._tasks)
+
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start ``work``; after ``aclose`` it is refused (closed unawaited, task cancelled)."""
         task = asyncio.get_running_loop().create_task(
