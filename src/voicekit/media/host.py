@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
@@ -37,6 +39,9 @@ SHORTEST_SECRET: Final = 16
 
 MEMORY: Final = 64 << 20
 """Bytes that the storage of one's own may hold."""
+
+REMEMBERED: Final = 4096
+"""Addresses of which it is known whether they were fetched."""
 
 _TYPES: Final = dict(CONTENT_TYPES.values())
 
@@ -90,6 +95,7 @@ class MediaHost:
             storage = MemoryStorage(most=MEMORY)
         self._storage: Storage = storage
         self._closed = False
+        self._served: OrderedDict[str, asyncio.Event] = OrderedDict()
         self._offset = time.time() - time.monotonic()
 
     async def publish(
@@ -131,7 +137,39 @@ class MediaHost:
             await self._storage.put(_key(kept), clip.data, ttl=seconds + 2)
         except Exception as error:
             raise UnavailableError("the storage failed", operation="publish") from error
-        return f"{self._base}/{self._names.sign(kept, expires, suffix)}"
+        name = self._names.sign(kept, expires, suffix)
+        self._served[name] = asyncio.Event()
+        while len(self._served) > REMEMBERED:
+            self._served.popitem(last=False)
+        return f"{self._base}/{name}"
+
+    async def fetched(self, url: str, *, within: float) -> bool:
+        """Wait until somebody has got the end of a clip from this object.
+
+        Work that has sent an address is not over before: a process that ends takes the clips in
+        its memory along. Cancelling it is harmless.
+
+        Args:
+            url: Of ``publish``.
+            within: Seconds to wait.
+
+        Returns:
+            False when it was not fetched in time, was fetched from another process, or when
+            thousands of clips have been published since.
+
+        Raises:
+            InvalidArgumentError: ``within`` is no time.
+        """
+        checks.number(0, 86_400)("within", within)
+        served = self._served.get(checks.text("url", url).rpartition("/")[2])
+        if served is None:
+            return False
+        try:
+            async with asyncio.timeout(within):
+                await served.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def answer(self, method: str, path: str, headers: Mapping[str, str]) -> answers.Answer:
         """What a request is answered, for a framework that is not served already.
@@ -190,6 +228,7 @@ class MediaHost:
             for piece in answer.pieces():
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+            self._has_served(scope["path"], answer)
         except OSError:
             return  # Source: ASGI 2.4: that is how a server says that the client has gone
 
@@ -204,6 +243,7 @@ class MediaHost:
         for piece in answer.pieces():
             await response.write(piece)
         await response.write_eof()
+        self._has_served(request.path, answer)
         return response
 
     async def aclose(self) -> None:
@@ -220,6 +260,13 @@ class MediaHost:
 
     def __repr__(self) -> str:
         return f"<MediaHost {self._base} ttl={self._ttl:g} {self._channel.name}>"
+
+    def _has_served(self, path: str, answer: answers.Answer) -> None:
+        # Some fetch the parts in turn: who has got the last byte has the clip.
+        if answer.status in {200, 206} and 0 < answer.stop == len(answer.body):
+            served = self._served.get(path.rpartition("/")[2])
+            if served is not None:
+                served.set()
 
     def _now(self) -> float:
         return self._offset + time.monotonic()

@@ -1,8 +1,8 @@
 """The last part of a media address: what it names, until when, and the proof that we said so.
 
-48 characters of URL-safe base64 and a suffix: 15 bytes of the content's keyed digest, 5 of
-the second at which it expires, 16 of an HMAC-SHA256 over both and the suffix. No padding and no
-spare bits, so one name has one spelling.
+52 characters of URL-safe base64 and a suffix: 12 bytes of the content's keyed digest, 6 drawn,
+so that no two names are alike, 5 of the second at which it expires, 16 of an HMAC-SHA256 over them
+and the suffix. No padding and no spare bits, so one name has one spelling.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import binascii
 import hashlib
 import hmac
 import re
+import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
 
 __all__ = ["ForgedName", "Names", "UnknownName"]
 
-_ID_BYTES: Final = 15
+_ID_BYTES: Final = 12
+_DRAWN_BYTES: Final = 6
 _EXPIRY_BYTES: Final = 5
 _MAC_BYTES: Final = 16
-_NAME: Final = re.compile(r"([A-Za-z0-9_-]{48})\.([a-z0-9]{2,4})")
+_NAME: Final = re.compile(r"([A-Za-z0-9_-]{52})\.([a-z0-9]{2,4})")
 
 
 class UnknownName(Exception):  # noqa: N818 - an answer to give, not an error to report
@@ -59,8 +61,9 @@ class Names:
         return urlsafe_b64encode(digest.digest()).decode("ascii")
 
     def sign(self, id_: str, expires: int, suffix: str) -> str:
-        """The name of a content until a second of the clock."""
-        said = urlsafe_b64decode(id_) + expires.to_bytes(_EXPIRY_BYTES, "big")
+        """A new name of a content, until a second of the clock."""
+        drawn = secrets.token_bytes(_DRAWN_BYTES)
+        said = urlsafe_b64decode(id_) + drawn + expires.to_bytes(_EXPIRY_BYTES, "big")
         return f"{urlsafe_b64encode(said + self._mac(said, suffix)).decode('ascii')}.{suffix}"
 
     def read(self, name: str) -> Name:
@@ -75,14 +78,14 @@ class Names:
             raise UnknownName
         try:
             content = urlsafe_b64decode(found[1])
-        except binascii.Error:  # pragma: no cover - 48 characters of the alphabet always decode
+        except binascii.Error:  # pragma: no cover - 52 characters of the alphabet always decode
             raise UnknownName from None
         said, mac = content[:-_MAC_BYTES], content[-_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(said, found[2])):
             raise ForgedName
         return Name(
             id=urlsafe_b64encode(said[:_ID_BYTES]).decode("ascii"),
-            expires=int.from_bytes(said[_ID_BYTES:], "big"),
+            expires=int.from_bytes(said[-_EXPIRY_BYTES:], "big"),
             suffix=found[2],
         )
 

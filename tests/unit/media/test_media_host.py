@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 import time
@@ -59,7 +60,7 @@ async def test_what_is_published_is_served(
 ) -> None:
     """The bytes as they were, with the type and the length that a provider checks."""
     url = await host.publish(clip)
-    assert re.fullmatch(rf"{BASE}/[A-Za-z0-9_-]{{48}}\.{suffix}", url)
+    assert re.fullmatch(rf"{BASE}/[A-Za-z0-9_-]{{52}}\.{suffix}", url)
     got = await ask(host, url)
     assert (got.status, got.body) == (200, clip.data)
     assert got.headers["content-type"] == content_type
@@ -89,7 +90,7 @@ async def test_a_changed_address_is_refused(host: MediaHost) -> None:
     """Any character of it changed: not one is served, and none is looked up."""
     url = await host.publish(mp3())
     name = url.rpartition("/")[2]
-    for at in range(48):
+    for at in range(52):
         for other in "Aa0-_z":
             if other != name[at]:
                 got = await ask(host, f"{BASE}/{name[:at]}{other}{name[at + 1 :]}")
@@ -100,7 +101,7 @@ async def test_a_changed_address_is_refused(host: MediaHost) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/media/", "/media/x.mp3", "/media/" + "A" * 47 + ".mp3", "/media/é.mp3", "/", "/media/%00"],
+    ["/media/", "/media/x.mp3", "/media/" + "A" * 51 + ".mp3", "/media/é.mp3", "/", "/media/%00"],
 )
 async def test_what_is_no_address_is_not_found(host: MediaHost, path: str) -> None:
     """A scanner learns nothing, and costs nothing."""
@@ -154,6 +155,34 @@ async def test_equal_clips_are_kept_once(host: MediaHost, storage: DictStorage) 
     for url in [*urls, short]:
         assert (await ask(host, url)).status == 200
     assert all(key.startswith("media:") for key in storage.kept)
+
+
+async def test_it_tells_when_a_clip_was_fetched(host: MediaHost) -> None:
+    """By the last byte: not by the headers, a first part, or another address of the same clip."""
+    url, other = await host.publish(mp3()), await host.publish(mp3())
+    assert url != other
+    await ask(host, other)
+    await ask(host, url, method="HEAD")
+    await ask(host, url, headers={"range": "bytes=0-9"})
+    assert not await host.fetched(url, within=0)
+    waiting = asyncio.ensure_future(host.fetched(url, within=10))
+    await asyncio.sleep(0)
+    await ask(host, url, headers={"range": "bytes=10-"})
+    assert await waiting
+    assert await host.fetched(url, within=0)
+    assert await host.fetched(other, within=0)
+    assert not await host.fetched(f"{BASE}/nothing", within=10)
+
+
+async def test_what_is_remembered_is_bounded(host: MediaHost) -> None:
+    """A process that publishes for a year holds some thousand names."""
+    first = await host.publish(mp3())
+    for _ in range(4096):
+        url = await host.publish(mp3())
+    assert len(host._served) == 4096
+    assert not await host.fetched(first, within=10)
+    assert (await ask(host, first)).status == 200
+    assert (await ask(host, url)).status == 200
 
 
 async def test_a_forgotten_clip_is_not_found(host: MediaHost, storage: DictStorage) -> None:
