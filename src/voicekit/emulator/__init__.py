@@ -14,12 +14,15 @@ from voicekit.emulator.faults import Fault
 from voicekit.emulator.journal import ConnectionRecord, FrameRecord, Journal, RequestRecord
 from voicekit.emulator.link import Link
 from voicekit.emulator.process import EmulatorProcess
+from voicekit.emulator.providers.agentforce_turn import AgentFraming, AgentTurn
 from voicekit.emulator.scenario import SCENARIOS, Reply, Scenario, ToolCall
 from voicekit.emulator.server import Emulator
 
 __all__ = [
     "API_KEY",
     "SCENARIOS",
+    "AgentFraming",
+    "AgentTurn",
     "ConnectionRecord",
     "Emulator",
     "EmulatorError",

@@ -15,6 +15,9 @@ __all__ = ["API_KEY", "Addresses", "Endpoint"]
 API_KEY = "emulator-key"
 """The key that `env()` and `sdk()` hand out; the emulator accepts any but "bad-key"."""
 
+AGENT_ID = "0XxEm0000000001AAA"
+"""The agent that `env()` and `sdk()` name; any other of that shape will do."""
+
 PATHS = {"openai": "/v1"}
 """What a provider's base URL ends in, for those whose variable includes a path."""
 
@@ -78,6 +81,11 @@ class Addresses:
         """Where OpenAI is."""
         return self.endpoint("openai")
 
+    @property
+    def agentforce(self) -> Endpoint:
+        """Where Agentforce is: My Domain and the API's host in one."""
+        return self.endpoint("agentforce")
+
     def env(self) -> dict[str, str]:
         """Return the environment that points voicekit and the OpenAI SDK here.
 
@@ -86,6 +94,15 @@ class Addresses:
         """
         env: dict[str, str] = {}
         for name, endpoint in self.endpoints.items():
+            if name == "agentforce":
+                env |= {
+                    "AGENTFORCE_DOMAIN": endpoint.url,
+                    "AGENTFORCE_CLIENT_ID": "emulator-client",
+                    "AGENTFORCE_CLIENT_SECRET": API_KEY,
+                    "AGENTFORCE_AGENT_ID": AGENT_ID,
+                    "AGENTFORCE_BASE_URL": endpoint.url,
+                }
+                continue
             env[f"{name.upper()}_API_KEY"] = API_KEY
             env[f"{name.upper()}_BASE_URL"] = endpoint.url
         if self.ca_file is not None:

@@ -28,6 +28,7 @@ FaultKind = Literal[
     "empty_deltas",
     "no_end_marker",
     "in_stream_error",
+    "session_lost",
     "ws_refuse",
     "ws_close",
     "ws_hang",
@@ -52,6 +53,7 @@ class Fault:
             `empty_deltas` role and empty chunks for ever, one per `delay` (20 ms);
             `no_end_marker` a stream that ends cleanly without its end marker;
             `in_stream_error` the vendor's error object inside a 200 stream;
+            `session_lost` the session of the request is gone, for good;
             `ws_refuse` a handshake refused with `status`; `ws_close` a close frame with `code` and
             `reason`; `ws_hang` stops reading and writing, the socket stays open; `ws_garbage` a
             frame that does not parse; `ws_huge_frame` one message of 100 MB.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from voicekit.emulator.providers.agentforce_turn import AgentFraming, AgentReplies, AgentTurn
 
 if TYPE_CHECKING:
     import random
@@ -95,6 +97,22 @@ class Scenario:
             over the audio sent; a string, or a function of the audio's seconds. A `Spoken` (of
             `voicekit.emulator.spoken`) puts each word at its place in a recording that tells
             where in it one is: live listening then hears what was really sent.
+        agent_token_issue: From a request for an agent's access token to the token.
+        agent_token_lifetime: How long it is good; whole seconds make claims in whole seconds.
+        agent_attached: Whether the app is attached to the agent; if not, every call is a 401.
+        agent_session_open: From a request for a session to the session.
+        agent_greeting: What the agent says first; None is nothing.
+        agent_session_turns: How many turns a session has before it is lost; None is no limit.
+        agent_session_idle: Seconds without a turn after which it is lost; None is never.
+        agent_strict_sequence: Whether a number that did not grow is refused, or only noted.
+        agent_first_event: From a message to the turn's progress indicators, if it has any.
+        agent_first_text: From a message to the first chunk, or to the whole answer.
+        agent_chunks: Pieces in which an answer streams; 0 is only the whole.
+        agent_chunk_gap: Between them, and before the whole.
+        agent_timeout: How long a turn may take before it ends in an error.
+        agent_replies: Agents' answers by the user's text, as `replies`, with `AgentTurn` for
+            what is more than text. None takes `replies`.
+        agent_framing: How the event stream is written.
     """
 
     name: str
@@ -108,6 +126,21 @@ class Scenario:
     transcript_interim_every: float = 1.0
     replies: Replies = _typical_answer
     heard: str | Callable[[float], str] | None = "what are your opening hours today"
+    agent_token_issue: Range = 0.0
+    agent_token_lifetime: float = 1800.0
+    agent_attached: bool = True
+    agent_session_open: Range = 0.0
+    agent_greeting: str | None = "Hello, I am the emulator's agent. How can I help you?"
+    agent_session_turns: int | None = None
+    agent_session_idle: float | None = None
+    agent_strict_sequence: bool = False
+    agent_first_event: Range = 0.0
+    agent_first_text: Range = 0.0
+    agent_chunks: int = 4
+    agent_chunk_gap: Range = 0.0
+    agent_timeout: float = 120.0
+    agent_replies: AgentReplies | None = None
+    agent_framing: AgentFraming = field(default_factory=AgentFraming)
 
     def reply_to(self, said: str) -> Reply:
         """Return the scripted answer to a user's text."""
@@ -119,6 +152,23 @@ class Scenario:
         else:
             found = self.replies
         return found if isinstance(found, Reply) else Reply(text=found)
+
+    def agent_turn(self, said: str) -> AgentTurn:
+        """Return what an agent is scripted to do with a user's text.
+
+        Without `agent_replies` it says what `replies` says.
+        """
+        replies = self.agent_replies
+        if replies is None:
+            return AgentTurn(text=self.reply_to(said).text)
+        found: str | AgentTurn
+        if callable(replies):
+            found = replies(said)
+        elif isinstance(replies, Mapping):
+            found = replies.get(said, replies.get("", ""))
+        else:
+            found = replies
+        return found if isinstance(found, AgentTurn) else AgentTurn(text=found)
 
     def with_replies(self, replies: Replies) -> Scenario:
         """Return this scenario with other chat answers."""
@@ -145,6 +195,13 @@ SCENARIOS: Mapping[str, Scenario] = {
         # once a second" are its documentation's.
         transcript_final=(0.30, 0.35),
         transcript_interim_every=1.0,
+        # Source: this project's design document, timings of a WhatsApp agent: session open 1.0 s,
+        # agent 2.15 s; the fact sheet's published captures (4.8 s and more) are the slower end.
+        # Their chunks come late and 0.15 s apart.
+        agent_session_open=1.0,
+        agent_first_event=(0.8, 1.2),
+        agent_first_text=(2.15, 4.8),
+        agent_chunk_gap=(0.10, 0.15),
     ),
     "phone": Scenario(
         name="phone",
@@ -156,6 +213,21 @@ SCENARIOS: Mapping[str, Scenario] = {
         speech_first_audio=0.420,
         speech_first_audio_cold=(0.639, 0.642),
         speech_real_time_factor=0.05,
+        # As in `whatsapp`, chunks as in `typical`.
+        agent_session_open=1.0,
+        agent_first_event=0.8,
+        agent_first_text=2.15,
+        agent_chunk_gap=(0.10, 0.15),
+    ),
+    "whatsapp": Scenario(
+        name="whatsapp",
+        # Source: this project's design document, timings of a WhatsApp assistant: transcription
+        # 1.23 s, agent 2.15 s for the whole turn, session open 1.0 s, speech 2-4 s.
+        transcript_final=1.23,
+        agent_session_open=1.0,
+        agent_first_event=0.8,
+        agent_first_text=2.15,
+        speech_first_audio=(2.0, 4.0),
     ),
 }
 """The named scenarios."""

@@ -14,6 +14,7 @@ PROVIDERS: dict[str, tuple[str, str]] = {
     "elevenlabs": ("voicekit.emulator.providers.elevenlabs", "ElevenLabs"),
     "deepgram": ("voicekit.emulator.providers.deepgram", "Deepgram"),
     "openai": ("voicekit.emulator.providers.openai", "OpenAI"),
+    "agentforce": ("voicekit.emulator.providers.agentforce", "Agentforce"),
 }
 """Provider name to the module and class that serve it."""
 

@@ -99,6 +99,10 @@ class Provider:
         """Return the content type that the client expects of a good answer."""
         return "application/json"
 
+    def journaled(self, exchange: Exchange) -> bytes:
+        """Return what the journal keeps of a request's body: all of it, unless it has secrets."""
+        return exchange.body
+
     # -- plumbing --------------------------------------------------------------------------
 
     def add(
@@ -168,7 +172,7 @@ class Provider:
         request = exchange.request
         if request.can_read_body:
             exchange.body = await request.read()
-            self.ctx.journal.set_body(exchange.record, exchange.body)
+            self.ctx.journal.set_body(exchange.record, self.journaled(exchange))
         key = self.credential(request)
         if key == BAD_KEY or (key is None and self.needs_key(exchange)):
             exchange.authorized = False

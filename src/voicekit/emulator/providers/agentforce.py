@@ -1,0 +1,453 @@
+"""Salesforce Agentforce: its tokens, the Agent API, and the action route of the core REST API.
+
+One origin stands for both of the vendor's hosts: the token's `instance_url` and its
+`api_instance_url` are this server. Source: this project's fact sheet of 2026-11 (OpenAPI reference
+1.0.0, guide pages, captured traffic); where that calls server behaviour unverified, this twin is
+tolerant and notes it in the journal.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from typing_extensions import override
+
+from voicekit.emulator.providers.agentforce_plan import Writer, plan
+from voicekit.emulator.providers.agentforce_refusals import (
+    ERRORS,
+    Refusal,
+    check_feedback,
+    check_message,
+    check_start,
+    lost,
+    start_advice,
+)
+from voicekit.emulator.providers.agentforce_sessions import Session, Sessions
+from voicekit.emulator.providers.agentforce_stream import SSE, TurnStream, epoch_ms
+from voicekit.emulator.providers.agentforce_tokens import (
+    TokenRefusalError,
+    Tokens,
+    credentials,
+)
+from voicekit.emulator.providers.base import BAD_KEY, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from voicekit.emulator.providers.agentforce_turn import AgentTurn
+    from voicekit.emulator.providers.base import Context, Exchange
+
+__all__ = ["Agentforce"]
+
+API = "/einstein/ai-agent/v1"
+TOKEN = "/services/oauth2/token"  # noqa: S105 - a path
+ACTION = "/services/data/{version}/actions/custom/generateAiAgentResponse/{agent}"
+
+END_REASONS = ("UserRequest", "Transfer", "Expiration", "Error", "Other")
+NO_LINKS = {"self": None, "messages": None, "session": None, "end": None}
+
+NOT_THERE = "<!doctype html><title>URL No Longer Exists</title><p>URL No Longer Exists"
+"""What both hosts answer to a path that they do not have. Source: community captures."""
+
+ATTACHED = "Connected app is not attached to Agent"
+
+
+class Agentforce(Provider):
+    """My Domain's token route and `api.salesforce.com`, for the part that voicekit uses."""
+
+    name = "agentforce"
+
+    def __init__(self, ctx: Context) -> None:
+        super().__init__(ctx)
+        self.tokens = Tokens(ctx.seed)
+        self.sessions = Sessions()
+
+    @override
+    def routes(self, router: web.UrlDispatcher) -> None:
+        """Register the operations served."""
+        session = f"{API}/sessions/{{session}}"
+        self.add(router, "POST", TOKEN, "token", self.token)
+        self.add(
+            router, "POST", f"{API}/agents/{{agent}}/sessions", "session.start", self.start_session
+        )
+        self.add(router, "POST", f"{session}/messages", "messages", self.messages)
+        self.add(router, "POST", f"{session}/messages/stream", "messages.stream", self.stream)
+        self.add(router, "DELETE", session, "session.end", self.end_session)
+        self.add(router, "POST", f"{session}/feedback", "feedback", self.feedback)
+        self.add(router, "GET", f"{API}/status", "status", self.status)
+        self.add(router, "POST", ACTION, "action", self.action)
+
+    # -- what the vendor looks like --------------------------------------------------------
+
+    @override
+    def headers(self, exchange: Exchange) -> dict[str, str]:
+        """Return the request's id, which every answer carries."""
+        headers = {"X-Request-ID": _request_id(exchange)}
+        if exchange.record.operation == "session.start":
+            headers["x-session-mode"] = "default"  # Source: one community capture.
+        return headers
+
+    @override
+    def credential(self, request: web.Request) -> str | None:
+        """Return the bearer token."""
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        return key.strip() or None if scheme.lower() == "bearer" else None
+
+    @override
+    def needs_key(self, exchange: Exchange) -> bool:
+        """Tell whether a token is needed; that of `/status` is unverified, so it is not."""
+        return exchange.record.operation not in {"token", "status", "unknown"}
+
+    @override
+    def journaled(self, exchange: Exchange) -> bytes:
+        """Return the body without the client's secret."""
+        if exchange.record.operation == "token":
+            return re.sub(rb"(client_secret=)[^&]*", rb"\1***", exchange.body)
+        return exchange.body
+
+    @override
+    def error(self, exchange: Exchange, status: int) -> web.Response:
+        """Return the error body of the route for a status."""
+        operation = exchange.record.operation
+        if operation == "token":
+            code = "invalid_grant" if status < 500 else "server_error"
+            return exchange.answer(
+                {"error": code, "error_description": "request not supported"}, status=status
+            )
+        if operation == "action":
+            session = ("Session expired or invalid", "INVALID_SESSION_ID")
+            message, code = (
+                session if status == 401 else ("The request failed", "UNKNOWN_EXCEPTION")
+            )
+            return exchange.answer([{"message": message, "errorCode": code}], status=status)
+        error, message = ERRORS.get(status) or ERRORS[500 if status >= 500 else 400]
+        return self.refuse(exchange, Refusal(status=status, error=error, message=message))
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> web.Response:
+        """Return a refusal in the vendor's shape."""
+        return exchange.answer(_error_object(exchange, refusal), status=refusal.status)
+
+    @override
+    def expected_type(self, exchange: Exchange) -> str:
+        """Return the event stream's type for a streamed message."""
+        return SSE if exchange.record.operation == "messages.stream" else "application/json"
+
+    @override
+    async def not_found(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a path that is not served, as the gateway in front does."""
+        headers = exchange.headers({"Content-Type": "text/html; charset=utf-8"})
+        return web.Response(text=NOT_THERE, status=404, headers=headers)
+
+    # -- operations ------------------------------------------------------------------------
+
+    async def token(self, exchange: Exchange) -> web.StreamResponse:
+        """Grant an access token."""
+        request, scenario = exchange.request, self.ctx.scenario
+        await exchange.pause(scenario.agent_token_issue)
+        asked = credentials(
+            exchange.body, request.content_type, request.headers.get("Authorization", "")
+        )
+        try:
+            granted = self.tokens.grant(
+                asked,
+                lifetime=scenario.agent_token_lifetime,
+                origin=_origin(request),
+                bad=BAD_KEY,
+            )
+        except TokenRefusalError as refused:
+            return exchange.answer(
+                {"error": refused.error, "error_description": refused.description}, status=400
+            )
+        return exchange.answer(granted)
+
+    async def start_session(self, exchange: Exchange) -> web.StreamResponse:
+        """Open a session."""
+        agent = exchange.request.match_info["agent"]
+        body = self._checked(exchange, lambda body: check_start(agent, body))
+        if isinstance(body, Refusal):
+            return self.refuse(exchange, body)
+        for each in start_advice(body):
+            exchange.note(each)
+        scenario = self.ctx.scenario
+        session = self._open(exchange, agent, chunked=_takes_chunks(body))
+        await exchange.pause(scenario.agent_session_open)
+        writer = _writer(exchange)
+        greeting = scenario.agent_greeting
+        return exchange.answer(
+            {
+                "sessionId": session.id,
+                "_links": _links(exchange, session),
+                "messages": [] if greeting is None else [writer.greeting(greeting)],
+            }
+        )
+
+    async def messages(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a message, whole."""
+        accepted = self._accept(exchange)
+        if isinstance(accepted, Refusal):
+            return self.refuse(exchange, accepted)
+        session, turn = accepted
+        found = await self._whole(exchange, session, turn)
+        if isinstance(found, Refusal):
+            return self.refuse(exchange, found)
+        return exchange.answer({"messages": found, "_links": _links(exchange, session)})
+
+    async def stream(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a message as a stream of events."""
+        accepted = self._accept(exchange)
+        if isinstance(accepted, Refusal):
+            return self.refuse(exchange, accepted)
+        session, turn = accepted
+        scenario = self.ctx.scenario
+        steps = plan(
+            turn,
+            scenario=scenario,
+            chunked=session.chunked,
+            draw=exchange.draw,
+            writer=_writer(exchange),
+        )
+        session.begin(min(steps[-1].due, scenario.agent_timeout))
+        stream = TurnStream(
+            exchange,
+            steps,
+            framing=scenario.agent_framing,
+            links=_links(exchange, session),
+            ended=lambda: self._end_turn(session, turn),
+            error=lambda message: _error_object(
+                exchange, Refusal(status=500, error="InternalServerError", message=message)
+            ),
+            limit=scenario.agent_timeout,
+        )
+        try:
+            return await stream.send()
+        finally:
+            session.leave()
+
+    async def end_session(self, exchange: Exchange) -> web.StreamResponse:
+        """End a session."""
+        refused = self._unauthorized(exchange)
+        if refused is not None:
+            return self.refuse(exchange, refused)
+        reason = exchange.request.headers.get("x-session-end-reason")
+        if reason not in END_REASONS:
+            said = "Missing" if reason is None else "Invalid"
+            return self.refuse(
+                exchange,
+                Refusal(
+                    status=400, error=ERRORS[400][0], message=f"{said} header x-session-end-reason"
+                ),
+            )
+        session = self._session(exchange)
+        if isinstance(session, Refusal):
+            return self.refuse(exchange, session)
+        self.sessions.end(session.id)
+        ended = _writer(exchange).message({"type": "SessionEnded", "reason": "ClientRequest"})
+        return exchange.answer({"messages": [ended], "_links": NO_LINKS})
+
+    async def feedback(self, exchange: Exchange) -> web.StreamResponse:
+        """Take a feedback; a session that has ended takes it too (unverified)."""
+        body = self._checked(exchange, check_feedback)
+        if isinstance(body, Refusal):
+            return self.refuse(exchange, body)
+        name = exchange.request.match_info["session"]
+        if self.sessions.known(name) is None:
+            return self.refuse(exchange, lost(name))
+        # Source: the vendor's examples say 201, its reference 202.
+        return web.Response(status=201, headers=exchange.headers())
+
+    async def status(self, exchange: Exchange) -> web.StreamResponse:
+        """Say that the service is up."""
+        return exchange.answer({"status": "UP"})
+
+    async def action(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a message by the core REST API's action; opaque tokens open it as well."""
+        if self.tokens.state(self.credential(exchange.request) or "") == "expired":
+            return self.error(exchange, 401)
+        body = _body(exchange)
+        inputs = body.get("inputs")
+        asked = inputs[0] if isinstance(inputs, list) and inputs else None
+        if not isinstance(asked, dict) or not isinstance(asked.get("userMessage"), str):
+            return exchange.answer(
+                [{"message": "Missing required input: userMessage", "errorCode": "INVALID_INPUT"}],
+                status=400,
+            )
+        session = self.sessions.get(str(asked.get("sessionId") or ""))
+        if session is None:
+            agent = exchange.request.match_info["agent"]
+            session = self._open(exchange, agent, chunked=False)
+        turn = self.ctx.scenario.agent_turn(asked["userMessage"])
+        found = await self._whole(exchange, session, turn)
+        if isinstance(found, Refusal):
+            failed = [{"statusCode": found.error, "message": found.message}]
+            return exchange.answer([{"isSuccess": False, "errors": failed}])
+        said = " ".join(each["message"] for each in found if "message" in each)
+        outputs = {"sessionId": session.id, "agentResponse": said}
+        return exchange.answer([{"isSuccess": True, "outputValues": outputs}])
+
+    # -- what they have in common ----------------------------------------------------------
+
+    def _unauthorized(self, exchange: Exchange) -> Refusal | None:
+        state = self.tokens.state(self.credential(exchange.request) or "")
+        if state != "good":
+            return Refusal(status=401, error=ERRORS[401][0], message=f"The access token is {state}")
+        if not self.ctx.scenario.agent_attached:
+            return Refusal(status=401, error=ERRORS[401][0], message=ATTACHED)
+        return None
+
+    def _checked(
+        self, exchange: Exchange, check: Callable[[Any], Refusal | None]
+    ) -> dict[str, Any] | Refusal:
+        """Return a request's body, or what it is refused for: its token, its type, its fields."""
+        refused = self._unauthorized(exchange)
+        if refused is not None:
+            return refused
+        if exchange.request.content_type != "application/json":
+            # Source: fact sheet: a missing JSON content type is answered with a 500.
+            return Refusal(status=500, error=ERRORS[500][0], message="Unsupported Media Type")
+        body = _body(exchange)
+        refused = check(body)
+        return body if refused is None else refused
+
+    def _session(self, exchange: Exchange) -> Session | Refusal:
+        """Return the session of the path, if it is there and free."""
+        name, scenario = exchange.request.match_info["session"], self.ctx.scenario
+        if exchange.has_fault("session_lost"):
+            exchange.struck()
+            self.sessions.end(name)
+        session = self.sessions.get(
+            name, turns=scenario.agent_session_turns, idle=scenario.agent_session_idle
+        )
+        if session is None:
+            return lost(name)
+        if session.locked:
+            error, message = ERRORS[423]
+            return Refusal(status=423, error=error, message=message)
+        return session
+
+    def _accept(self, exchange: Exchange) -> tuple[Session, AgentTurn] | Refusal:
+        """Return the session and the turn that a message begins, or why it begins none."""
+        body = self._checked(exchange, check_message)
+        if isinstance(body, Refusal):
+            return body
+        session = self._session(exchange)
+        if isinstance(session, Refusal):
+            return session
+        message = body["message"]
+        number, last = message["sequenceId"], session.last_sequence
+        if last is not None and number <= last:
+            # Whether the vendor refuses this is unverified; it does say that numbers grow.
+            if self.ctx.scenario.agent_strict_sequence:
+                return Refusal(
+                    status=400, error=ERRORS[400][0], message="sequenceId must be increasing"
+                )
+            exchange.note("sequenceId is documented as increasing")
+        session.last_sequence = number if last is None else max(last, number)
+        for each in body.get("variables") or ():
+            if each["name"].startswith("$Context.") and each["name"] != "$Context.EndUserLanguage":
+                exchange.note(f"{each['name']} is read-only once the session has started")
+        return session, self.ctx.scenario.agent_turn(_said(message))
+
+    async def _whole(
+        self, exchange: Exchange, session: Session, turn: AgentTurn
+    ) -> list[dict[str, Any]] | Refusal:
+        """Take the time of a whole turn and return its messages."""
+        if session.locked:
+            error, message = ERRORS[423]
+            return Refusal(status=423, error=error, message=message)
+        scenario = self.ctx.scenario
+        writer = _writer(exchange)
+        seconds = exchange.draw(scenario.agent_first_text)
+        session.begin(min(seconds, scenario.agent_timeout))
+        try:
+            await exchange.pause(min(seconds, scenario.agent_timeout))
+            self._end_turn(session, turn)
+        finally:
+            session.leave()
+        if seconds > scenario.agent_timeout:
+            return Refusal(status=500, error=ERRORS[500][0], message="The request timed out")
+        if exchange.has_fault("in_stream_error"):
+            exchange.struck()
+            return [writer.message({"type": "Error"})]
+        return list(writer.answers(turn))
+
+    def _open(self, exchange: Exchange, agent: str, *, chunked: bool) -> Session:
+        # By the record's number, not the exchange's generator: that one begins again with
+        # every new scenario, and an open session must not be opened again.
+        rng = random.Random(f"{exchange.ctx.seed}/session/{exchange.record.id}")
+        session = self.sessions.open(str(_new_uuid(rng)), agent=agent, chunked=chunked)
+        exchange.note(f"session {session.id}")
+        return session
+
+    def _end_turn(self, session: Session, turn: AgentTurn) -> None:
+        session.end()
+        if any(given["type"] == "SessionEnded" for given in turn.messages or ()):
+            self.sessions.end(session.id)
+
+
+def _request_id(exchange: Exchange) -> str:
+    """Return the request's id: the same each time it is asked for, and nobody else's."""
+    seeded = random.Random(f"{exchange.ctx.seed}/request/{exchange.record.id}")
+    return str(_new_uuid(seeded))
+
+
+def _new_uuid(rng: random.Random) -> uuid.UUID:
+    return uuid.UUID(int=rng.getrandbits(128), version=4)
+
+
+def _writer(exchange: Exchange) -> Writer:
+    return Writer(lambda: str(_new_uuid(exchange.rng)), epoch_ms)
+
+
+def _error_object(exchange: Exchange, refusal: Refusal) -> dict[str, Any]:
+    path = exchange.record.path
+    return {
+        "status": refusal.status,
+        "path": f"v6.0.0{path.removeprefix(API)}" if path.startswith(API) else path,
+        "requestId": _request_id(exchange),
+        "error": refusal.error,
+        "message": refusal.message,
+        "timestamp": epoch_ms(),
+    }
+
+
+def _origin(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"
+
+
+def _links(exchange: Exchange, session: Session) -> dict[str, Any]:
+    base = f"{_origin(exchange.request)}{API}"
+    own = f"{base}/sessions/{session.id}"
+    return {
+        "self": None,
+        "messages": {"href": f"{own}/messages"},
+        "messagesStream": {"href": f"{own}/messages/stream"},
+        "session": {"href": f"{base}/agents/{session.agent}/sessions"},
+        "end": {"href": own},
+    }
+
+
+def _body(exchange: Exchange) -> dict[str, Any]:
+    """Return the JSON object of a request; anything else is one without fields."""
+    try:
+        body = exchange.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _takes_chunks(body: Mapping[str, Any]) -> bool:
+    return "Text" in ((body.get("streamingCapabilities") or {}).get("chunkTypes") or ())
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    """Return what a message says, for the script: its text, its values, or its type."""
+    if message["type"] == "Text":
+        return str(message["text"])
+    if message["type"] == "Reply":
+        given = [each.get("value", "") for each in message["reply"] if isinstance(each, dict)]
+        return " ".join(map(str, given))
+    return str(message["type"])

@@ -1,0 +1,207 @@
+"""What the Agent API refuses, and in which words.
+
+Source: fact sheet of 2026-11, error table (vendor's reference and troubleshooting page; messages
+from community logs).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "ERRORS",
+    "INACTIVE_AGENT",
+    "UNKNOWN_AGENT",
+    "Refusal",
+    "check_feedback",
+    "check_message",
+    "check_start",
+    "lost",
+    "start_advice",
+]
+
+UNKNOWN_AGENT = "0Xx000000000404"
+"""The one agent that does not exist, here."""
+
+INACTIVE_AGENT = "0Xx000000000422"
+"""The one agent that has no active version, here; a client may name any other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One answer in the vendor's Error shape."""
+
+    status: int
+    error: str
+    message: str
+
+
+ERRORS: Mapping[int, tuple[str, str]] = {
+    400: ("BadRequestException", "The request is not valid"),
+    401: ("UnauthorizedException", "Access token is invalid or expired"),
+    403: ("ForbiddenException", "Forbidden"),
+    404: ("NotFoundException", "Not found"),
+    410: ("NotAvailableError", "The session is no longer available"),
+    412: ("PreconditionFailedException", "No access to Einstein Copilot"),
+    422: ("UnprocessableEntityException", "Cannot determine the active version for the agent"),
+    423: ("ServerBusyError", "Session Already Locked Exception"),
+    429: ("TooManyRequestsError", "Too many requests"),
+    500: ("HttpServerErrorException", "Internal server error"),
+    503: ("ServiceUnavailableException", "Service unavailable"),
+}
+"""Status to error and message."""
+
+AGENT_ID = re.compile(r"0Xx[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?\Z")
+ENDPOINT = re.compile(r"https?://[^\s/]+/?\Z")
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+VARIABLE_TYPES = frozenset(
+    {"Object", "Json", "Boolean", "Date", "DateTime", "Money", "Number", "Text", "Ref", "List"}
+)
+MOST_DETAILS = 10
+
+# Source: vendor's reference, request message types: what each needs beside number and type.
+MESSAGE_FIELDS: Mapping[str, tuple[tuple[str, type], ...]] = {
+    "Text": (("text", str),),
+    "Reply": (("reply", list),),
+    "Cancel": (),
+    "TransferSucceeded": (),
+    "TransferFailed": (("reason", str),),
+    "PlanTemplate": (("details", dict),),
+}
+
+
+def lost(session: str) -> Refusal:
+    """Return the refusal of a session that is not there (any more)."""
+    return Refusal(
+        status=404,
+        error="NotFoundException",
+        message=f"V6Session not found for sessionId: {session}",
+    )
+
+
+def check_start(agent: str, body: Mapping[str, Any]) -> Refusal | None:
+    """Return the refusal that a session's start earns, or None."""
+    if not AGENT_ID.match(agent):
+        return _bad(f"{agent[:64]} is not a valid agent ID")
+    for refusal in _start(body):
+        return refusal
+    if agent == UNKNOWN_AGENT:
+        return _of(500)
+    if agent == INACTIVE_AGENT:
+        return _of(422)
+    return None
+
+
+def _start(body: Mapping[str, Any]) -> Iterator[Refusal]:
+    if not isinstance(body.get("externalSessionKey"), str) or not body["externalSessionKey"]:
+        yield _missing("externalSessionKey")
+    config = body.get("instanceConfig")
+    endpoint = config.get("endpoint") if isinstance(config, dict) else None
+    if not isinstance(endpoint, str):
+        yield _missing("instanceConfig.endpoint")
+    elif not ENDPOINT.match(endpoint):
+        yield Refusal(
+            status=500, error="EngineConfigLookupException", message="Bad force-config endpoint"
+        )
+    if not isinstance(body.get("bypassUser", False), bool | None):
+        yield _bad("Invalid value for 'bypassUser'")
+    if not isinstance(body.get("tz"), str | None):
+        yield _bad("Invalid value for 'tz'")
+    if body.get("featureSupport") not in (None, "Sync", "Streaming"):
+        yield _bad("Invalid value for 'featureSupport'")
+    streaming = body.get("streamingCapabilities")
+    if streaming is not None:
+        kinds = streaming.get("chunkTypes", []) if isinstance(streaming, dict) else None
+        if not isinstance(kinds, list) or any(kind != "Text" for kind in kinds):
+            yield _bad("Invalid value for 'streamingCapabilities.chunkTypes'")
+    yield from _variables(body)
+
+
+def start_advice(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the vendor's advice that a valid start ignores, for the journal."""
+    if not UUID.match(body["externalSessionKey"]):
+        yield "externalSessionKey is documented as a UUID"
+    if not body["instanceConfig"]["endpoint"].startswith("https://"):
+        yield "instanceConfig.endpoint is documented as https"
+    if "featureSupport" in body:
+        yield "featureSupport is deprecated in favour of streamingCapabilities"
+    if not body.get("bypassUser"):
+        yield "bypassUser: true is for client credentials with service agents"
+
+
+def check_message(body: Mapping[str, Any]) -> Refusal | None:
+    """Return the refusal that a message earns, or None."""
+    for refusal in _message(body):
+        return refusal
+    return None
+
+
+def _message(body: Mapping[str, Any]) -> Iterator[Refusal]:
+    message = body.get("message")
+    if not isinstance(message, dict):
+        yield _missing("message")
+        return
+    sequence = message.get("sequenceId")
+    if sequence is None:
+        yield _missing("sequenceId")
+    if isinstance(sequence, bool) or not isinstance(sequence, int):
+        yield _bad("Invalid value for 'sequenceId'")
+    kind = message.get("type")
+    if kind is None:
+        yield _missing("type")
+    if not isinstance(kind, str) or kind not in MESSAGE_FIELDS:
+        yield _bad("Invalid value for 'message.type'")
+        return
+    for name, expected in MESSAGE_FIELDS[kind]:
+        if not isinstance(message.get(name), expected):
+            yield _missing(name)
+    yield from _variables(body)
+
+
+def _variables(body: Mapping[str, Any]) -> Iterator[Refusal]:
+    variables = body.get("variables")
+    if variables is None:
+        return
+    if not isinstance(variables, list):
+        yield _bad("Invalid value for 'variables'")
+        return
+    for each in variables:
+        if not isinstance(each, dict):
+            yield _bad("Invalid value for 'variables'")
+            return
+        for name in ("name", "type", "value"):
+            if name not in each:
+                yield _missing(name)
+        if str(each.get("type")) not in VARIABLE_TYPES:
+            yield _bad("Invalid value for 'variables.type'")
+
+
+def check_feedback(body: Mapping[str, Any]) -> Refusal | None:
+    """Return the refusal that a feedback earns, or None."""
+    if not isinstance(body.get("feedbackId"), str) or not body["feedbackId"]:
+        return _missing("feedbackId")
+    if body.get("feedback") not in ("GOOD", "BAD"):
+        return _bad("Invalid value for 'feedback'")
+    if not isinstance(body.get("text"), str | None):
+        return _bad("Invalid value for 'text'")
+    details = body.get("details")
+    if details is not None and not (isinstance(details, dict) and len(details) <= MOST_DETAILS):
+        return _bad(f"'details' has at most {MOST_DETAILS} properties")
+    return None
+
+
+def _bad(message: str) -> Refusal:
+    return Refusal(status=400, error=ERRORS[400][0], message=message)
+
+
+def _missing(name: str) -> Refusal:
+    # Source: fact sheet: the words of the JSON library behind the API, seen for sequenceId.
+    return _bad(f"Missing required creator property '{name}'")
+
+
+def _of(status: int) -> Refusal:
+    error, message = ERRORS[status]
+    return Refusal(status=status, error=error, message=message)
