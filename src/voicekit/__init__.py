@@ -66,7 +66,10 @@ if TYPE_CHECKING:
         TranscriptionSessions as TranscriptionSessions,
     )
     from voicekit.media import MediaHost as MediaHost
-    from voicekit.observe import LogObserver as LogObserver
+    from voicekit.observe import (
+        LogObserver as LogObserver,
+        Metrics as Metrics,
+    )
     from voicekit.operation import Limits as Limits
     from voicekit.own_engine import EngineSpeech as EngineSpeech
     from voicekit.resilience import (
@@ -132,7 +135,7 @@ _NAMES = {
         "ChatModel", "SpeechSessions", "Synthesizer", "Transcriber", "TranscriptionSessions",
     ),
     "voicekit.media": ("MediaHost",),
-    "voicekit.observe": ("LogObserver",),
+    "voicekit.observe": ("LogObserver", "Metrics"),
     "voicekit.operation": ("Limits",),
     "voicekit.own_engine": ("EngineSpeech",),
     "voicekit.resilience": (

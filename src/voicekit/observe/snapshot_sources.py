@@ -1,0 +1,161 @@
+"""Clients and caches that a snapshot looks at: held loosely, asked without I/O."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+from voicekit.errors import InvalidArgumentError
+
+__all__ = ["Sources", "members_of", "plain"]
+
+_log = logging.getLogger("voicekit.observe")
+
+_MOST: Final = 256
+"""Things looked at, and members of one thing."""
+_DEEPEST: Final = 6
+
+
+def members_of(thing: Any) -> Mapping[str, Any]:
+    """What a wrapper stands in front of, by name; nothing for what is no wrapper.
+
+    A wrapper says so with ``members`` (several, by name) or ``inner`` (one).
+    """
+    members = getattr(thing, "members", None)
+    if isinstance(members, Mapping):
+        return members
+    inner = getattr(thing, "inner", None)
+    if inner is not None and callable(getattr(inner, "aclose", None)):
+        return {name_of(inner): inner}
+    return {}
+
+
+def name_of(thing: Any) -> str:
+    """What to call it: its provider's name, else that of its type."""
+    provider = getattr(thing, "provider", None)
+    return provider if isinstance(provider, str) and provider else type(thing).__name__
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """``value`` as JSON has it: dataclasses are dicts, and what is unknown is its type's name."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if -1e300 < value < 1e300 else None
+    if depth >= _DEEPEST:
+        return type(value).__name__
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            item.name: plain(getattr(value, item.name), depth + 1)
+            for item in fields(value)
+            if item.repr
+        }
+    if isinstance(value, Mapping):
+        return {str(key): plain(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each, depth + 1) for each in value]
+    return type(value).__name__
+
+
+class Sources:
+    """What is looked at, by name. Nothing is kept alive for it; what is gone is left out."""
+
+    def __init__(self) -> None:
+        self._things: dict[str, Callable[[], Any]] = {}
+
+    def add(self, thing: Any, name: str | None = None) -> str:
+        """Look at it from now on; returns its name, with a number where that is taken.
+
+        Raises:
+            InvalidArgumentError: It has no ``stats()``, or there are too many.
+        """
+        if not callable(getattr(thing, "stats", None)):
+            raise InvalidArgumentError(
+                f"a {type(thing).__name__} has no stats()",
+                argument="watch",
+                allowed="clients, caches, storages, fallback(…), spread(…)",
+            )
+        for known in [known for known, get in self._things.items() if get() is None]:
+            del self._things[known]
+        for known, get in self._things.items():
+            if get() is thing:
+                return known
+        if len(self._things) >= _MOST:
+            raise InvalidArgumentError(f"more than {_MOST} are watched", argument="watch")
+        wanted = chosen = name or name_of(thing)
+        number = 1
+        while chosen in self._things:
+            number += 1
+            chosen = f"{wanted}-{number}"
+        try:
+            self._things[chosen] = weakref.ref(thing)
+        except TypeError:  # it has slots
+            self._things[chosen] = lambda: thing
+        return chosen
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        for name, get in list(self._things.items()):
+            thing = get()
+            if thing is not None:
+                yield name, thing
+
+    def look(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Connections of the clients by name, and the statistics of caches by name."""
+        pools: dict[str, Any] = {}
+        caches: dict[str, Any] = {}
+        seen: set[int] = set()
+        for name, thing in self:
+            self._look(name, thing, pools, caches, seen, 0)
+        return pools, caches
+
+    def _look(
+        self,
+        name: str,
+        thing: Any,
+        pools: dict[str, Any],
+        caches: dict[str, Any],
+        seen: set[int],
+        depth: int,
+    ) -> None:
+        if id(thing) in seen or depth >= _DEEPEST:
+            return
+        seen.add(id(thing))
+        members = members_of(thing)
+        for member, engine in list(members.items())[:_MOST]:
+            if callable(getattr(engine, "stats", None)):
+                self._look(f"{name}/{member}", engine, pools, caches, seen, depth + 1)
+        try:
+            stats = thing.stats()
+        except Exception as error:  # noqa: BLE001 - a look must not break the snapshot
+            _log.warning("stats() of %s failed: %s", name, type(error).__name__)
+            return
+        if hasattr(stats, "leased") and hasattr(stats, "open"):
+            said = plain(stats)
+            # Clients that share a transport see the same connections, which count once.
+            transport = getattr(thing, "transport", thing)
+            said["shared"] = transport is not thing and id(transport) in seen
+            seen.add(id(transport))
+            pools[name] = said
+        elif is_dataclass(stats):
+            said = plain(stats)
+            storage = getattr(thing, "storage", None)
+            said["shared"] = storage is not None and id(storage) in seen
+            if storage is not None:
+                seen.add(id(storage))
+            caches[name] = said
+
+
+def bytes_of(caches: Mapping[str, Any]) -> int:
+    """What caches hold in all; a storage that several share counts once."""
+    return sum(_size(said) for said in caches.values() if not said.get("shared"))
+
+
+def _size(said: Mapping[str, Any]) -> int:
+    size = said.get("size")
+    if isinstance(size, int):
+        return size
+    storage = said.get("storage")
+    return _size(storage) if isinstance(storage, Mapping) else 0
