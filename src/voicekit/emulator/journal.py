@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 from voicekit.emulator.records import (
     ConnectionRecord,
     CrossingRecord,
+    DeliveryRecord,
     FrameRecord,
     Outcome,
     RequestRecord,
+    WebhookRecord,
     digest,
     public_headers,
 )
@@ -29,9 +31,11 @@ from voicekit.emulator.records import (
 __all__ = [
     "ConnectionRecord",
     "CrossingRecord",
+    "DeliveryRecord",
     "FrameRecord",
     "Journal",
     "RequestRecord",
+    "WebhookRecord",
     "digest",
 ]
 
@@ -59,10 +63,14 @@ class Journal:
         self.requests: list[RequestRecord] = []
         self.frames: list[FrameRecord] = []
         self.crossings: list[CrossingRecord] = []
+        self.webhooks: list[WebhookRecord] = []
+        self.deliveries: list[DeliveryRecord] = []
         self.marks: dict[str, float] = {}
         self.dropped = 0
         self._next_connection = 1
         self._next_request = 1
+        self._next_webhook = 1
+        self._next_delivery = 1
         self._audio: dict[int, list[bytes]] = {}
         self._hashes: dict[int, Any] = {}
         self._audio_bytes = 0
@@ -143,6 +151,33 @@ class Journal:
         ordered = (texts[key].strip() for key in sorted(texts, key=lambda key: key[0]))
         return [text for text in ordered if text]
 
+    def webhooks_for(
+        self, provider: str, kind: str | None = None, *, sid: str | None = None
+    ) -> list[WebhookRecord]:
+        """Return a provider's requests to applications, of one kind, about one thing if named."""
+        return [
+            record
+            for record in list(self.webhooks)
+            if record.provider == provider
+            and kind in {None, record.kind}
+            and sid in {None, record.sid}
+        ]
+
+    def sent_to(self, recipient: str | None = None) -> list[DeliveryRecord]:
+        """Return the messages accepted for a user (or for all), in order, whatever became of them.
+
+        A message is here before its sender has the answer, so that "exactly once" can be asserted
+        without waiting.
+        """
+        return [
+            record for record in list(self.deliveries) if recipient in {None, record.recipient}
+        ]
+
+    def delivered_to(self, recipient: str | None = None) -> list[DeliveryRecord]:
+        """Return the messages that a user (or all) got, in the order of their arrival."""
+        got = [each for each in self.sent_to(recipient) if each.delivered_at is not None]
+        return sorted(got, key=lambda each: each.delivered_at or 0.0)
+
     def mark(self, name: str) -> float:
         """Remember this moment under a name and return it."""
         self.marks[name] = self.now()
@@ -158,6 +193,8 @@ class Journal:
         self.connections[:] = [record for record in self.connections if record.closed_at is None]
         self.requests.clear()
         self.frames.clear()
+        self.webhooks.clear()
+        self.deliveries.clear()
         self.marks.clear()
         self._audio.clear()
         self._hashes.clear()
@@ -268,6 +305,24 @@ class Journal:
             ),
         )
 
+    def open_webhook(self, provider: str, **facts: Any) -> WebhookRecord:
+        """Add a request to an application, which begins now."""
+        record = WebhookRecord(
+            id=self._next_webhook, provider=provider, started_at=self.now(), **facts
+        )
+        self._next_webhook += 1
+        self._append(self.webhooks, record)
+        return record
+
+    def open_delivery(self, provider: str, **facts: Any) -> DeliveryRecord:
+        """Add a message to a user, accepted now."""
+        record = DeliveryRecord(
+            id=self._next_delivery, provider=provider, accepted_at=self.now(), **facts
+        )
+        self._next_delivery += 1
+        self._append(self.deliveries, record)
+        return record
+
     def crossed(
         self,
         provider: str,
@@ -316,6 +371,8 @@ class Journal:
             "requests": requests,
             "frames": [asdict(record) for record in list(self.frames)],
             "crossings": [asdict(record) for record in list(self.crossings)],
+            "webhooks": [asdict(record) for record in list(self.webhooks)],
+            "deliveries": [asdict(record) for record in list(self.deliveries)],
             "marks": dict(self.marks),
             "dropped": self.dropped,
         }
@@ -339,6 +396,12 @@ class Journal:
         journal.frames = [FrameRecord(**_known(FrameRecord, each)) for each in plain["frames"]]
         journal.crossings = [
             CrossingRecord(**_known(CrossingRecord, each)) for each in plain.get("crossings", ())
+        ]
+        journal.webhooks = [
+            WebhookRecord(**_known(WebhookRecord, each)) for each in plain.get("webhooks", ())
+        ]
+        journal.deliveries = [
+            DeliveryRecord(**_known(DeliveryRecord, each)) for each in plain.get("deliveries", ())
         ]
         journal.marks = dict(plain.get("marks", {}))
         journal.dropped = int(plain.get("dropped", 0))

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConnectionRecord",
+    "DeliveryRecord",
     "FrameRecord",
     "Outcome",
     "RequestRecord",
+    "WebhookRecord",
     "digest",
     "public_headers",
 ]
@@ -151,6 +153,85 @@ class FrameRecord:
     size: int
     data: Any = None
     context: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class WebhookRecord:
+    """One request of the emulator to an application, and what came back.
+
+    Attributes:
+        kind: "message", "status", "call", "call-status" or "fallback".
+        sid: What it is about.
+        token: Its idempotency token: the same one when it is delivered again.
+        attempt: 1 for the first delivery under that token.
+        fields: What the form (or the query) says.
+        status: HTTP status; 0 when no answer came.
+        failure: Empty, or the class of the vendor's retry policy: "ct" (no connection), "rt" (no
+            answer in time, or it broke off), "tt" (the whole budget is spent), "4xx", "5xx".
+        error: The code that the vendor's debugger would show, or None.
+        content_type: Of the answer.
+        body: The answer, as text, at most 64 KiB of it.
+        messages: What the answer's TwiML says: body, media, to, from_, status_callback of each.
+        notes: What in it was ignored.
+    """
+
+    id: int
+    provider: str
+    kind: str
+    url: str
+    method: str
+    sid: str
+    token: str
+    attempt: int
+    started_at: float
+    fields: dict[str, str] = field(default_factory=dict, repr=False)
+    finished_at: float | None = None
+    status: int = 0
+    failure: str = ""
+    error: int | None = None
+    content_type: str = ""
+    body: str = field(default="", repr=False)
+    messages: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the beginning to the whole answer, or None while it is under way."""
+        return None if self.finished_at is None else self.finished_at - self.started_at
+
+
+@dataclass(slots=True, kw_only=True)
+class DeliveryRecord:
+    """One message to a user, and what became of it.
+
+    Attributes:
+        source: "rest" or "twiml".
+        request: Id of the request that sent it, for REST.
+        webhook: Id of the webhook whose answer sent it, for TwiML.
+        media: Of each file its `url`; where the emulator fetches media also `status`,
+            `content_type`, `size`, `sha256` and `error`.
+        accepted_at: When the emulator had the whole of it.
+        delivered_at: When the user got it, or None.
+        status: The latest one.
+        error: Code of a failure, or None.
+    """
+
+    id: int
+    provider: str
+    sid: str
+    sender: str | None
+    recipient: str
+    source: Literal["rest", "twiml"]
+    accepted_at: float
+    body: str = field(default="", repr=False)
+    media: list[dict[str, Any]] = field(default_factory=list)
+    content_sid: str | None = None
+    content_variables: str | None = field(default=None, repr=False)
+    request: int | None = None
+    webhook: int | None = None
+    status: str = "queued"
+    error: int | None = None
+    delivered_at: float | None = None
 
 
 def public_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
