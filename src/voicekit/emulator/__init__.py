@@ -14,6 +14,12 @@ from voicekit.emulator.faults import Fault
 from voicekit.emulator.journal import ConnectionRecord, FrameRecord, Journal, RequestRecord
 from voicekit.emulator.link import Link
 from voicekit.emulator.process import EmulatorProcess
+from voicekit.emulator.providers.agentforce_journal import (
+    AgentMessageRecord,
+    AgentSessionRecord,
+    agent_messages,
+    agent_sessions,
+)
 from voicekit.emulator.providers.agentforce_turn import AgentFraming, AgentTurn
 from voicekit.emulator.scenario import SCENARIOS, Reply, Scenario, ToolCall
 from voicekit.emulator.server import Emulator
@@ -22,6 +28,8 @@ __all__ = [
     "API_KEY",
     "SCENARIOS",
     "AgentFraming",
+    "AgentMessageRecord",
+    "AgentSessionRecord",
     "AgentTurn",
     "ConnectionRecord",
     "Emulator",
@@ -36,4 +44,6 @@ __all__ = [
     "RequestRecord",
     "Scenario",
     "ToolCall",
+    "agent_messages",
+    "agent_sessions",
 ]

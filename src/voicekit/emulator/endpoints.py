@@ -15,6 +15,7 @@ __all__ = ["API_KEY", "Addresses", "Endpoint"]
 API_KEY = "emulator-key"
 """The key that `env()` and `sdk()` hand out; the emulator accepts any but "bad-key"."""
 
+AGENTFORCE_CLIENT = "emulator-client"
 AGENT_ID = "0XxEm0000000001AAA"
 """The agent that `env()` and `sdk()` name; any other of that shape will do."""
 
@@ -97,7 +98,7 @@ class Addresses:
             if name == "agentforce":
                 env |= {
                     "AGENTFORCE_DOMAIN": endpoint.url,
-                    "AGENTFORCE_CLIENT_ID": "emulator-client",
+                    "AGENTFORCE_CLIENT_ID": AGENTFORCE_CLIENT,
                     "AGENTFORCE_CLIENT_SECRET": API_KEY,
                     "AGENTFORCE_AGENT_ID": AGENT_ID,
                     "AGENTFORCE_BASE_URL": endpoint.url,
@@ -118,11 +119,20 @@ class Addresses:
           Its `convert_realtime` dials wss whatever the base URL says, so it needs `tls=True`.
         - `deepgram`: `DeepgramClient(**world.sdk("deepgram"))`; needs the SDK installed, since
           its environment is a class of its own. TLS as for ElevenLabs.
+        - `agentforce`: there is none for Python; `domain`, `client_id`, `client_secret` and
+          `agent_id` are what any client needs, `voicekit.clients.AgentforceClient` by these names.
 
         Raises:
             EmulatorError: The provider is not served, or its SDK is needed and not installed.
         """
         endpoint = self.endpoint(provider)
+        if provider == "agentforce":
+            return {
+                "domain": endpoint.url,
+                "client_id": AGENTFORCE_CLIENT,
+                "client_secret": API_KEY,
+                "agent_id": AGENT_ID,
+            }
         arguments: dict[str, Any] = {"api_key": API_KEY}
         if provider != "deepgram":
             return {**arguments, "base_url": endpoint.url}

@@ -10,13 +10,27 @@ from __future__ import annotations
 
 import random
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from typing_extensions import override
 
-from voicekit.emulator.providers.agentforce_plan import Writer, plan
+from voicekit.emulator.providers.agentforce_exchange import (
+    API,
+    core_error,
+    error_object,
+    json_object,
+    links,
+    message_writer,
+    new_uuid,
+    origin,
+    request_id,
+    takes_chunks,
+    token_error,
+    words_of,
+)
+from voicekit.emulator.providers.agentforce_journal import OPENED
+from voicekit.emulator.providers.agentforce_plan import plan
 from voicekit.emulator.providers.agentforce_refusals import (
     ERRORS,
     Refusal,
@@ -27,7 +41,7 @@ from voicekit.emulator.providers.agentforce_refusals import (
     start_advice,
 )
 from voicekit.emulator.providers.agentforce_sessions import Session, Sessions
-from voicekit.emulator.providers.agentforce_stream import SSE, TurnStream, epoch_ms
+from voicekit.emulator.providers.agentforce_stream import SSE, TurnStream
 from voicekit.emulator.providers.agentforce_tokens import (
     TokenRefusalError,
     Tokens,
@@ -36,14 +50,13 @@ from voicekit.emulator.providers.agentforce_tokens import (
 from voicekit.emulator.providers.base import BAD_KEY, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from voicekit.emulator.providers.agentforce_turn import AgentTurn
     from voicekit.emulator.providers.base import Context, Exchange
 
 __all__ = ["Agentforce"]
 
-API = "/einstein/ai-agent/v1"
 TOKEN = "/services/oauth2/token"  # noqa: S105 - a path
 ACTION = "/services/data/{version}/actions/custom/generateAiAgentResponse/{agent}"
 
@@ -86,7 +99,7 @@ class Agentforce(Provider):
     @override
     def headers(self, exchange: Exchange) -> dict[str, str]:
         """Return the request's id, which every answer carries."""
-        headers = {"X-Request-ID": _request_id(exchange)}
+        headers = {"X-Request-ID": request_id(exchange)}
         if exchange.record.operation == "session.start":
             headers["x-session-mode"] = "default"  # Source: one community capture.
         return headers
@@ -114,22 +127,15 @@ class Agentforce(Provider):
         """Return the error body of the route for a status."""
         operation = exchange.record.operation
         if operation == "token":
-            code = "invalid_grant" if status < 500 else "server_error"
-            return exchange.answer(
-                {"error": code, "error_description": "request not supported"}, status=status
-            )
+            return exchange.answer(token_error(status), status=status)
         if operation == "action":
-            session = ("Session expired or invalid", "INVALID_SESSION_ID")
-            message, code = (
-                session if status == 401 else ("The request failed", "UNKNOWN_EXCEPTION")
-            )
-            return exchange.answer([{"message": message, "errorCode": code}], status=status)
+            return exchange.answer(core_error(status), status=status)
         error, message = ERRORS.get(status) or ERRORS[500 if status >= 500 else 400]
         return self.refuse(exchange, Refusal(status=status, error=error, message=message))
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> web.Response:
         """Return a refusal in the vendor's shape."""
-        return exchange.answer(_error_object(exchange, refusal), status=refusal.status)
+        return exchange.answer(error_object(exchange, refusal), status=refusal.status)
 
     @override
     def expected_type(self, exchange: Exchange) -> str:
@@ -155,7 +161,7 @@ class Agentforce(Provider):
             granted = self.tokens.grant(
                 asked,
                 lifetime=scenario.agent_token_lifetime,
-                origin=_origin(request),
+                origin=origin(request),
                 bad=BAD_KEY,
             )
         except TokenRefusalError as refused:
@@ -173,14 +179,14 @@ class Agentforce(Provider):
         for each in start_advice(body):
             exchange.note(each)
         scenario = self.ctx.scenario
-        session = self._open(exchange, agent, chunked=_takes_chunks(body))
+        session = self._open(exchange, agent, chunked=takes_chunks(body))
         await exchange.pause(scenario.agent_session_open)
-        writer = _writer(exchange)
+        writer = message_writer(exchange)
         greeting = scenario.agent_greeting
         return exchange.answer(
             {
                 "sessionId": session.id,
-                "_links": _links(exchange, session),
+                "_links": links(exchange, session),
                 "messages": [] if greeting is None else [writer.greeting(greeting)],
             }
         )
@@ -194,7 +200,7 @@ class Agentforce(Provider):
         found = await self._whole(exchange, session, turn)
         if isinstance(found, Refusal):
             return self.refuse(exchange, found)
-        return exchange.answer({"messages": found, "_links": _links(exchange, session)})
+        return exchange.answer({"messages": found, "_links": links(exchange, session)})
 
     async def stream(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a message as a stream of events."""
@@ -208,16 +214,16 @@ class Agentforce(Provider):
             scenario=scenario,
             chunked=session.chunked,
             draw=exchange.draw,
-            writer=_writer(exchange),
+            writer=message_writer(exchange),
         )
         session.begin(min(steps[-1].due, scenario.agent_timeout))
         stream = TurnStream(
             exchange,
             steps,
             framing=scenario.agent_framing,
-            links=_links(exchange, session),
+            links=links(exchange, session),
             ended=lambda: self._end_turn(session, turn),
-            error=lambda message: _error_object(
+            error=lambda message: error_object(
                 exchange, Refusal(status=500, error="InternalServerError", message=message)
             ),
             limit=scenario.agent_timeout,
@@ -245,12 +251,14 @@ class Agentforce(Provider):
         if isinstance(session, Refusal):
             return self.refuse(exchange, session)
         self.sessions.end(session.id)
-        ended = _writer(exchange).message({"type": "SessionEnded", "reason": "ClientRequest"})
+        ended = message_writer(exchange).message(
+            {"type": "SessionEnded", "reason": "ClientRequest"}
+        )
         return exchange.answer({"messages": [ended], "_links": NO_LINKS})
 
     async def feedback(self, exchange: Exchange) -> web.StreamResponse:
         """Take a feedback; a session that has ended takes it too (unverified)."""
-        body = self._checked(exchange, check_feedback)
+        body = self._checked(exchange, check_feedback, json_only=False)
         if isinstance(body, Refusal):
             return self.refuse(exchange, body)
         name = exchange.request.match_info["session"]
@@ -267,7 +275,7 @@ class Agentforce(Provider):
         """Answer a message by the core REST API's action; opaque tokens open it as well."""
         if self.tokens.state(self.credential(exchange.request) or "") == "expired":
             return self.error(exchange, 401)
-        body = _body(exchange)
+        body = json_object(exchange)
         inputs = body.get("inputs")
         asked = inputs[0] if isinstance(inputs, list) and inputs else None
         if not isinstance(asked, dict) or not isinstance(asked.get("userMessage"), str):
@@ -299,16 +307,23 @@ class Agentforce(Provider):
         return None
 
     def _checked(
-        self, exchange: Exchange, check: Callable[[Any], Refusal | None]
+        self,
+        exchange: Exchange,
+        check: Callable[[dict[str, Any]], Refusal | None],
+        *,
+        json_only: bool = True,
     ) -> dict[str, Any] | Refusal:
         """Return a request's body, or what it is refused for: its token, its type, its fields."""
         refused = self._unauthorized(exchange)
         if refused is not None:
             return refused
         if exchange.request.content_type != "application/json":
-            # Source: fact sheet: a missing JSON content type is answered with a 500.
-            return Refusal(status=500, error=ERRORS[500][0], message="Unsupported Media Type")
-        body = _body(exchange)
+            if json_only:
+                # Source: fact sheet: a missing JSON content type is answered with a 500.
+                return Refusal(status=500, error=ERRORS[500][0], message="Unsupported Media Type")
+            # The vendor's own Node client sends feedback as text/plain.
+            exchange.note("the content type is documented as application/json")
+        body = json_object(exchange)
         refused = check(body)
         return body if refused is None else refused
 
@@ -349,7 +364,7 @@ class Agentforce(Provider):
         for each in body.get("variables") or ():
             if each["name"].startswith("$Context.") and each["name"] != "$Context.EndUserLanguage":
                 exchange.note(f"{each['name']} is read-only once the session has started")
-        return session, self.ctx.scenario.agent_turn(_said(message))
+        return session, self.ctx.scenario.agent_turn(words_of(message))
 
     async def _whole(
         self, exchange: Exchange, session: Session, turn: AgentTurn
@@ -359,7 +374,7 @@ class Agentforce(Provider):
             error, message = ERRORS[423]
             return Refusal(status=423, error=error, message=message)
         scenario = self.ctx.scenario
-        writer = _writer(exchange)
+        writer = message_writer(exchange)
         seconds = exchange.draw(scenario.agent_first_text)
         session.begin(min(seconds, scenario.agent_timeout))
         try:
@@ -378,76 +393,11 @@ class Agentforce(Provider):
         # By the record's number, not the exchange's generator: that one begins again with
         # every new scenario, and an open session must not be opened again.
         rng = random.Random(f"{exchange.ctx.seed}/session/{exchange.record.id}")
-        session = self.sessions.open(str(_new_uuid(rng)), agent=agent, chunked=chunked)
-        exchange.note(f"session {session.id}")
+        session = self.sessions.open(str(new_uuid(rng)), agent=agent, chunked=chunked)
+        exchange.note(f"{OPENED}{session.id}")
         return session
 
     def _end_turn(self, session: Session, turn: AgentTurn) -> None:
         session.end()
         if any(given["type"] == "SessionEnded" for given in turn.messages or ()):
             self.sessions.end(session.id)
-
-
-def _request_id(exchange: Exchange) -> str:
-    """Return the request's id: the same each time it is asked for, and nobody else's."""
-    seeded = random.Random(f"{exchange.ctx.seed}/request/{exchange.record.id}")
-    return str(_new_uuid(seeded))
-
-
-def _new_uuid(rng: random.Random) -> uuid.UUID:
-    return uuid.UUID(int=rng.getrandbits(128), version=4)
-
-
-def _writer(exchange: Exchange) -> Writer:
-    return Writer(lambda: str(_new_uuid(exchange.rng)), epoch_ms)
-
-
-def _error_object(exchange: Exchange, refusal: Refusal) -> dict[str, Any]:
-    path = exchange.record.path
-    return {
-        "status": refusal.status,
-        "path": f"v6.0.0{path.removeprefix(API)}" if path.startswith(API) else path,
-        "requestId": _request_id(exchange),
-        "error": refusal.error,
-        "message": refusal.message,
-        "timestamp": epoch_ms(),
-    }
-
-
-def _origin(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}"
-
-
-def _links(exchange: Exchange, session: Session) -> dict[str, Any]:
-    base = f"{_origin(exchange.request)}{API}"
-    own = f"{base}/sessions/{session.id}"
-    return {
-        "self": None,
-        "messages": {"href": f"{own}/messages"},
-        "messagesStream": {"href": f"{own}/messages/stream"},
-        "session": {"href": f"{base}/agents/{session.agent}/sessions"},
-        "end": {"href": own},
-    }
-
-
-def _body(exchange: Exchange) -> dict[str, Any]:
-    """Return the JSON object of a request; anything else is one without fields."""
-    try:
-        body = exchange.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _takes_chunks(body: Mapping[str, Any]) -> bool:
-    return "Text" in ((body.get("streamingCapabilities") or {}).get("chunkTypes") or ())
-
-
-def _said(message: Mapping[str, Any]) -> str:
-    """Return what a message says, for the script: its text, its values, or its type."""
-    if message["type"] == "Text":
-        return str(message["text"])
-    if message["type"] == "Reply":
-        given = [each.get("value", "") for each in message["reply"] if isinstance(each, dict)]
-        return " ".join(map(str, given))
-    return str(message["type"])

@@ -1,0 +1,120 @@
+"""What a request to Agentforce says, and what every answer carries."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from voicekit.emulator.providers.agentforce_plan import Writer
+from voicekit.emulator.providers.agentforce_stream import epoch_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from voicekit.emulator.providers.agentforce_refusals import Refusal
+    from voicekit.emulator.providers.agentforce_sessions import Session
+    from voicekit.emulator.providers.base import Exchange
+
+__all__ = [
+    "API",
+    "core_error",
+    "error_object",
+    "json_object",
+    "links",
+    "message_writer",
+    "new_uuid",
+    "origin",
+    "request_id",
+    "takes_chunks",
+    "token_error",
+    "words_of",
+]
+
+API = "/einstein/ai-agent/v1"
+
+
+def request_id(exchange: Exchange) -> str:
+    """Return the request's id: the same each time it is asked for, and nobody else's."""
+    seeded = random.Random(f"{exchange.ctx.seed}/request/{exchange.record.id}")
+    return str(new_uuid(seeded))
+
+
+def new_uuid(rng: random.Random) -> uuid.UUID:
+    """Return a UUID of the fourth kind, from a generator."""
+    return uuid.UUID(int=rng.getrandbits(128), version=4)
+
+
+def message_writer(exchange: Exchange) -> Writer:
+    """Return what writes this request's messages."""
+    return Writer(lambda: str(new_uuid(exchange.rng)), epoch_ms)
+
+
+def error_object(exchange: Exchange, refusal: Refusal) -> dict[str, Any]:
+    """Return the Error object of the Agent API; its request id is the header's."""
+    path = exchange.record.path
+    return {
+        "status": refusal.status,
+        "path": f"v6.0.0{path.removeprefix(API)}" if path.startswith(API) else path,
+        "requestId": request_id(exchange),
+        "error": refusal.error,
+        "message": refusal.message,
+        "timestamp": epoch_ms(),
+    }
+
+
+def token_error(status: int) -> dict[str, Any]:
+    """Return the token route's error for a status that nothing explains."""
+    error = "invalid_grant" if status < 500 else "server_error"
+    return {"error": error, "error_description": "request not supported"}
+
+
+def core_error(status: int) -> list[dict[str, Any]]:
+    """Return the core REST API's errors, a list, for a status."""
+    if status == 401:
+        return [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
+    return [{"message": "The request failed", "errorCode": "UNKNOWN_EXCEPTION"}]
+
+
+def origin(request: web.Request) -> str:
+    """Return the scheme and host that the client used: this server's, or its link's."""
+    return f"{request.scheme}://{request.host}"
+
+
+def links(exchange: Exchange, session: Session) -> dict[str, Any]:
+    """Return a session's `_links`."""
+    base = f"{origin(exchange.request)}{API}"
+    own = f"{base}/sessions/{session.id}"
+    return {
+        "self": None,
+        "messages": {"href": f"{own}/messages"},
+        "messagesStream": {"href": f"{own}/messages/stream"},
+        "session": {"href": f"{base}/agents/{session.agent}/sessions"},
+        "end": {"href": own},
+    }
+
+
+def json_object(exchange: Exchange) -> dict[str, Any]:
+    """Return the JSON object of a request; anything else is one without fields."""
+    try:
+        body = exchange.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def takes_chunks(body: Mapping[str, Any]) -> bool:
+    """Tell whether a session's start asks for text in chunks."""
+    return "Text" in ((body.get("streamingCapabilities") or {}).get("chunkTypes") or ())
+
+
+def words_of(message: Mapping[str, Any]) -> str:
+    """Return what a message says, for the script: its text, its values, or its type."""
+    if message["type"] == "Text":
+        return str(message["text"])
+    if message["type"] == "Reply":
+        given = [each.get("value", "") for each in message["reply"] if isinstance(each, dict)]
+        return " ".join(map(str, given))
+    return str(message["type"])
