@@ -14,6 +14,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # type checkers know it by name; importing typing takes longer than the rest
 
 if TYPE_CHECKING:
+    from voicekit.cache.sessions import SessionStore as SessionStore
     from voicekit.clients.deepgram import DeepgramClient as DeepgramClient
     from voicekit.clients.elevenlabs import (
         ElevenLabsClient as ElevenLabsClient,
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "voicekit.cache.sessions": ("SessionStore",),
     "voicekit.clients.deepgram": ("DeepgramClient",),
     "voicekit.clients.elevenlabs": ("ElevenLabsClient", "VoiceSettings"),
     "voicekit.clients.openai": ("AzureOpenAIClient", "OpenAIClient"),
