@@ -366,6 +366,12 @@ class Stream(Generic[T]):
         return self._opened.call.hedged if self._opened is not None else False
 
     @property
+    def cache(self) -> str | None:
+        """``"hit"``: a cache had it. ``"joined"``: it was being made for another caller."""
+        opened = self._opened
+        return getattr(opened.response, "cache", None) if opened is not None else None
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """Response headers; empty before it is open."""
         return self._opened.response.headers if self._opened is not None else {}

@@ -45,9 +45,10 @@ class ChatResult:
         service_tier: Which of the provider's tiers served it, when it says so; under load it
             may be another than was asked for.
         rate_limits: What is left of the account's limits, when the provider says so.
+        cache: ``"hit"`` or ``"joined"`` when it is a cache's, else None.
         timings: Where the time went.
         connection: Which connection carried it.
-        attempts: How often it was asked for.
+        attempts: How often it was asked for; 0 for one from a cache.
         hedged: Whether a second attempt was made beside a slow first one.
         headers: Response headers.
         raw: The provider's own object.
@@ -63,6 +64,7 @@ class ChatResult:
     id: str | None = None
     service_tier: str | None = None
     rate_limits: RateLimits | None = field(default=None, compare=False)
+    cache: str | None = None
     timings: Timings | None = field(default=None, compare=False)
     connection: ConnectionInfo | None = field(default=None, compare=False)
     attempts: int = field(default=0, compare=False)
