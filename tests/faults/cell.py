@@ -28,12 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """One call, as its caller saw it."""
+    """One call, as its caller saw it.
+
+    Attributes:
+        elapsed: Seconds.
+        worked: Seconds of the processor that the loop had meanwhile, whoever else waits for one.
+    """
 
     received: bytes
     error: BaseException | None
     started_at: float
     elapsed: float
+    worked: float
     cancelled: bool = False
 
     @property
@@ -144,7 +150,8 @@ class Cell:
         client = client or await self.client()
         got = Taken()
         got.slow = slow
-        started, error, cancelled = time.monotonic(), None, False
+        started, worked = time.monotonic(), time.thread_time()
+        error, cancelled = None, False
         task = asyncio.current_task()
         assert task is not None
         cancelling = task.cancelling()
@@ -156,7 +163,8 @@ class Cell:
             error = caught
         if not cancelled and task.cancelling() != cancelling:
             raise BrokenError("I6 a cancellation is left on the caller's task")
-        result = Result(bytes(got), error, started, time.monotonic() - started, cancelled)
+        elapsed, worked = time.monotonic() - started, time.thread_time() - worked
+        result = Result(bytes(got), error, started, elapsed, worked, cancelled)
         if counts:
             self.results.append(result)
         return result

@@ -15,6 +15,7 @@ from voicekit.speech.clip import AudioClip
 from voicekit.speech.duration import mp3_duration_s, ogg_opus_duration_s
 from voicekit.speech.wav import WavError, WavHeaderReader, WavInfo
 from voicekit.transport.files import FileUpload, HandleUpload
+from voicekit.transport.held import in_pieces
 
 if TYPE_CHECKING:
     from voicekit.operation import Limits
@@ -80,6 +81,11 @@ class Recording:
     filename: str = field(repr=False)
     duration_s: float | None
     size: int | None
+
+    @property
+    def content(self) -> bytes | Upload:
+        """The upload for a form around it, which holds no copy of what is large."""
+        return in_pieces(self.upload)
 
 
 def upload_of(audio: AudioSource) -> Recording:

@@ -34,7 +34,8 @@ from voicekit.errors import ClosedError, ConnectError, PoolTimeout
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.failures import translate
 from voicekit.transport.handshake import refuse
-from voicekit.transport.sending import Bytes, Sending
+from voicekit.transport.held import in_pieces
+from voicekit.transport.sending import Sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +60,6 @@ NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _SKIP_AUTO_HEADERS = ("User-Agent", "Content-Type")
 _TEMPLATES = 64  # Addresses whose prepared requests are kept.
 _READ_BUFFER = 1 << 16  # Measured: no CPU difference from 16 KiB to 1 MiB; smaller bounds memory.
-_LARGE_BODY = 1 << 18
 _REFUSED = 300  # From here a status means that the rest of a body is not wanted.
 _GONE = (
     getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0) | getattr(select, "POLLRDHUP", 0)
@@ -264,16 +264,17 @@ def _again(template: PooledRequest, body: bytes | Upload | None) -> PooledReques
     request.headers = template.headers.copy()
     if body is None:
         request.update_body_from_data(None)
-    elif isinstance(body, bytes) and len(body) <= _LARGE_BODY:
+        return request
+    body = in_pieces(body)
+    if isinstance(body, bytes):
         request.whole = body
         request.headers[hdrs.CONTENT_LENGTH] = str(len(body))
     else:
-        # In pieces, as the peer takes them; in one write it would hold the loop.
-        request.upload = upload = Bytes(body) if isinstance(body, bytes) else body
-        if upload.size is None:
+        request.upload = body
+        if body.size is None:
             request.headers[hdrs.TRANSFER_ENCODING] = "chunked"
         else:
-            request.headers[hdrs.CONTENT_LENGTH] = str(upload.size)
+            request.headers[hdrs.CONTENT_LENGTH] = str(body.size)
     return request
 
 

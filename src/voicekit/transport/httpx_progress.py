@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from voicekit.errors import LocalProtocolError, VoicekitError
 from voicekit.timing import ConnectionInfo
-from voicekit.transport.sending import Bytes
+from voicekit.transport.held import in_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voicekit.operation import Call
     from voicekit.transport.messages import Upload
-
-_LARGE_BODY: Final = 256 << 10
-"""Bytes; what is larger is an upload, as with our own pool."""
 
 
 class Progress:
@@ -37,8 +34,8 @@ class Progress:
     def __init__(
         self, call: Call, body: bytes | Upload | None, connected: Callable[[bool], None]
     ) -> None:
-        if isinstance(body, bytes) and len(body) > _LARGE_BODY:
-            body = Bytes(body)
+        if body is not None:
+            body = in_pieces(body)  # as with our own pool
         self._call = call
         self._upload = None if body is None or isinstance(body, bytes) else body
         self._pieces: AsyncIterator[bytes] | None = None

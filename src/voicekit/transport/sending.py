@@ -21,28 +21,9 @@ if TYPE_CHECKING:
     from voicekit.transport.connector import PooledProtocol
     from voicekit.transport.messages import Upload
 
-_PIECE_BYTES = 1 << 16
 _UNSENT_BYTES = 1 << 17
 """What the system may hold that is not on the wire yet. Without a bound that is megabytes,
 half a minute of a slow line, and neither the last byte nor a standstill would be seen."""
-
-
-class Bytes:
-    """A large body in memory, in pieces as the peer takes them. See ``messages.Upload``."""
-
-    __slots__ = ("_data", "size")
-    replayable = True
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-
-    async def open(self) -> AsyncIterator[bytes]:
-        """The pieces, each in a turn of the event loop, which a fast peer could else hold up."""
-        view = memoryview(self._data)
-        for at in range(0, self.size, _PIECE_BYTES):
-            yield view[at : at + _PIECE_BYTES]  # type: ignore[misc]
-            await asyncio.sleep(0)
 
 
 class Sending:

@@ -212,7 +212,7 @@ def _form_of(request: TranscriptionRequest) -> tuple[str, bytes | Upload]:
     recording = request.recording
     if recording is None:
         return multipart(request.fields)
-    file = ("file", recording.filename, recording.media_type, recording.upload)
+    file = ("file", recording.filename, recording.media_type, recording.content)
     return multipart(request.fields, file)
 
 

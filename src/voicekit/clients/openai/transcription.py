@@ -213,7 +213,7 @@ class Transcription(Authorized):
 def _form(request: TranscriptionRequest, *, stream: bool) -> tuple[str, bytes | Upload]:
     recording = request.recording
     fields = (*request.fields, ("stream", "true")) if stream else request.fields
-    file = ("file", recording.filename, recording.media_type, recording.upload)
+    file = ("file", recording.filename, recording.media_type, recording.content)
     return multipart(fields, file)
 
 

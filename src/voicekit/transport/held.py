@@ -1,0 +1,40 @@
+"""Bodies that are held in memory, and how large ones go out all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voicekit.transport.messages import Upload
+
+__all__ = ["Bytes", "in_pieces"]
+
+_LARGE_BODY: Final = 1 << 18
+"""Bytes; a larger body in one write would hold the event loop."""
+_PIECE_BYTES: Final = 1 << 16
+
+
+class Bytes:
+    """A large body in memory, in pieces as the peer takes them. See ``messages.Upload``."""
+
+    __slots__ = ("_data", "size")
+    replayable = True
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    async def open(self) -> AsyncIterator[bytes]:
+        """The pieces, each in a turn of the event loop, which a fast peer could else hold up."""
+        view = memoryview(self._data)
+        for at in range(0, self.size, _PIECE_BYTES):
+            yield view[at : at + _PIECE_BYTES]  # type: ignore[misc]
+            await asyncio.sleep(0)
+
+
+def in_pieces(body: bytes | Upload) -> bytes | Upload:
+    """A large body as an upload; any other as it is."""
+    return Bytes(body) if isinstance(body, bytes) and len(body) > _LARGE_BODY else body
