@@ -674,6 +674,7 @@ class TextStream(DeltaStream):
                 id=read.id,
                 service_tier=read.service_tier,
                 rate_limits=read.rate_limits,
+                cache=self.cache,
                 timings=self.timings,
                 connection=self.connection,
                 attempts=self.attempts,
