@@ -40,6 +40,9 @@ SHORTEST_SECRET: Final = 16
 MEMORY: Final = 64 << 20
 """Bytes that the storage of one's own may hold."""
 
+_ENTRY: Final = 1024
+"""Bytes that a storage may count besides the clip: its key, the entry itself."""
+
 REMEMBERED: Final = 4096
 """Addresses of which it is known whether they were fetched."""
 
@@ -123,11 +126,11 @@ class MediaHost:
         (self._channel if channel is None else _channel(channel)).check(clip)
         seconds = self._ttl if ttl is None else _ttl(ttl)
         most = self._storage.stats().most
-        if most is not None and len(clip.data) > most:
+        if most is not None and len(clip.data) + _ENTRY > most:
             raise InvalidArgumentError(
                 f"{len(clip.data)} bytes are more than the storage holds",
                 argument="clip",
-                allowed=f"at most {most} bytes",
+                allowed=f"at most {most - _ENTRY} bytes",
             )
         kept = self._names.id_of(clip.data, seconds)
         suffix = CONTENT_TYPES[clip.format.encoding][0]

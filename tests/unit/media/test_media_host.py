@@ -241,7 +241,7 @@ async def test_a_channel_of_ones_own(host: MediaHost) -> None:
 
 async def test_more_than_the_storage_holds_is_refused() -> None:
     """It would be dropped without a word, and the address would lead nowhere."""
-    host = MediaHost(BASE, storage=DictStorage(most=1000))
+    host = MediaHost(BASE, storage=DictStorage(most=2024))
     with pytest.raises(InvalidArgumentError, match="at most 1000 bytes"):
         await host.publish(mp3(1001))
 
