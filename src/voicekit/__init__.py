@@ -68,8 +68,10 @@ if TYPE_CHECKING:
     )
     from voicekit.media import MediaHost as MediaHost
     from voicekit.observe import (
+        Alerts as Alerts,
         LogObserver as LogObserver,
         Metrics as Metrics,
+        health as health,
     )
     from voicekit.operation import Limits as Limits
     from voicekit.own_engine import EngineSpeech as EngineSpeech
@@ -137,7 +139,7 @@ _NAMES = {
         "ChatModel", "SpeechSessions", "Synthesizer", "Transcriber", "TranscriptionSessions",
     ),
     "voicekit.media": ("MediaHost",),
-    "voicekit.observe": ("LogObserver", "Metrics"),
+    "voicekit.observe": ("Alerts", "LogObserver", "Metrics", "health"),
     "voicekit.operation": ("Limits",),
     "voicekit.own_engine": ("EngineSpeech",),
     "voicekit.resilience": (

@@ -9,13 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from voicekit.observe.alerts import Alert, Alerts, Rule
+    from voicekit.observe.health_check import Health, health
+    from voicekit.observe.health_report import ClientHealth, HealthReport
     from voicekit.observe.log import LogObserver
     from voicekit.observe.metrics import Metrics
 
 else:
     _WHERE = {
+        "Alert": "alerts",
+        "Alerts": "alerts",
+        "ClientHealth": "health_report",
+        "Health": "health_check",
+        "HealthReport": "health_report",
         "LogObserver": "log",
         "Metrics": "metrics",
+        "Rule": "alerts",
+        "health": "health_check",
     }
 
     def __getattr__(name: str) -> object:
@@ -28,4 +38,14 @@ else:
         return value
 
 
-__all__ = ["LogObserver", "Metrics"]
+__all__ = [
+    "Alert",
+    "Alerts",
+    "ClientHealth",
+    "Health",
+    "HealthReport",
+    "LogObserver",
+    "Metrics",
+    "Rule",
+    "health",
+]

@@ -124,6 +124,11 @@ class Wrapper:
         """Its name as a member of another wrapper."""
         return self._group.choice.kind
 
+    @property
+    def members(self) -> Mapping[str, Any]:
+        """Those behind it, by name, in their order."""
+        return {member.name: member.engine for member in self._group.members}
+
     def stats(self) -> tuple[MemberStats, ...]:
         """What is known of each member, in their order."""
         return tuple(self._group.choice.stats(member) for member in self._group.members)

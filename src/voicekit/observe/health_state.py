@@ -1,0 +1,98 @@
+"""How a client is, decided from what its policies have seen and from a probe; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+__all__ = ["State", "Verdict", "of_all", "of_members", "state_of"]
+
+State = Literal["ok", "degraded", "down"]
+Verdict = tuple[State, tuple[str, ...]]
+"""A state, and the reasons for it: names and figures, never content."""
+
+_ORDER: Final[dict[str, int]] = {"ok": 0, "degraded": 1, "down": 2}
+_FAILING: Final = 0.2
+"""Share of failed calls from which a client is not well, though its breaker is closed."""
+_ENOUGH: Final = 5
+"""Calls before any share counts."""
+
+
+def state_of(seen: Any, probe: str | None) -> Verdict:
+    """One client's.
+
+    Args:
+        seen: What its ``health()`` says; None for one that has none.
+        probe: None when none was made; empty when it went well; else what it failed with.
+    """
+    failed: list[str] = []
+    ill: list[str] = []
+    credential = getattr(seen, "credential", None)
+    if credential is not None and credential.state != "closed":
+        text = f"credential refused: {credential.reason or 'no reason given'}"
+        (failed if credential.state == "open" else ill).append(text)
+    breakers = _breakers(seen)
+    heard = {  # what nobody has asked for lately says nothing
+        name: stats
+        for name, stats in breakers.items()
+        if stats.calls or stats.state not in {"closed", "disabled"}
+    }
+    opened = [name for name, stats in heard.items() if stats.state in {"open", "forced_open"}]
+    if opened:
+        refuses = failed if len(opened) == len(heard) else ill
+        refuses.append(f"circuit open: {', '.join(sorted(opened))}")
+    for name, stats in heard.items():
+        if stats.state == "half_open":
+            ill.append(f"on probation: {name}")
+        elif stats.state == "closed" and stats.calls >= _ENOUGH and stats.failure_rate >= _FAILING:
+            ill.append(f"failing: {name}, {stats.failure_rate:.0%} of {stats.calls} calls")
+    if probe:
+        # Calls that go well know better than a handshake that did not.
+        works = any(s.state == "closed" and s.failure_rate < _FAILING for s in heard.values())
+        (ill if works else failed).append(f"probe: {probe}")
+    if failed:
+        return "down", (*failed, *ill)
+    return ("degraded" if ill else "ok"), tuple(ill)
+
+
+def _breakers(seen: Any) -> Mapping[str, Any]:
+    operations = getattr(seen, "operations", None) or {}
+    return {
+        name: operation.breaker
+        for name, operation in operations.items()
+        if operation.breaker is not None
+    }
+
+
+def has_evidence(seen: Any) -> bool:
+    """Whether a client needs no probe: a connection is ready, or a call went well just now."""
+    pool = getattr(seen, "pool", None)
+    if pool is not None and pool.ready > 0:
+        return True
+    return any(
+        stats.state == "closed" and stats.calls and stats.failure_rate < _FAILING
+        for stats in _breakers(seen).values()
+    )
+
+
+def of_members(states: Mapping[str, State]) -> Verdict:
+    """Several behind one interface: as long as one is there, it answers."""
+    reasons = tuple(f"{name} is {state}" for name, state in states.items() if state != "ok")
+    if not reasons:
+        return "ok", ()
+    gone = all(state == "down" for state in states.values())
+    return ("down" if gone else "degraded"), reasons
+
+
+def of_all(states: Iterable[tuple[State, bool]]) -> State:
+    """Several that each do a part: the worst one's; an optional one degrades at most.
+
+    Args:
+        states: Of each, and whether it is optional.
+    """
+    worst: State = "ok"
+    for state, optional in states:
+        known: State = "degraded" if optional and state == "down" else state
+        if _ORDER[known] > _ORDER[worst]:
+            worst = known
+    return worst
