@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
-    "ERRORS",
     "INACTIVE_AGENT",
     "UNKNOWN_AGENT",
     "Refusal",
@@ -20,6 +19,7 @@ __all__ = [
     "check_message",
     "check_start",
     "lost",
+    "refusal",
     "start_advice",
 ]
 
@@ -73,13 +73,15 @@ MESSAGE_FIELDS: Mapping[str, tuple[tuple[str, type], ...]] = {
 }
 
 
+def refusal(status: int, message: str | None = None) -> Refusal:
+    """Return the refusal of a status, in its usual words unless others are given."""
+    error, usual = ERRORS.get(status) or ERRORS[500 if status >= 500 else 400]
+    return Refusal(status=status, error=error, message=message or usual)
+
+
 def lost(session: str) -> Refusal:
     """Return the refusal of a session that is not there (any more)."""
-    return Refusal(
-        status=404,
-        error="NotFoundException",
-        message=f"V6Session not found for sessionId: {session}",
-    )
+    return refusal(404, f"V6Session not found for sessionId: {session}")
 
 
 def check_start(agent: str, body: Mapping[str, Any]) -> Refusal | None:
@@ -89,9 +91,9 @@ def check_start(agent: str, body: Mapping[str, Any]) -> Refusal | None:
     for refusal in _start(body):
         return refusal
     if agent == UNKNOWN_AGENT:
-        return _of(500)
+        return refusal(500)
     if agent == INACTIVE_AGENT:
-        return _of(422)
+        return refusal(422)
     return None
 
 
@@ -194,14 +196,9 @@ def check_feedback(body: Mapping[str, Any]) -> Refusal | None:
 
 
 def _bad(message: str) -> Refusal:
-    return Refusal(status=400, error=ERRORS[400][0], message=message)
+    return refusal(400, message)
 
 
 def _missing(name: str) -> Refusal:
     # Source: fact sheet: the words of the JSON library behind the API, seen for sequenceId.
     return _bad(f"Missing required creator property '{name}'")
-
-
-def _of(status: int) -> Refusal:
-    error, message = ERRORS[status]
-    return Refusal(status=status, error=error, message=message)
