@@ -37,7 +37,7 @@ from voicekit.emulator.providers.agentforce_refusals import (
     check_message,
     check_start,
     lost,
-    refusal,
+    of_status,
     start_advice,
 )
 from voicekit.emulator.providers.agentforce_sessions import Session, Sessions
@@ -130,7 +130,7 @@ class Agentforce(Provider):
             return exchange.answer(token_error(status), status=status)
         if operation == "action":
             return exchange.answer(core_error(status), status=status)
-        return self.refuse(exchange, refusal(status))
+        return self.refuse(exchange, of_status(status))
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> web.Response:
         """Return a refusal in the vendor's shape."""
@@ -240,7 +240,7 @@ class Agentforce(Provider):
         reason = exchange.request.headers.get("x-session-end-reason")
         if reason not in END_REASONS:
             said = "Missing" if reason is None else "Invalid"
-            return self.refuse(exchange, refusal(400, f"{said} header x-session-end-reason"))
+            return self.refuse(exchange, of_status(400, f"{said} header x-session-end-reason"))
         session = self._session(exchange)
         if isinstance(session, Refusal):
             return self.refuse(exchange, session)
@@ -295,9 +295,9 @@ class Agentforce(Provider):
     def _unauthorized(self, exchange: Exchange) -> Refusal | None:
         state = self.tokens.state(self.credential(exchange.request) or "")
         if state != "good":
-            return Refusal(status=401, error=ERRORS[401][0], message=f"The access token is {state}")
+            return of_status(401, f"The access token is {state}")
         if not self.ctx.scenario.agent_attached:
-            return refusal(401, ATTACHED)
+            return of_status(401, ATTACHED)
         return None
 
     def _checked(
@@ -314,7 +314,7 @@ class Agentforce(Provider):
         if exchange.request.content_type != "application/json":
             if json_only:
                 # Source: fact sheet: a missing JSON content type is answered with a 500.
-                return refusal(500, "Unsupported Media Type")
+                return of_status(500, "Unsupported Media Type")
             # The vendor's own Node client sends feedback as text/plain.
             exchange.note("the content type is documented as application/json")
         body = json_object(exchange)
@@ -333,7 +333,7 @@ class Agentforce(Provider):
         if session is None:
             return lost(name)
         if session.locked:
-            return refusal(423)
+            return of_status(423)
         return session
 
     def _accept(self, exchange: Exchange) -> tuple[Session, AgentTurn] | Refusal:
@@ -349,7 +349,7 @@ class Agentforce(Provider):
         if last is not None and number <= last:
             # Whether the vendor refuses this is unverified; it does say that numbers grow.
             if self.ctx.scenario.agent_strict_sequence:
-                return refusal(400, "sequenceId must be increasing")
+                return of_status(400, "sequenceId must be increasing")
             exchange.note("sequenceId is documented as increasing")
         session.last_sequence = number if last is None else max(last, number)
         for each in body.get("variables") or ():
@@ -362,7 +362,7 @@ class Agentforce(Provider):
     ) -> list[dict[str, Any]] | Refusal:
         """Take the time of a whole turn and return its messages."""
         if session.locked:
-            return refusal(423)
+            return of_status(423)
         scenario = self.ctx.scenario
         writer = message_writer(exchange)
         seconds = exchange.draw(scenario.agent_first_text)
@@ -373,7 +373,7 @@ class Agentforce(Provider):
         finally:
             session.leave()
         if seconds > scenario.agent_timeout:
-            return refusal(500, "The request timed out")
+            return of_status(500, "The request timed out")
         if exchange.has_fault("in_stream_error"):
             exchange.struck()
             return [writer.message({"type": "Error"})]

@@ -19,7 +19,7 @@ __all__ = [
     "check_message",
     "check_start",
     "lost",
-    "refusal",
+    "of_status",
     "start_advice",
 ]
 
@@ -73,7 +73,7 @@ MESSAGE_FIELDS: Mapping[str, tuple[tuple[str, type], ...]] = {
 }
 
 
-def refusal(status: int, message: str | None = None) -> Refusal:
+def of_status(status: int, message: str | None = None) -> Refusal:
     """Return the refusal of a status, in its usual words unless others are given."""
     error, usual = ERRORS.get(status) or ERRORS[500 if status >= 500 else 400]
     return Refusal(status=status, error=error, message=message or usual)
@@ -81,7 +81,7 @@ def refusal(status: int, message: str | None = None) -> Refusal:
 
 def lost(session: str) -> Refusal:
     """Return the refusal of a session that is not there (any more)."""
-    return refusal(404, f"V6Session not found for sessionId: {session}")
+    return of_status(404, f"V6Session not found for sessionId: {session}")
 
 
 def check_start(agent: str, body: Mapping[str, Any]) -> Refusal | None:
@@ -91,9 +91,9 @@ def check_start(agent: str, body: Mapping[str, Any]) -> Refusal | None:
     for refusal in _start(body):
         return refusal
     if agent == UNKNOWN_AGENT:
-        return refusal(500)
+        return of_status(500)
     if agent == INACTIVE_AGENT:
-        return refusal(422)
+        return of_status(422)
     return None
 
 
@@ -196,7 +196,7 @@ def check_feedback(body: Mapping[str, Any]) -> Refusal | None:
 
 
 def _bad(message: str) -> Refusal:
-    return refusal(400, message)
+    return of_status(400, message)
 
 
 def _missing(name: str) -> Refusal:
