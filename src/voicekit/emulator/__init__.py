@@ -11,7 +11,14 @@ Point voicekit or a vendor's own SDK at it and assert on what the server saw:
 from voicekit.emulator.endpoints import API_KEY, Endpoint
 from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.faults import Fault
-from voicekit.emulator.journal import ConnectionRecord, FrameRecord, Journal, RequestRecord
+from voicekit.emulator.journal import (
+    ConnectionRecord,
+    DeliveryRecord,
+    FrameRecord,
+    Journal,
+    RequestRecord,
+    WebhookRecord,
+)
 from voicekit.emulator.link import Link
 from voicekit.emulator.process import EmulatorProcess
 from voicekit.emulator.providers.agentforce_journal import (
@@ -21,8 +28,10 @@ from voicekit.emulator.providers.agentforce_journal import (
     agent_sessions,
 )
 from voicekit.emulator.providers.agentforce_turn import AgentFraming, AgentTurn
+from voicekit.emulator.providers.twilio_inbound import Attachment, CalledBack
 from voicekit.emulator.scenario import SCENARIOS, Reply, Scenario, ToolCall
 from voicekit.emulator.server import Emulator
+from voicekit.emulator.voice_note import voice_note
 
 __all__ = [
     "API_KEY",
@@ -31,7 +40,10 @@ __all__ = [
     "AgentMessageRecord",
     "AgentSessionRecord",
     "AgentTurn",
+    "Attachment",
+    "CalledBack",
     "ConnectionRecord",
+    "DeliveryRecord",
     "Emulator",
     "EmulatorError",
     "EmulatorProcess",

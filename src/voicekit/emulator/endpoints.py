@@ -10,7 +10,7 @@ from voicekit.emulator.errors import EmulatorError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["API_KEY", "Addresses", "Endpoint"]
+__all__ = ["ACCOUNT_SID", "API_KEY", "AUTH_TOKEN", "Addresses", "Endpoint"]
 
 API_KEY = "emulator-key"
 """The key that `env()` and `sdk()` hand out; the emulator accepts any but "bad-key"."""
@@ -18,6 +18,10 @@ API_KEY = "emulator-key"
 AGENTFORCE_CLIENT = "emulator-client"
 AGENT_ID = "0XxEm0000000001AAA"
 """The agent that `env()` and `sdk()` name; any other of that shape will do."""
+
+ACCOUNT_SID = "AC" + "e0" * 16
+AUTH_TOKEN = "emulator-auth-token"  # noqa: S105 - nobody's
+"""The Twilio account that `env()` names; its token signs webhooks, any but "bad-key" is let in."""
 
 PATHS = {"openai": "/v1"}
 """What a provider's base URL ends in, for those whose variable includes a path."""
@@ -87,6 +91,11 @@ class Addresses:
         """Where Agentforce is: My Domain and the API's host in one."""
         return self.endpoint("agentforce")
 
+    @property
+    def twilio(self) -> Endpoint:
+        """Where Twilio is: its API and its messaging host in one; media lead to `twilio_media`."""
+        return self.endpoint("twilio")
+
     def env(self) -> dict[str, str]:
         """Return the environment that points voicekit and the OpenAI SDK here.
 
@@ -104,13 +113,22 @@ class Addresses:
                     "AGENTFORCE_BASE_URL": endpoint.url,
                 }
                 continue
+            if name == "twilio":
+                env |= {
+                    "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+                    "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+                    "TWILIO_BASE_URL": endpoint.url,
+                }
+                continue
+            if name == "twilio_media":
+                continue  # no client is pointed there: redirects lead to it
             env[f"{name.upper()}_API_KEY"] = API_KEY
             env[f"{name.upper()}_BASE_URL"] = endpoint.url
         if self.ca_file is not None:
             env["SSL_CERT_FILE"] = str(self.ca_file)
         return env
 
-    def sdk(self, provider: str) -> dict[str, Any]:
+    def sdk(self, provider: str, *, asynchronous: bool = False) -> dict[str, Any]:
         """Return the constructor arguments that point a vendor's SDK here.
 
         - `openai`: `OpenAI(**world.sdk("openai"))`, sync and async.
@@ -119,6 +137,10 @@ class Addresses:
           Its `convert_realtime` dials wss whatever the base URL says, so it needs `tls=True`.
         - `deepgram`: `DeepgramClient(**world.sdk("deepgram"))`; needs the SDK installed, since
           its environment is a class of its own. TLS as for ElevenLabs.
+        - `twilio`: `Client(**world.sdk("twilio"))`; needs the SDK installed, since the way to
+          other addresses is an HTTP client of its own kind (the one for a running event loop
+          with `asynchronous=True`; close it). `client.api.base_url = world.twilio.url`, and the
+          same for every other domain used, does it too.
         - `agentforce`: there is none for Python; `domain`, `client_id`, `client_secret` and
           `agent_id` are what any client needs, `voicekit.clients.AgentforceClient` by these names.
 
@@ -133,6 +155,10 @@ class Addresses:
                 "client_secret": API_KEY,
                 "agent_id": AGENT_ID,
             }
+        if provider == "twilio":
+            from voicekit.emulator.providers.twilio_sdk import arguments_of
+
+            return arguments_of(endpoint.url, asynchronous=asynchronous)
         arguments: dict[str, Any] = {"api_key": API_KEY}
         if provider != "deepgram":
             return {**arguments, "base_url": endpoint.url}

@@ -35,6 +35,7 @@ class Context:
             order of concurrent requests.
         voice: A `voicekit.emulator.voice.Voice`.
         ears: A `voicekit.emulator.ears.Ears`, or None with `speech="tones"`.
+        world: The emulator itself, for those who tell others where things are.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Context:
         seed: int = 0,
         voice: Voice,
         ears: Ears | None = None,
+        world: Any = None,
     ) -> None:
         self.provider = provider
         self.journal = journal
@@ -55,6 +57,7 @@ class Context:
         self.rng = random.Random(f"{seed}/{provider}")
         self.voice = voice
         self.ears = ears
+        self.world = world
         self._scenario = scenario
         self._numbers: dict[str, int] = {}
 

@@ -169,9 +169,7 @@ class Journal:
         A message is here before its sender has the answer, so that "exactly once" can be asserted
         without waiting.
         """
-        return [
-            record for record in list(self.deliveries) if recipient in {None, record.recipient}
-        ]
+        return [record for record in list(self.deliveries) if recipient in {None, record.recipient}]
 
     def delivered_to(self, recipient: str | None = None) -> list[DeliveryRecord]:
         """Return the messages that a user (or all) got, in the order of their arrival."""

@@ -12,6 +12,8 @@ import struct
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import Future
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 
 from voicekit.emulator.endpoints import Addresses
@@ -20,6 +22,8 @@ from voicekit.emulator.journal import ConnectionRecord, Journal
 
 if TYPE_CHECKING:
     from voicekit.emulator.faults import Fault
+    from voicekit.emulator.providers.twilio_calls_back import CallsBack
+    from voicekit.emulator.providers.twilio_inbound import CalledBack
     from voicekit.emulator.scenario import Scenario
 
 __all__ = ["EmulatorProcess", "read_message", "write_message"]
@@ -163,6 +167,34 @@ class EmulatorProcess(Addresses):
     def connections(self, provider: str) -> list[ConnectionRecord]:
         """As `Emulator.connections`: a snapshot."""
         return cast("list[ConnectionRecord]", self._call("connections", provider=provider))
+
+    @property
+    def calls_back(self) -> CallsBack:
+        """As `Emulator.calls_back`; what it begins can be awaited, or its `result()` taken."""
+        from voicekit.emulator.providers.twilio_calls_back import CallsBack
+
+        return CallsBack(self._call_back)
+
+    def _call_back(self, kind: str, arguments: dict[str, Any]) -> Future[CalledBack]:
+        number = self._call("call_back", kind=kind, arguments=arguments)
+        future: Future[CalledBack] = Future()
+        # Nobody is kept from the pipe while an application thinks: it is asked again and again.
+        threading.Thread(
+            target=self._await_called, args=(number, future), name="emulator-webhook", daemon=True
+        ).start()
+        return future
+
+    def _await_called(self, number: int, future: Future[CalledBack]) -> None:
+        future.set_running_or_notify_cancel()
+        pause = 0.002
+        try:
+            while (found := self._call("called_back", number=number)) is None:
+                time.sleep(pause)
+                pause = min(0.025, pause * 1.5)
+        except Exception as broken:  # noqa: BLE001 - for who waits
+            future.set_exception(broken)
+        else:
+            future.set_result(found)
 
     def _call(self, call: str, **arguments: Any) -> Any:
         message = _picklable((call, arguments), call)

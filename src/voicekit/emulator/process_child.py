@@ -22,13 +22,34 @@ from voicekit.emulator.server import Emulator
 __all__ = ["main"]
 
 
-async def _answer(world: Emulator, call: str, arguments: dict[str, Any]) -> Any:
+class _Called:
+    """The webhooks under way that the parent asks about, by number."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._last = 0
+
+    def begin(self, world: Emulator, kind: str, arguments: dict[str, Any]) -> int:
+        self._last += 1
+        self._tasks[self._last] = world.provider("twilio").call_back(kind, arguments)
+        return self._last
+
+    def result(self, number: int) -> Any:
+        """Return how one ended, once; None while it is under way."""
+        return self._tasks.pop(number).result() if self._tasks[number].done() else None
+
+
+async def _answer(world: Emulator, called: _Called, call: str, arguments: dict[str, Any]) -> Any:
     if call == "journal":
         return world.journal.to_json()
     if call == "drop_idle":
         return await world.drop_idle(**arguments)
     if call in {"inject", "clear_faults", "set_scenario", "clear_journal", "connections", "cut"}:
         return getattr(world, call)(**arguments)
+    if call == "call_back":
+        return called.begin(world, **arguments)
+    if call == "called_back":
+        return called.result(**arguments)
     raise ValueError(f"unknown call {call!r}")
 
 
@@ -36,12 +57,13 @@ def _control(
     world: Emulator, loop: asyncio.AbstractEventLoop, stop: asyncio.Event, pipes: Any
 ) -> None:
     requests, answers = pipes
+    called = _Called()
     try:
         while True:
             call, arguments = read_message(requests)
             try:
                 result: Any = asyncio.run_coroutine_threadsafe(
-                    _answer(world, call, arguments), loop
+                    _answer(world, called, call, arguments), loop
                 ).result()
                 write_message(answers, (True, result))
             except Exception as broken:  # noqa: BLE001 - told to the caller

@@ -13,7 +13,7 @@ from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.faults import Fault, Faults
 from voicekit.emulator.journal import ConnectionRecord, Journal
 from voicekit.emulator.port import Port
-from voicekit.emulator.providers import PROVIDERS, load
+from voicekit.emulator.providers import PROVIDERS, load, with_companions
 from voicekit.emulator.providers.base import Context
 from voicekit.emulator.scenario import Scenario
 from voicekit.emulator.scenario import scenario as named_scenario
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.ears import Ears
     from voicekit.emulator.link import Link
+    from voicekit.emulator.providers.twilio_calls_back import CallsBack
     from voicekit.emulator.thread import ThreadedEmulator
     from voicekit.emulator.voice import Voice
 
@@ -109,7 +110,7 @@ class Emulator(Addresses):
     async def _start(self) -> None:
         server_ssl = self._make_tls() if self._tls else None
         voice, ears = await self._make_speech()
-        for index, name in enumerate(self.providers):
+        for index, name in enumerate(with_companions(self.providers)):
             context = Context(
                 provider=name,
                 journal=self.journal,
@@ -118,6 +119,7 @@ class Emulator(Addresses):
                 seed=self._seed,
                 voice=voice,
                 ears=ears,
+                world=self,
             )
             port = Port(load(name)(context), ssl_context=server_ssl, link=self._link)
             self._closing.push_async_callback(port.stop)
@@ -149,6 +151,17 @@ class Emulator(Addresses):
 
         speech = await self._closing.enter_async_context(RealSpeech())
         return speech.voice, speech.ears
+
+    @property
+    def calls_back(self) -> CallsBack:
+        """Makes Twilio call an application, as if a user had written or called."""
+        from voicekit.emulator.providers.twilio_calls_back import CallsBack
+
+        return CallsBack(self.provider("twilio").call_back)
+
+    def provider(self, name: str) -> Any:
+        """Return the emulated provider of a name, for those who are part of the emulator."""
+        return self._port(name).provider
 
     def inject(self, provider: str, fault: Fault) -> None:
         """Make a provider's next fitting request fail as the fault says."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.faults import Fault
     from voicekit.emulator.journal import ConnectionRecord, Journal
+    from voicekit.emulator.providers.twilio_calls_back import CallsBack
+    from voicekit.emulator.providers.twilio_inbound import CalledBack
     from voicekit.emulator.scenario import Scenario
 
 __all__ = ["ThreadedEmulator"]
@@ -90,13 +92,16 @@ class ThreadedEmulator(Addresses):
         return self._await(run)
 
     def _await(self, action: Callable[[], Awaitable[T]]) -> T:
-        if self._thread is None or not self._thread.is_alive() or not self._ready.done():
-            raise EmulatorError("the emulator is not running")
+        self._running()
 
         async def run() -> T:
             return await action()
 
         return asyncio.run_coroutine_threadsafe(run(), self._ready.result()).result()
+
+    def _running(self) -> None:
+        if self._thread is None or not self._thread.is_alive() or not self._ready.done():
+            raise EmulatorError("the emulator is not running")
 
     def inject(self, provider: str, fault: Fault) -> None:
         """As `Emulator.inject`."""
@@ -121,6 +126,23 @@ class ThreadedEmulator(Addresses):
     def cut(self, provider: str, *, how: Literal["fin", "rst", "blackhole"] = "rst") -> int:
         """As `Emulator.cut`."""
         return self._call(lambda: self._world.cut(provider, how=how))
+
+    @property
+    def calls_back(self) -> CallsBack:
+        """As `Emulator.calls_back`; what it begins can be awaited, or its `result()` taken."""
+        from voicekit.emulator.providers.twilio_calls_back import CallsBack
+
+        return CallsBack(self._call_back)
+
+    def _call_back(self, kind: str, arguments: dict[str, Any]) -> Future[CalledBack]:
+        self._running()
+        provider = self._world.provider("twilio")
+
+        async def tell() -> CalledBack:
+            told: CalledBack = await provider.call_back(kind, arguments)
+            return told
+
+        return asyncio.run_coroutine_threadsafe(tell(), self._ready.result())
 
     def connections(self, provider: str) -> list[ConnectionRecord]:
         """As `Emulator.connections`."""

@@ -6,17 +6,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from voicekit.emulator.providers.base import Provider
 
-__all__ = ["PROVIDERS", "load"]
+__all__ = ["COMPANIONS", "PROVIDERS", "load", "with_companions"]
 
 PROVIDERS: dict[str, tuple[str, str]] = {
     "elevenlabs": ("voicekit.emulator.providers.elevenlabs", "ElevenLabs"),
     "deepgram": ("voicekit.emulator.providers.deepgram", "Deepgram"),
     "openai": ("voicekit.emulator.providers.openai", "OpenAI"),
     "agentforce": ("voicekit.emulator.providers.agentforce", "Agentforce"),
+    "twilio": ("voicekit.emulator.providers.twilio", "Twilio"),
 }
 """Provider name to the module and class that serve it."""
+
+COMPANIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "twilio": {
+        "twilio_media": ("voicekit.emulator.providers.twilio_media", "TwilioMedia"),
+    },
+}
+"""Hosts of a provider that clients are led to: each has a port, none is asked for by name."""
+
+_MODULES = {name: found for hosts in COMPANIONS.values() for name, found in hosts.items()}
+
+
+def with_companions(names: Iterable[str]) -> list[str]:
+    """Return the providers of these names and, after them all, the hosts that they lead to."""
+    asked = list(names)
+    return asked + [host for name in asked for host in COMPANIONS.get(name, ())]
 
 
 def load(name: str) -> type[Provider]:
@@ -26,7 +44,7 @@ def load(name: str) -> type[Provider]:
         ValueError: Nobody of that name is emulated.
     """
     try:
-        module, attribute = PROVIDERS[name]
+        module, attribute = _MODULES.get(name) or PROVIDERS[name]
     except KeyError:
         known = ", ".join(sorted(PROVIDERS))
         raise ValueError(f"unknown provider {name!r}; one of {known}") from None
