@@ -203,7 +203,7 @@ async def test_a_turn_that_takes_too_long_says_so_in_the_stream() -> None:
     found = await heard(scripted(turn, agent_first_text=30.0, agent_timeout=0.02))
     assert [name for name, _ in found] == ["PROGRESS_INDICATOR", "ERROR"]
     assert found[1][1]["status"] == 500
-    assert found[1][1]["path"].endswith("/messages/stream")
+    assert found[1][1]["path"].endswith("/messages")
 
 
 # -- framing -----------------------------------------------------------------------------------

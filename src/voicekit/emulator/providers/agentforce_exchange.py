@@ -54,10 +54,11 @@ def message_writer(exchange: Exchange) -> Writer:
 
 def error_object(exchange: Exchange, refusal: Refusal) -> dict[str, Any]:
     """Return the Error object of the Agent API; its request id is the header's."""
-    path = exchange.record.path
+    # As captured: a path behind the gateway, where streams have none of their own.
+    path = exchange.record.path.removeprefix(API).removesuffix("/stream")
     return {
         "status": refusal.status,
-        "path": f"v6.0.0{path.removeprefix(API)}" if path.startswith(API) else path,
+        "path": f"v6.0.0{path}",
         "requestId": request_id(exchange),
         "error": refusal.error,
         "message": refusal.message,
