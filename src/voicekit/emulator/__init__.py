@@ -31,7 +31,7 @@ from voicekit.emulator.providers.agentforce_turn import AgentFraming, AgentTurn
 from voicekit.emulator.providers.twilio_inbound import Attachment, CalledBack
 from voicekit.emulator.scenario import SCENARIOS, Reply, Scenario, ToolCall
 from voicekit.emulator.server import Emulator
-from voicekit.emulator.voice_note import voice_note
+from voicekit.emulator.voice_notes import voice_note
 
 __all__ = [
     "API_KEY",
@@ -56,6 +56,8 @@ __all__ = [
     "RequestRecord",
     "Scenario",
     "ToolCall",
+    "WebhookRecord",
     "agent_messages",
     "agent_sessions",
+    "voice_note",
 ]

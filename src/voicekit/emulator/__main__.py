@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.link import Link
 from voicekit.emulator.providers import PROVIDERS
+from voicekit.emulator.providers.twilio_calls_back import USER
 from voicekit.emulator.scenario import SCENARIOS
 from voicekit.emulator.server import Emulator
 
@@ -51,10 +52,66 @@ def parser(prog: str = "python -m voicekit.emulator") -> argparse.ArgumentParser
         dest="providers",
         help="serve only this one; repeat for more",
     )
+    calling = parser.add_argument_group(
+        "calling back",
+        "sign and send a webhook as Twilio does, print what comes of it, and end; start the "
+        "application before, with what is exported here: --port-base keeps it the same",
+    )
+    calling.add_argument("--call-webhook", metavar="URL", help="an application's messaging webhook")
+    calling.add_argument("--body", default="", metavar="TEXT", help="what the user writes")
+    calling.add_argument("--media", action="append", metavar="FILE", help="a file with it; repeat")
+    calling.add_argument("--voice", metavar="TEXT", help="a voice note in which this is heard")
+    calling.add_argument("--from", dest="from_", default=USER, metavar="NUMBER", help=USER)
+    calling.add_argument(
+        "--wait",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="how long messages to the user are waited for; default 20",
+    )
     return parser
 
 
-async def _serve(options: argparse.Namespace) -> None:
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def _call_webhook(world: Emulator, options: argparse.Namespace, stop: asyncio.Event) -> int:
+    """Tell an application of a message; print its answer and what the user then got."""
+    told = await world.calls_back.message(
+        options.call_webhook,
+        body=options.body,
+        media=options.media or (),
+        voice=options.voice,
+        from_=options.from_,
+    )
+    for record in told.webhooks:
+        came = f"{record.status}" if record.status else "no answer"
+        wrong = f", error {record.error}" if record.error else ""
+        _say(f"{record.url}: {came} after {record.seconds:.3f} s{wrong}")
+        for note in record.notes:
+            _say(f"  {note}")
+        if record.body:
+            _say(record.body)
+    shown = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(options.wait):
+            while not stop.is_set():
+                got = world.journal.delivered_to(options.from_)
+                for each in got[shown:]:
+                    _say(f"to {each.recipient}, by {each.source}: {each.body}")
+                    for media in each.media:
+                        _say("  " + " ".join(f"{name}={value}" for name, value in media.items()))
+                shown = len(got)
+                await asyncio.sleep(0.05)
+    for each in world.journal.sent_to(options.from_):
+        if each.error is not None:
+            _say(f"to {each.recipient}, by {each.source}: {each.status}, error {each.error}")
+    return 0 if told.error is None else 1
+
+
+async def _serve(options: argparse.Namespace) -> int:
     link = None
     if options.rtt_ms or options.jitter_ms:
         link = Link(rtt=options.rtt_ms / 1e3, jitter=options.jitter_ms / 1e3)
@@ -74,10 +131,12 @@ async def _serve(options: argparse.Namespace) -> None:
         port_base=options.port_base,
     ) as world:
         for name, value in world.env().items():
-            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-        sys.stdout.write("# serving until interrupted; any key but bad-key is accepted\n")
-        sys.stdout.flush()
+            _say(f"export {name}={shlex.quote(value)}")
+        if options.call_webhook is not None:
+            return await _call_webhook(world, options, stop)
+        _say("# serving until interrupted; any key but bad-key is accepted")
         await stop.wait()
+    return 0
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m voicekit.emulator") -> int:
@@ -89,7 +148,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m voicekit.e
     """
     options = parser(prog).parse_args(argv)
     try:
-        asyncio.run(_serve(options))
+        return asyncio.run(_serve(options))
     except KeyboardInterrupt:
         pass
     except (EmulatorError, OSError, ValueError) as wrong:

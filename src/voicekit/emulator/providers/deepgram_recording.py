@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from voicekit.emulator.providers.deepgram_audio import StreamDecoder, UnsupportedFormat
 from voicekit.emulator.providers.deepgram_query import QueryRefusalError
 from voicekit.emulator.providers.recording import Recording, is_compressed, unheard
+from voicekit.emulator.voice_notes import said_in
 
 if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_query import ListenOptions
@@ -19,6 +20,8 @@ CORRUPT = "Bad Request: failed to process audio: corrupt or unsupported data"
 def read_recording(body: bytes, options: ListenOptions, *, scripted: bool) -> Recording:
     """Decode a body; compressed audio only for scripted ears, which need but its duration.
 
+    A voice note of the emulator is for any ears.
+
     Raises:
         QueryRefusalError: It is empty, or no audio.
     """
@@ -28,7 +31,8 @@ def read_recording(body: bytes, options: ListenOptions, *, scripted: bool) -> Re
         channels=options.channels,
         split=options.multichannel,
     )
-    if scripted and options.encoding is None and is_compressed(body):
+    heard = scripted or said_in(body) is not None
+    if heard and options.encoding is None and is_compressed(body):
         return unheard(body=body)
     try:
         channels = decoder.feed(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from voicekit.emulator.codecs import PcmReader, UnsupportedFormat, read_wav_header
 from voicekit.emulator.providers.elevenlabs_request import HttpRefusalError
 from voicekit.emulator.providers.recording import Recording, is_compressed, unheard
+from voicekit.emulator.voice_notes import said_in
 
 __all__ = ["read_recording", "unfetched"]
 
@@ -37,7 +38,7 @@ def read_recording(body: bytes, *, pcm: bool, split: bool, scripted: bool) -> Re
     """
     if pcm:
         channels, rate = [body[: len(body) // 2 * 2]], PCM_RATE
-    elif scripted and is_compressed(body):
+    elif is_compressed(body) and (scripted or said_in(body) is not None):
         return unheard(body=body)
     else:
         channels, rate = _contained(body, split=split)

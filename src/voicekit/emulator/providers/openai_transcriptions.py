@@ -25,6 +25,7 @@ from voicekit.emulator.providers.openai_transcription_request import (
     BadForm,
     read_request,
 )
+from voicekit.emulator.voice_notes import said_in
 
 if TYPE_CHECKING:
     from voicekit.emulator.faults import Fault
@@ -71,7 +72,8 @@ async def transcribe(
     for note in asked.notes:
         exchange.note(note)
     ctx = exchange.ctx
-    recording = read_recording(asked.file.data, scripted=ctx.ears is None)
+    told = said_in(asked.file.data)
+    recording = read_recording(asked.file.data, scripted=ctx.ears is None or told is not None)
     if recording is None:
         return Refusal(
             message="Audio file might be corrupted or unsupported",
@@ -79,6 +81,9 @@ async def transcribe(
             code="invalid_value",
         )
     pcm, rate, duration = recording
+    ears, script = ctx.ears, ctx.scenario.heard
+    if told is not None:  # it says itself how long it is, and what it holds
+        ears, (script, duration) = None, told
     if asked.model == DIARIZE and duration > LONGEST_UNCHUNKED_S and not asked.chunked:
         return Refusal(
             message="chunking_strategy is required for diarization models",
@@ -86,7 +91,7 @@ async def transcribe(
             code="missing_required_parameter",
         )
     await exchange.pause(ctx.scenario.transcript_final)
-    said = await hear(pcm, rate, duration, ears=ctx.ears, script=ctx.scenario.heard)
+    said = await hear(pcm, rate, duration, ears=ears, script=script)
     if asked.stream:
         writer = await exchange.stream(content_type=SSE, headers={"Cache-Control": "no-store"})
         events = events_of(said, duration, asked)

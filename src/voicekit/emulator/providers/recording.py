@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from voicekit.emulator.voice_notes import said_in
+
 if TYPE_CHECKING:
     from voicekit.emulator.ears import Ears, Script
 
@@ -31,11 +33,13 @@ class Recording:
         channels: PCM of each channel; empty bytes where only the duration is known.
         sample_rate: Hz.
         duration: Seconds.
+        told: What it says it holds, so that all ears hear that; None for any but our voice notes.
     """
 
     channels: tuple[bytes, ...]
     sample_rate: int
     duration: float
+    told: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,13 @@ def is_compressed(body: bytes) -> bool:
 
 
 def unheard(*, seconds: float | None = None, body: bytes = b"") -> Recording:
-    """What stands in for a recording that nobody decodes: that long, or as its size lets guess."""
+    """What stands in for a recording that nobody decodes: that long, or as its size lets guess.
+
+    A voice note of `voicekit.emulator.voice_notes` says itself how long it is, and what it holds.
+    """
+    note = said_in(body)
+    if note is not None:
+        return Recording(channels=(b"",), sample_rate=_UNHEARD_RATE, duration=note[1], told=note[0])
     if seconds is None:
         seconds = len(body) / _COMPRESSED_BYTES_PER_S
     return Recording(channels=(b"",), sample_rate=_UNHEARD_RATE, duration=seconds)
@@ -75,8 +85,9 @@ async def hear(
     """
     heard = []
     for pcm in recording.channels:
-        if ears is None:
-            heard.append(_scripted(script, recording.duration, speakers))
+        if ears is None or recording.told is not None:
+            told = script if recording.told is None else recording.told
+            heard.append(_scripted(told, recording.duration, speakers))
             continue
         hearing = ears.open(sample_rate=recording.sample_rate)
         try:

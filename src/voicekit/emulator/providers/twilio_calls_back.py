@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.providers.twilio_inbound import Attachment, CalledBack, attachments
-from voicekit.emulator.voice_note import voice_note
+from voicekit.emulator.voice_notes import voice_note
 
 __all__ = ["USER", "Calling", "CallsBack", "number_of_business"]
 

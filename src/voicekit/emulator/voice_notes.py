@@ -107,26 +107,31 @@ def check_voice_note(data: bytes, text: str, *, seconds: float | None = None) ->
 
 def _read(data: bytes) -> tuple[str, float]:
     packets: list[bytes] = []
-    ticks, pending = 0, b""
+    ticks, pending, text = 0, b"", None
     for segments, granule, body in _pages(data):
-        ticks = granule
-        at = 0
+        ticks, at = granule, 0
         for size in segments:
             pending += body[at : at + size]
             at += size
             if size < 255:
                 packets.append(pending)
                 pending = b""
-    if len(packets) < 2 or not packets[0].startswith(b"OpusHead"):
+        if text is None and len(packets) > 1:
+            text = _text(packets)  # before the rest of a long file of others is looked at
+    if text is None:
         raise VoiceNoteError("no Opus stream")
-    tags = packets[1]
+    return text, (ticks - _PRE_SKIP) / _TICKS_PER_S
+
+
+def _text(packets: list[bytes]) -> str:
+    head, tags = packets[:2]
     start = 8 + 4 + len(_VENDOR)
-    if tags[12:start] != _VENDOR or len(tags) < start + 8:
+    if not head.startswith(b"OpusHead") or tags[12:start] != _VENDOR or len(tags) < start + 8:
         raise VoiceNoteError("not made here")
     tag = tags[start + 8 :].decode("utf-8", "replace")
     if not tag.startswith(_TAG):
         raise VoiceNoteError("not made here")
-    return tag.removeprefix(_TAG), (ticks - _PRE_SKIP) / _TICKS_PER_S
+    return tag.removeprefix(_TAG)
 
 
 def _pages(data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
