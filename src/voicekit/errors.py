@@ -20,6 +20,7 @@
       RejectedError                  we refused before asking
         CircuitOpenError  OverloadedError
       OutcomeUnknownError            an effect may have happened; see hint
+      SignatureError                 what came in was not signed by who it claims to be from
       StreamInterruptedError         after the commit point; says what was delivered
 
 Providers decide ``retryable`` once, in their error table; policies only read it.
@@ -306,3 +307,16 @@ class StreamInterruptedError(VoicekitError):
     delivered_characters: int = 0
     segment: int | None = None
     resumable: bool = False
+
+
+class SignatureError(VoicekitError):
+    """A request that came in is not signed as it should be: answer 403, and use nothing of it.
+
+    Attributes:
+        reason: ``"missing"``: there is no signature; ``"mismatch"``: it is of another address,
+            other content or another secret; ``"body"``: the content is not the one that was
+            signed; ``"algorithm"``: it was made in a way or with a key that is not known here.
+            Never what would have been right.
+    """
+
+    reason: Literal["missing", "mismatch", "body", "algorithm"] = "mismatch"

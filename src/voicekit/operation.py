@@ -336,7 +336,7 @@ class Call:
                 status = getattr(error, "status", None)
             else:
                 result = "error" if isinstance(error, Exception) else "cancelled"
-                started = self._phase.value >= _Phase.UPLOADING.value
+                started = self.dispatched
                 committed = self._phase is _Phase.COMMITTED
                 outcome = "partial" if committed else "unknown" if started else "not_applied"
         if self.observer is not None:
@@ -371,6 +371,11 @@ class Call:
         held, self._at_end = self._at_end, None
         for free in held or ():
             free()
+
+    @property
+    def dispatched(self) -> bool:
+        """Whether the attempt's request has gone out, or is going: the provider may act on it."""
+        return self._phase.value >= _Phase.UPLOADING.value
 
     # -- progress, told by the transport ---------------------------------------
 
@@ -454,6 +459,19 @@ class Call:
         else:
             self.connection = connection
             self.dialing()
+
+    def waiting(self) -> None:
+        """The attempt waits before it asks again; only the total limit counts meanwhile."""
+        self._phase = _Phase.PREPARING
+        self._arm(None)
+
+    def asking_again(self) -> None:
+        """The attempt puts another request on the wire, which the evidence counts as well."""
+        root = self.root
+        root.attempts += 1
+        self.attempts = root.attempts
+        if self.observer is not None:
+            self.emit(events.AttemptStarted, attempt=self.attempts)
 
     def committed(self) -> None:
         """The first useful output is in hand."""

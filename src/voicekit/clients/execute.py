@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from voicekit.clients.refusals import body_of
 from voicekit.errors import (
@@ -22,7 +22,7 @@ from voicekit.pipeline import open_call
 from voicekit.streams import Decoder, Opened
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Container, Mapping
 
     from voicekit.clients.refusals import Dialect
     from voicekit.operation import Call
@@ -41,8 +41,16 @@ MAX_BODY_BYTES = 16 << 20
 """A whole answer beyond this is taken for a fault of the server."""
 
 
+class Sender(Protocol):
+    """Sends one request and waits for the headers: a ``Transport``, or what stands before one."""
+
+    async def send(self, request: Request, call: Call) -> Response:
+        """See ``HttpTransport.send``."""
+        ...
+
+
 async def open_stream(
-    transport: Transport,
+    transport: Sender,
     call: Call,
     prepare: Callable[[], Awaitable[Request]],
     dialect: Dialect,
@@ -84,7 +92,7 @@ async def open_stream(
 
 
 async def fetch(
-    transport: Transport,
+    transport: Sender,
     call: Call,
     prepare: Callable[[], Awaitable[Request]],
     dialect: Dialect,
@@ -92,7 +100,7 @@ async def fetch(
     *,
     kinds: tuple[str, ...] = (),
     most: int = MAX_BODY_BYTES,
-    status: int = 200,
+    status: int | Container[int] = 200,
 ) -> T:
     """One request, one whole answer, read by ``read``.
 
@@ -105,7 +113,7 @@ async def fetch(
             which came with status 200 is an error of the call.
         kinds: What the content type must hold one of, where it is given at all.
         most: Bytes beyond which an answer is taken for a fault of the server.
-        status: Of the answer that is read.
+        status: Of the answer that is read; several, where any of them is a success.
 
     Raises:
         VoicekitError: With the evidence of ``call``. The call has ended either way.
@@ -158,7 +166,11 @@ def _unreadable(error: Exception) -> RemoteProtocolError:
 
 
 async def _send(
-    transport: Transport, call: Call, request: Request, dialect: Dialect, status: int = 200
+    transport: Sender,
+    call: Call,
+    request: Request,
+    dialect: Dialect,
+    status: int | Container[int] = 200,
 ) -> Response:
     response = await transport.send(request, call)
     call.request_id = request_id_of(response.headers, dialect)
@@ -166,7 +178,9 @@ async def _send(
         call.capacity = dialect.read_capacity(response.headers)
     if response.status == status:
         return response
-    body = await _read_refusal(response)
+    if not isinstance(status, int) and response.status in status:
+        return response
+    body = await read_refusal(response)
     if 300 <= response.status < 400:
         raise RemoteProtocolError(f"status {response.status}: redirects are not followed")
     if response.status < 400:
@@ -174,7 +188,7 @@ async def _send(
     raise dialect.read_error(response.status, response.headers, body)
 
 
-async def _read_refusal(response: Response) -> bytes:
+async def read_refusal(response: Response) -> bytes:
     """What a refusal says, as far as it comes soon: half an explanation is better than none."""
     body = bytearray()
     try:

@@ -1,0 +1,166 @@
+"""What every part of ``TwilioClient`` stands on: its addresses, and requests with its account."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
+
+from voicekit.checks import Check
+from voicekit.clients.base import Client
+from voicekit.clients.execute import fetch
+from voicekit.clients.pages import Page
+from voicekit.clients.policed import Given
+from voicekit.clients.refusals import Dialect, body_of
+from voicekit.clients.settings import Settings
+from voicekit.clients.twilio.errors import DIALECT, PROVIDER
+from voicekit.clients.twilio.forms import with_query
+from voicekit.clients.twilio.hosts import Hosts, Origin, origin_of
+from voicekit.clients.twilio.message_options import MessageSettings
+from voicekit.clients.twilio.resources import Resource
+from voicekit.errors import OutcomeUnknownError, RemoteProtocolError, VoicekitError
+from voicekit.operation import OperationClass
+from voicekit.resilience.repeats import outcome_unknown
+from voicekit.transport.messages import Request
+
+if TYPE_CHECKING:
+    from voicekit.operation import Call, Operation
+    from voicekit.transport.interfaces import Response
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+class PlainSettings(Settings):
+    """Checked extras of what has no options."""
+
+    purpose: ClassVar[str] = "this"
+    option_checks: ClassVar[Mapping[str, Check]] = {}
+
+
+class Authorized(Client):
+    """A client with an account.
+
+    Its parts, a family of operations each, derive from it; ``TwilioClient`` is all of them.
+    """
+
+    provider: ClassVar[str] = PROVIDER
+
+    account_sid: str
+    """``AC…``, in the path of what is asked for, whoever asks."""
+    _user: str
+    """Who asks: the account, or an API key."""
+    _hosts: Hosts
+    _basic: tuple[str, str] = ("", "")
+
+    @property
+    def _account(self) -> str:
+        """The account's path at the API."""
+        return f"/2010-04-01/Accounts/{self.account_sid}"
+
+    def _extras(self, kind: type[S], options: Mapping[str, Any]) -> S:
+        """Settings of what has no options in the constructor: its query and headers, the call's."""
+        family = self._family(MessageSettings)
+        common = {"extra_query": family.extra_query, "extra_headers": family.extra_headers}
+        return kind().updated(common).updated(options)
+
+    async def _authorization(self) -> str:
+        """The value of that header, for the next request."""
+        secret = await self._credential.get()
+        if self._basic[0] != secret:
+            pair = f"{self._user}:{secret}".encode()
+            self._basic = secret, f"Basic {base64.b64encode(pair).decode('ascii')}"
+        return self._basic[1]
+
+    async def _headers(self, extra: Mapping[str, str], *, form: bool = False) -> dict[str, str]:
+        headers = {
+            "Authorization": await self._authorization(),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        if form:
+            headers["Content-Type"] = FORM
+        if extra:
+            ours = {name.lower(): name for name in headers}
+            for name, value in extra.items():
+                headers.pop(ours.get(name.lower(), ""), None)
+                headers[name] = value
+        return headers
+
+    async def _ask(
+        self,
+        operation: Operation,
+        method: str,
+        path: str,
+        read: Callable[..., T],
+        given: Given,
+        *,
+        extra_headers: Mapping[str, str],
+        query: Mapping[str, Any],
+        body: bytes | None = None,
+        status: int = 200,
+        base_url: str | None = None,
+        dialect: Dialect = DIALECT,
+    ) -> T:
+        """One request, one answer.
+
+        Args:
+            operation: What is done.
+            method: Of the request.
+            path: At the API.
+            read: Makes the value of the JSON and the response's headers.
+            given: Limits and policies of the call.
+            extra_headers: Over ours.
+            query: Of the address.
+            body: An encoded form.
+            status: Of the answer.
+            base_url: In place of the API's.
+            dialect: Reads refusals.
+
+        Raises:
+            OutcomeUnknownError: It was an effect, and may have happened.
+            VoicekitError: It failed.
+        """
+        call = self._call(operation, given)
+        url = with_query((base_url or self.base_url) + path, query)
+
+        async def prepare() -> Request:
+            headers = await self._headers(extra_headers, form=body is not None)
+            return Request(method, url, headers, body)
+
+        def parse(data: bytes, response: Response) -> T:
+            value = body_of(data) if status != 204 else {}
+            if value is None:
+                raise RemoteProtocolError("the answer is no JSON")
+            return read(value, headers=response.headers)
+
+        kinds = ("json",) if status != 204 else ()
+        try:
+            result: Any = await fetch(
+                self.transport, call, prepare, dialect, parse, kinds=kinds, status=status
+            )
+        except VoicekitError as error:
+            # Whatever the policies are, or if there are none: an effect that may have
+            # happened says so.
+            if operation.kind is OperationClass.EFFECT and _may_have_acted(error):
+                raise outcome_unknown(error, call, error.retry_stopped) from error
+            raise
+        return cast("T", _with_evidence(result, call))
+
+    @property
+    def _own_origin(self) -> Origin | None:
+        """Of the API."""
+        return origin_of(self.base_url)
+
+
+def _may_have_acted(error: VoicekitError) -> bool:
+    return error.outcome == "unknown" and not isinstance(error, OutcomeUnknownError)
+
+
+def _with_evidence(result: Any, call: Call) -> Any:
+    if isinstance(result, Resource | Page):
+        return replace(result, request_id=call.request_id, **call.evidence())
+    return result

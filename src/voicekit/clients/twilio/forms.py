@@ -1,0 +1,54 @@
+"""Forms as Twilio takes them, and the addresses of its REST API. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from voicekit.checks import is_sequence
+from voicekit.errors import InvalidArgumentError
+
+__all__ = ["encoded", "form_of", "with_query"]
+
+
+def form_of(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Options under the vendor's names; those without a name there are left out."""
+    return {names[name]: value for name, value in options.items() if name in names}
+
+
+def encoded(form: Mapping[str, Any]) -> bytes:
+    """The body of a POST: lists as repeated names, booleans in small letters.
+
+    Raises:
+        InvalidArgumentError: A text in it cannot be encoded.
+    """
+    try:
+        return urlencode([pair for item in form.items() for pair in _pairs(*item)]).encode("ascii")
+    except UnicodeEncodeError:
+        pass
+    # Raised out here, because the error above quotes the text.
+    raise InvalidArgumentError(
+        "holds half of a surrogate pair", argument="body", allowed="text that UTF-8 can carry"
+    )
+
+
+def with_query(url: str, *queries: Mapping[str, Any]) -> str:
+    """The address with its query; later ones over earlier ones."""
+    merged: dict[str, Any] = {}
+    for query in queries:
+        merged.update(query)
+    pairs = [pair for item in merged.items() for pair in _pairs(*item)]
+    return f"{url}?{urlencode(pairs)}" if pairs else url
+
+
+def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
+    if value is None:
+        return []
+    if is_sequence(value):
+        return [(name, _plain(each)) for each in value]
+    return [(name, _plain(value))]
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,164 @@
+"""A message, checked and frozen: the forms that go out, one for each part. No I/O.
+
+Source: Twilio fact sheet of 2026-11, §3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from voicekit.clients.twilio.forms import encoded, form_of
+from voicekit.clients.twilio.inbound import channel_of
+from voicekit.clients.twilio.message_options import OneMessageSettings
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Limits
+from voicekit.resilience.policies import Policies
+from voicekit.speech.sentences import passages
+
+__all__ = ["MessageRequest", "message_request", "parts_of"]
+
+MOST_CHARACTERS: Final = 1600
+"""Of a message on any channel. Source: sheet §3, code 21617."""
+
+_NAMES: Final[Mapping[str, str]] = {
+    "to": "To",
+    "from_": "From",
+    "messaging_service_sid": "MessagingServiceSid",
+    "media": "MediaUrl",
+    "content_sid": "ContentSid",
+    "content_variables": "ContentVariables",
+    "status_callback": "StatusCallback",
+    "application_sid": "ApplicationSid",
+    "provide_feedback": "ProvideFeedback",
+    "attempt": "Attempt",
+    "validity_period": "ValidityPeriod",
+    "max_price": "MaxPrice",
+    "force_delivery": "ForceDelivery",
+    "content_retention": "ContentRetention",
+    "address_retention": "AddressRetention",
+    "smart_encoded": "SmartEncoded",
+    "persistent_action": "PersistentAction",
+    "traffic_type": "TrafficType",
+    "shorten_urls": "ShortenUrls",
+    "send_at": "SendAt",
+    "send_as_mms": "SendAsMms",
+    "risk_check": "RiskCheck",
+    "fallback_from": "FallbackFrom",
+    "message_intent": "MessageIntent",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRequest:
+    """What goes out. Its text and numbers are never shown.
+
+    Attributes:
+        bodies: The encoded forms, one for each part.
+        texts: The text of each part; one empty one where there is none.
+        extra_query: Added to the URL.
+        extra_headers: Added to the headers.
+        limits: Replaces the limits of the operation.
+        policies: Replaces the policies of the client.
+    """
+
+    bodies: tuple[bytes, ...] = field(repr=False)
+    texts: tuple[str, ...] = field(repr=False)
+    extra_query: Mapping[str, Any] = field(repr=False)
+    extra_headers: Mapping[str, str] = field(repr=False)
+    limits: Limits | None
+    policies: Policies | None
+
+
+def message_request(settings: OneMessageSettings) -> MessageRequest:
+    """Check what belongs together, and freeze it.
+
+    Raises:
+        InvalidArgumentError: Naming the argument, what was given and what is allowed.
+    """
+    options = {name: value for name, value in settings.options.items() if value is not None}
+    split = options.pop("split", True)
+    text = options.pop("body", None)
+    _check_sender(options)
+    _check_content(options, text)
+    texts: tuple[str, ...] = (text or "",)
+    if text is not None and len(text) > MOST_CHARACTERS:
+        if not split:
+            raise InvalidArgumentError(
+                f"a text of {len(text)} characters",
+                argument="body",
+                allowed=f"at most {MOST_CHARACTERS}, or split=True",
+            )
+        texts = parts_of(text)
+    form = form_of(options, _NAMES)
+    if "send_at" in options:
+        form["ScheduleType"] = "fixed"
+    bodies = []
+    for index, part in enumerate(texts):
+        fields = {**form, "Body": part} if text is not None else dict(form)
+        if index:
+            fields.pop("MediaUrl", None)  # goes with the first part
+        bodies.append(encoded({**fields, **settings.extra_body}))
+    return MessageRequest(
+        bodies=tuple(bodies),
+        texts=texts,
+        extra_query=settings.extra_query,
+        extra_headers=settings.extra_headers,
+        limits=settings.limits,
+        policies=settings.policies,
+    )
+
+
+def parts_of(text: str) -> tuple[str, ...]:
+    """A long text as messages, in order, cut at sentences, else at words.
+
+    Nothing is lost but the white space around a cut.
+    """
+    parts: list[str] = []
+    for passage in passages(text, most=MOST_CHARACTERS):
+        # Whether Twilio counts signs beyond 16 bits once or twice could not be verified.
+        units = len(passage.encode("utf-16-le", "surrogatepass")) // 2
+        fits = units <= MOST_CHARACTERS
+        parts += [passage] if fits else passages(passage, most=MOST_CHARACTERS // 2)
+    return tuple(part for part in map(str.strip, parts) if part)
+
+
+def _check_sender(options: Mapping[str, Any]) -> None:
+    to, from_ = options["to"], options.get("from_")
+    if from_ is None and "messaging_service_sid" not in options:
+        raise InvalidArgumentError(
+            "is missing", argument="from_", allowed="a sender, or messaging_service_sid"
+        )
+    if from_ is not None and channel_of(from_) != channel_of(to):
+        # The vendor's 21910, without the round trip.
+        raise InvalidArgumentError(
+            f"is of {channel_of(from_)}, and to is of {channel_of(to)}",
+            argument="from_",
+            allowed='both on one channel: "whatsapp:+…" to "whatsapp:+…"',
+        )
+    for name in ("send_at", "shorten_urls"):
+        if options.get(name) and "messaging_service_sid" not in options:
+            raise InvalidArgumentError("needs messaging_service_sid", argument=name)
+
+
+def _check_content(options: Mapping[str, Any], text: str | None) -> None:
+    media = options.get("media")
+    if "content_sid" in options:
+        if text is not None or media is not None:
+            raise InvalidArgumentError(
+                "takes the place of body and media", argument="content_sid", allowed="one of both"
+            )
+    elif "content_variables" in options:
+        raise InvalidArgumentError("needs content_sid", argument="content_variables")
+    elif text is None and media is None:
+        raise InvalidArgumentError(
+            "is missing", argument="body", allowed="body, media or content_sid"
+        )
+    if text is not None and not text.strip():
+        raise InvalidArgumentError("is blank", argument="body", allowed="a text")
+    if media is not None and len(media) > 1 and channel_of(options["to"]) == "whatsapp":
+        # Source: sheet §3, documented for WhatsApp; the API's specification does not say it.
+        raise InvalidArgumentError(
+            f"{len(media)} files", argument="media", allowed="one in a WhatsApp message"
+        )
