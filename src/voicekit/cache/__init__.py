@@ -1,5 +1,56 @@
-"""What was paid for once is not paid for again: speech, answers, sessions, over any storage."""
+"""What was paid for once is not paid for again: speech, answers, sessions, over any storage.
 
-from voicekit.cache.storage import Storage, StorageStats
+Names are loaded on first use: who only needs the seam pays for no cache.
+"""
 
-__all__ = ["Storage", "StorageStats"]
+# ruff: noqa: I001 - as in the package above: type checkers read the imports, the table serves
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from voicekit.cache.flights import Flights as Flights
+    from voicekit.cache.follower import Follower as Follower
+    from voicekit.cache.memory import MemoryStorage as MemoryStorage
+    from voicekit.cache.speech import SpeechCache as SpeechCache
+    from voicekit.cache.speech_reports import (
+        PreloadedPhrase as PreloadedPhrase,
+        PreloadReport as PreloadReport,
+        SpeechCacheStats as SpeechCacheStats,
+    )
+    from voicekit.cache.storage import (
+        Storage as Storage,
+        StorageStats as StorageStats,
+    )
+    from voicekit.cache.tape import Tape as Tape
+
+_NAMES = {
+    "voicekit.cache.flights": ("Flights",),
+    "voicekit.cache.follower": ("Follower",),
+    "voicekit.cache.memory": ("MemoryStorage",),
+    "voicekit.cache.speech": ("SpeechCache",),
+    "voicekit.cache.speech_reports": ("PreloadReport", "PreloadedPhrase", "SpeechCacheStats"),
+    "voicekit.cache.storage": ("Storage", "StorageStats"),
+    "voicekit.cache.tape": ("Tape",),
+}
+_WHERE = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(_WHERE)  # noqa: PLE0605 - one table, not typed twice
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        module = _WHERE.get(name)
+        if module is None:
+            msg = f"module 'voicekit.cache' has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = getattr(import_module(module), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

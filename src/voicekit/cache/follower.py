@@ -88,6 +88,11 @@ class Follower(Generic[T]):
         return getattr(self.tape.handle, "headers", None) or {}
 
     @property
+    def cache(self) -> str | None:
+        """What its handle says of it."""
+        return "joined" if self.joined else None
+
+    @property
     def connection(self) -> ConnectionInfo | None:
         """That of the upstream."""
         return getattr(self.tape.handle, "connection", None)

@@ -85,6 +85,7 @@ class Tape(Generic[T]):
         size: Bytes of ``items``.
         dropped: How many items before them are held no more.
         overflowed: It is longer than ``most``.
+        kept: Its owner has kept it; for the owner to say.
         whole: The upstream has come to its own end.
         error: Why the upstream ended otherwise; ``ClosedError`` when everybody had left.
     """
@@ -106,6 +107,7 @@ class Tape(Generic[T]):
         self.size = 0
         self.overflowed = False
         self.whole = False
+        self.kept = False
         self.error: VoicekitError | None = None
         self.dropped = 0
         self.size_of = size_of
@@ -168,6 +170,11 @@ class Tape(Generic[T]):
             if self._task is not None:
                 self._task.cancel()
         self.make_room()
+
+    async def finished(self) -> None:
+        """Wait until nothing of it is under way, ``ended`` included. Cancelling is harmless."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
 
     async def open(self, call: Call, follower: Follower[T]) -> Opened[T]:
         """What a handle of ours reads from, with the first output in hand.

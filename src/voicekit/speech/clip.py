@@ -72,6 +72,7 @@ async def clip_of(speech: _Speech) -> AudioClip:
             connection=speech.connection,
             attempts=speech.attempts,
             hedged=speech.hedged,
+            cache=getattr(speech, "cache", None),
             usage=speech.usage,
             request_id=speech.request_id,
             headers=speech.headers,
@@ -95,6 +96,8 @@ class AudioClip:
         attempts: How often it was asked for.
         hedged: Whether a second attempt was made beside a slow first one.
         resumed: How often it broke off and was asked for from a sentence on.
+        cache: ``"hit"`` when a cache had it, ``"joined"`` when it was being made for another
+            caller; else None.
         usage: What it cost.
         request_id: For the provider's support.
         headers: Response headers.
@@ -110,6 +113,7 @@ class AudioClip:
     attempts: int = field(default=0, compare=False)
     hedged: bool = field(default=False, compare=False)
     resumed: int = field(default=0, compare=False)
+    cache: str | None = field(default=None, compare=False)
     usage: Usage | None = None
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False)

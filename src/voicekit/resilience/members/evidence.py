@@ -80,6 +80,11 @@ class FromMember:
         return self._trail.attempts_before + int(self._of("attempts", 0))
 
     @property
+    def cache(self) -> str | None:
+        """``"hit"`` or ``"joined"`` when the member is a cache that had it, else None."""
+        return cast("str | None", self._of("cache", None))
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """Of the response, or of the handshake; empty before it is open."""
         return cast("Mapping[str, str]", self._of("headers", {}))
