@@ -14,7 +14,11 @@ from importlib import import_module
 TYPE_CHECKING = False  # type checkers know it by name; importing typing takes longer than the rest
 
 if TYPE_CHECKING:
+    from voicekit.cache.memory import MemoryStorage as MemoryStorage
     from voicekit.cache.sessions import SessionStore as SessionStore
+    from voicekit.cache.speech import SpeechCache as SpeechCache
+    from voicekit.cache.storage import Storage as Storage
+    from voicekit.clients.agentforce import AgentforceClient as AgentforceClient
     from voicekit.clients.deepgram import DeepgramClient as DeepgramClient
     from voicekit.clients.elevenlabs import (
         ElevenLabsClient as ElevenLabsClient,
@@ -23,6 +27,15 @@ if TYPE_CHECKING:
     from voicekit.clients.openai import (
         AzureOpenAIClient as AzureOpenAIClient,
         OpenAIClient as OpenAIClient,
+    )
+    from voicekit.clients.twilio import (
+        InboundMessage as InboundMessage,
+        MessageStatus as MessageStatus,
+        Once as Once,
+        PartlySentError as PartlySentError,
+        TemplateRequiredError as TemplateRequiredError,
+        TwilioClient as TwilioClient,
+        UnsubscribedError as UnsubscribedError,
     )
     from voicekit.deadlines import deadline as deadline
     from voicekit.errors import (
@@ -48,6 +61,7 @@ if TYPE_CHECKING:
         RateLimitError as RateLimitError,
         RejectedError as RejectedError,
         RemoteProtocolError as RemoteProtocolError,
+        SignatureError as SignatureError,
         StreamInterruptedError as StreamInterruptedError,
         TotalTimeout as TotalTimeout,
         TransportError as TransportError,
@@ -60,6 +74,7 @@ if TYPE_CHECKING:
         Observer as Observer,
     )
     from voicekit.interfaces import (
+        Agent as Agent,
         ChatModel as ChatModel,
         SpeechSessions as SpeechSessions,
         Synthesizer as Synthesizer,
@@ -91,6 +106,9 @@ if TYPE_CHECKING:
         drain as drain,
     )
     from voicekit.speech import (
+        AgentAnswer as AgentAnswer,
+        AgentProgress as AgentProgress,
+        AgentRetraction as AgentRetraction,
         AudioChunk as AudioChunk,
         AudioClip as AudioClip,
         AudioFormat as AudioFormat,
@@ -120,10 +138,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "voicekit.cache.memory": ("MemoryStorage",),
     "voicekit.cache.sessions": ("SessionStore",),
+    "voicekit.cache.speech": ("SpeechCache",),
+    "voicekit.cache.storage": ("Storage",),
+    "voicekit.clients.agentforce": ("AgentforceClient",),
     "voicekit.clients.deepgram": ("DeepgramClient",),
     "voicekit.clients.elevenlabs": ("ElevenLabsClient", "VoiceSettings"),
     "voicekit.clients.openai": ("AzureOpenAIClient", "OpenAIClient"),
+    "voicekit.clients.twilio": (
+        "InboundMessage", "MessageStatus", "Once", "PartlySentError", "TemplateRequiredError",
+        "TwilioClient", "UnsubscribedError",
+    ),
     "voicekit.deadlines": ("deadline",),
     "voicekit.errors": (
         "AuthenticationError", "CircuitOpenError", "ClosedError", "ConfigurationError",
@@ -131,12 +157,13 @@ _NAMES = {
         "FirstOutputTimeout", "GapTimeout", "InvalidArgumentError", "InvalidRequestError",
         "LocalProtocolError", "MissingCredentialError", "OutcomeUnknownError", "OverloadedError",
         "PoolTimeout", "ProviderError", "QuotaError", "RateLimitError", "RejectedError",
-        "RemoteProtocolError", "StreamInterruptedError", "TotalTimeout", "TransportError",
-        "UnavailableError", "VoicekitError", "WrongLoopError",
+        "RemoteProtocolError", "SignatureError", "StreamInterruptedError", "TotalTimeout",
+        "TransportError", "UnavailableError", "VoicekitError", "WrongLoopError",
     ),
     "voicekit.events": ("Event", "Observer"),
     "voicekit.interfaces": (
-        "ChatModel", "SpeechSessions", "Synthesizer", "Transcriber", "TranscriptionSessions",
+        "Agent", "ChatModel", "SpeechSessions", "Synthesizer", "Transcriber",
+        "TranscriptionSessions",
     ),
     "voicekit.media": ("MediaHost",),
     "voicekit.observe": ("Alerts", "LogObserver", "Metrics", "health"),
@@ -148,9 +175,9 @@ _NAMES = {
     ),
     "voicekit.running": ("background", "drain"),
     "voicekit.speech": (
-        "AudioChunk", "AudioClip", "AudioFormat", "AudioURL", "ChatResult", "PendingTranscript",
-        "ToolCall", "Transcript", "TranscriptionGap", "TranscriptionResult", "Usage", "Utterance",
-        "Word",
+        "AgentAnswer", "AgentProgress", "AgentRetraction", "AudioChunk", "AudioClip", "AudioFormat",
+        "AudioURL", "ChatResult", "PendingTranscript", "ToolCall", "Transcript", "TranscriptionGap",
+        "TranscriptionResult", "Usage", "Utterance", "Word",
     ),
     "voicekit.timing": ("ConnectionInfo", "Timings"),
     "voicekit.transport.config": ("PoolConfig", "PoolStats", "WarmReport"),

@@ -234,13 +234,13 @@ class OpeningSession(Protocol):
 class Agent(_Closable, Protocol):
     """An agent that answers, and may act."""
 
-    def open_session(self, *args: Any, key: str | None = None, **options: Any) -> OpeningSession:
+    def open_session(self, *args: Any, **options: Any) -> OpeningSession:
         """A conversation. No I/O before it is awaited or entered.
 
         Args:
             *args: None; see above.
-            key: Whose it is. One session is opened for a key at a time: a second caller gets
-                the same one.
-            **options: The implementation's own.
+            **options: ``key`` (a str, or None): whose it is. One session is opened for a key at
+                a time: a second caller gets the same one. The others are the implementation's
+                own.
         """
         ...

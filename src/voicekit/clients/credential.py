@@ -206,8 +206,8 @@ class Reauthorize:
         if not call.replayable:
             return False
         if isinstance(error, AuthenticationError):
-            if error.status != _REFUSED:
-                return False
+            if error.status != _REFUSED or error.retry_stopped is not None:
+                return False  # the provider's table may know that no other key would help
             refused = turn.key
         elif self._credential.renewing:
             refused = self._credential.last()  # the circuit was quicker than the new key

@@ -70,6 +70,9 @@ if TYPE_CHECKING:
         RetryScheduled as RetryScheduled,
     )
     from voicekit.events.records import (
+        SessionReplaced as SessionReplaced,
+    )
+    from voicekit.events.records import (
         SpeechResumed as SpeechResumed,
     )
     from voicekit.events.records import (

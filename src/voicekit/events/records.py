@@ -67,6 +67,19 @@ class Reconnected(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionReplaced(Event):
+    """The provider has forgotten an agent's session; the conversation goes on in a new one.
+
+    What was said before is not known there.
+
+    Attributes:
+        error: Type name of what said so.
+    """
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded(Event):
     """The one terminal record of a call.
 

@@ -1,0 +1,246 @@
+"""What sessions ask of their client: starts, ends, tokens, addresses."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from urllib.parse import urlencode
+
+from voicekit.checks import text
+from voicekit.clients.agentforce.config import API_URL, RequestSettings, SessionSettings
+from voicekit.clients.agentforce.errors import DIALECT, PROVIDER, START_DIALECT
+from voicekit.clients.agentforce.opening import Opener, Openers, OpeningSession
+from voicekit.clients.agentforce.operations import END_SESSION, FEEDBACK, OPEN_SESSION
+from voicekit.clients.agentforce.protocol import (
+    end_request,
+    feedback_request,
+    read_start,
+    start_request,
+)
+from voicekit.clients.agentforce.resending import Patience
+from voicekit.clients.agentforce.sessions import AgentforceSession
+from voicekit.clients.base import Client
+from voicekit.clients.execute import fetch, fetch_json
+from voicekit.clients.settings import json_of
+from voicekit.errors import VoicekitError
+from voicekit.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from voicekit.clients.agentforce.config import SessionRequest
+    from voicekit.clients.agentforce.options import SessionOptions
+    from voicekit.clients.agentforce.protocol import Started
+    from voicekit.clients.agentforce.tokens import Tokens
+    from voicekit.operation import Call
+    from voicekit.tasks import Background
+    from voicekit.transport.interfaces import Response
+    from voicekit.transport.messages import Request
+
+_DONE = frozenset({200, 201, 202, 204})
+"""Reference, examples and other clients differ. Source: sheet §8 and §9."""
+
+
+class Conversations(Client):
+    """Sessions with agents, a part of ``AgentforceClient``."""
+
+    provider: ClassVar[str] = PROVIDER
+
+    _domain: str
+    _api_url: str | None
+    _tokens: Tokens | None
+    _background: Background
+    _openers: Openers
+    _open: dict[int, AgentforceSession]
+    """Sessions that nobody has closed yet, of this client and its views."""
+
+    # -- for users ------------------------------------------------------------------------------
+
+    def session_request(self, **options: Unpack[SessionOptions]) -> SessionRequest:
+        """Merge, validate and freeze; no I/O.
+
+        Raises:
+            InvalidArgumentError: Naming the argument, what it was and what is allowed.
+        """
+        return self._family(SessionSettings).updated(options).request(self._domain)
+
+    def open_session(
+        self, key: str | None = None, **options: Unpack[SessionOptions]
+    ) -> OpeningSession:
+        """A conversation: await it, or enter it with ``async with``. No I/O before.
+
+        Limits: connect 2 s, first output 10 s, total 15 s, of the start itself; whoever waits
+        is bound by ``deadline()`` as well. Cancelled, the start goes on while somebody else
+        waits for it; else it is not made, or ended in the background when it is there.
+
+        Args:
+            key: Whose it is. While one is being started for it, or was by ``start_session``,
+                that one is joined: by whoever names no options or the same.
+            **options: On top of the constructor's.
+
+        Raises:
+            InvalidArgumentError: At once; everything else is raised by the handle.
+        """
+        return OpeningSession(self._opening(key, options, kept=False))
+
+    def start_session(
+        self, key: str | None = None, **options: Unpack[SessionOptions]
+    ) -> OpeningSession:
+        """Open a session in the background, before somebody needs it; returns at once.
+
+        The next ``open_session`` of that key gets it. Nobody does within five minutes, or the
+        handle is closed: it is ended. Needs a running event loop.
+
+        Args:
+            key: Whose it is; without one, only the handle returned leads to it.
+            **options: On top of the constructor's.
+
+        Raises:
+            InvalidArgumentError: At once; everything else is raised by who takes it.
+        """
+        handle = OpeningSession(self._opening(key, options, kept=True))
+        handle.begin()
+        return handle
+
+    def _opening(
+        self, key: str | None, options: Mapping[str, Any], *, kept: bool
+    ) -> Callable[[], Opener]:
+        if key is not None:
+            text("key", key)
+        request = self._family(SessionSettings).updated(options).request(self._domain)
+        return partial(self._openers.open, self, request, key, like=not options, kept=kept)
+
+    @property
+    def api_url(self) -> str:
+        """Where the API is: what was given, else what the token says, else Salesforce's own."""
+        if self._api_url is not None:
+            return self._api_url
+        grant = None if self._tokens is None else self._tokens.grant
+        return API_URL if grant is None else grant.api_url
+
+    # -- for sessions ---------------------------------------------------------------------------
+
+    async def _ready(self, call: Call) -> None:
+        """Have a token before the first attempt: policies of ours need not repeat its own.
+
+        Raises:
+            TotalTimeout: The call has no time for that.
+            VoicekitError: There is none; nothing was sent.
+        """
+        if self._tokens is not None:
+            left = call.remaining()
+            try:
+                await self._tokens.get(None if left is None else max(left, 0.0))
+            except TimeoutError as error:
+                if isinstance(error, VoicekitError):
+                    raise
+                raise call.total_timeout() from None
+
+    def _begin_start(self, request: SessionRequest) -> Call:
+        return self._call(OPEN_SESSION, request)
+
+    async def _start(self, request: SessionRequest, call: Call) -> AgentforceSession:
+        started = await self._started(request, call)
+        session = AgentforceSession(self, request, started, call)
+        self._open[id(session)] = session
+        return session
+
+    async def _start_again(self, request: SessionRequest) -> Started:
+        """Another session like that one."""
+        return await self._started(request, self._begin_start(request))
+
+    async def _started(self, request: SessionRequest, call: Call) -> Started:
+        try:
+            await self._ready(call)
+        except BaseException as error:
+            call.end(error)
+            raise
+        return await fetch_json(
+            self.transport, call, partial(self._prepare_start, request), START_DIALECT, _read_start
+        )
+
+    async def _prepare_start(self, request: SessionRequest) -> Request:
+        token = await self._credential.get()
+        return start_request(self.api_url, token, request, str(uuid.uuid4()))
+
+    async def _end(self, session: str, reason: str) -> None:
+        """End a session; one that is not there any more is ended."""
+        try:
+            call = self._call(END_SESSION)
+        except VoicekitError:
+            return  # the client is closed, and has tried
+        call.pipeline = _patient(call.pipeline)
+        try:
+            await self._ready(call)
+        except BaseException as error:
+            call.end(error)
+            if isinstance(error, VoicekitError):
+                return
+            raise
+        # What becomes of it is in the events; a session ends by itself as well.
+        with contextlib.suppress(VoicekitError):
+            await fetch(
+                self.transport,
+                call,
+                partial(self._prepare_end, session, reason),
+                DIALECT,
+                _nothing,
+                status=_DONE,
+            )
+
+    async def _prepare_end(self, session: str, reason: str) -> Request:
+        return end_request(self.api_url, await self._credential.get(), session, reason)
+
+    async def _feedback(
+        self, session: AgentforceSession, body: dict[str, Any], settings: RequestSettings
+    ) -> None:
+        content = json_of({**body, **settings.extra_body}, "details or extra_body").encode()
+        query = settings.extra_query
+        encoded = urlencode(query, doseq=True) if query else ""
+        call = self._call(FEEDBACK, settings)
+        call.pipeline = _patient(call.pipeline)
+        turns = session._turns
+        try:
+            await turns.enter(call)
+        except BaseException as error:
+            call.end(error)
+            raise
+        call.at_end(turns.leave)
+        try:
+            await self._ready(call)
+        except BaseException as error:
+            call.end(error)
+            raise
+
+        async def prepare() -> Request:
+            return feedback_request(
+                self.api_url,
+                await self._credential.get(),
+                session.id,
+                content,
+                encoded,
+                settings.extra_headers,
+            )
+
+        await fetch(self.transport, call, prepare, DIALECT, _nothing, status=_DONE)
+
+    def _forget(self, session: AgentforceSession) -> None:
+        self._open.pop(id(session), None)
+
+
+_PATIENCE = Patience()
+
+
+def _patient(pipeline: Pipeline | None) -> Pipeline:
+    inner = () if pipeline is None else pipeline.policies
+    return Pipeline((*inner, _PATIENCE))
+
+
+def _read_start(value: dict[str, Any], response: Response) -> Started:
+    return read_start(value, response.headers)
+
+
+def _nothing(_body: bytes, _response: Response) -> None:
+    return None

@@ -1,0 +1,226 @@
+"""Agentforce's refusals as our errors: one table, for statuses and for errors inside a turn.
+
+Source: Agentforce fact sheet of 2026-11, §3.5, §6.3 and §11. Where it says *unverified*, the
+words are looked for in any case and at any place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final, Literal
+
+from voicekit.clients.refusals import Dialect, body_of, build
+from voicekit.errors import (
+    AuthenticationError,
+    InvalidRequestError,
+    Outcome,
+    ProviderError,
+    RateLimitError,
+    UnavailableError,
+)
+
+PROVIDER: Final = "agentforce"
+
+Asked = Literal["token", "start", "turn", "other"]
+"""What was asked for: a plain 500 says more of some operations than of others."""
+
+NOT_ATTACHED: Final = "not_attached"
+"""``retry_stopped`` of a refusal that no other token cures."""
+
+
+class SessionLostError(InvalidRequestError):
+    """The provider does not know the session (any more); nothing was done.
+
+    Attributes:
+        outcome: Proven: what knows no session acts in none.
+    """
+
+    outcome: Outcome = "not_applied"
+
+
+class SessionBusyError(ProviderError):
+    """Another request of the session is running; this one was not looked at."""
+
+    outcome: Outcome = "not_applied"
+    retryable = True
+
+
+class TurnFailedError(UnavailableError):
+    """The agent worked on the turn and says that it failed: time for a fallback phrase.
+
+    What it did before stays done; ``code`` is ``ACTION_FAILED`` or ``ESCALATE``.
+    """
+
+    outcome: Outcome = "applied"
+    retryable = False
+
+
+# -- what the words of an error say -----------------------------------------------------------
+
+_LOST: Final = ("not found for sessionid", "session not found", "planner_session_not_found")
+_UNATTACHED: Final = "not attached to agent"
+_UNAVAILABLE_SETUP: Final = (
+    # 500 that no repeat cures: the endpoint or the agent is set up wrongly, or we sent no JSON.
+    "engineconfiglookup",
+    "bad force-config endpoint",
+    "inactiveconfig",
+    "unsupported media type",
+)
+_TOO_MANY_LOGINS: Final = ("login rate exceeded", "maximum logins exceeded")
+_PLANNER: Final[Mapping[str, type[ProviderError]]] = {
+    # Source: sheet §11; unverified that any is sent. What limits or refuses did not act.
+    "PLANNER_SESSION_NOT_FOUND": SessionLostError,
+    "PLANNER_REQUEST_VALIDATION_ERROR": InvalidRequestError,
+    "PLANNER_LLM_GATEWAY_RATE_LIMIT": RateLimitError,
+    "RATE_LIMIT_EXCEEDED": RateLimitError,
+}
+_LEAST_WAIT: Final[Mapping[str, float]] = {
+    "PLANNER_LLM_GATEWAY_RATE_LIMIT": 5.0,
+    "RATE_LIMIT_EXCEEDED": 10.0,
+}
+
+_NO_OBJECT: Final = (
+    "status 404 without an error object: wrong API host (My Domain is none, a government org has "
+    "its own), wrong agent_id, or a token that is no JWT"
+)
+
+
+def read_error(
+    status: int, headers: Mapping[str, str], body: bytes, *, asked: Asked
+) -> ProviderError:
+    """Our error for an HTTP refusal, whatever its body is."""
+    value = body_of(body)
+    if asked == "token":
+        return token_error(value, status, headers)
+    return error_of(value, status, headers, asked=asked)
+
+
+def error_of(
+    value: Any, status: int, headers: Mapping[str, str], *, asked: Asked, inside: bool = False
+) -> ProviderError:
+    """Our error for a parsed Error object.
+
+    Args:
+        value: The JSON value; None for a proxy's page. The core API sends a list of one.
+        status: Of the response; inside a turn, what the object names is used in its place.
+        headers: Of the response.
+        asked: What was asked for.
+        inside: It came inside a turn, with status 200: the agent was at work already.
+    """
+    fields = _fields(value)
+    if inside:
+        status = _status_of(fields, status)
+    code = fields.get("error") or fields.get("errorCode") or fields.get("code")
+    message = fields.get("message")
+    said = f"{code} {message}".lower() if fields else ""
+    kind, facts = _judge(status, said, code, asked=asked, known=bool(fields))
+    if inside and kind is not SessionLostError:
+        # What was refused at the door did nothing; who answers 200 has let us in.
+        facts["outcome"] = "unknown"
+    error = build(
+        kind,
+        status,
+        headers,
+        code=code,
+        detail=message,
+        request_id=fields.get("requestId"),
+        **facts,
+    )
+    if error.retry_after is None and isinstance(code, str):
+        error.retry_after = _LEAST_WAIT.get(code)
+    if status == 404 and not fields and not inside:
+        error.args = (_NO_OBJECT,)
+    return error
+
+
+def _judge(
+    status: int, said: str, code: object, *, asked: Asked, known: bool
+) -> tuple[type[ProviderError], dict[str, Any]]:
+    """The class of an error, and what of it differs from its class."""
+    if isinstance(code, str) and (found := _PLANNER.get(code)):
+        return found, {}
+    if known and status in {404, 410, 500} and asked != "start" and _is_lost(status, said):
+        return SessionLostError, {}
+    match status:
+        case 401:
+            stopped = {"retry_stopped": NOT_ATTACHED} if _UNATTACHED in said else {}
+            return AuthenticationError, stopped
+        case 403:
+            return AuthenticationError, {}
+        case 423:
+            return SessionBusyError, {}
+        case 429:
+            return RateLimitError, {}
+        case 408 | 425 | 502 | 503 | 504:
+            return UnavailableError, {}
+        case _ if status >= 500:
+            if any(words in said for words in _UNAVAILABLE_SETUP):
+                return InvalidRequestError, {}
+            if asked == "start":
+                # "HttpServerErrorException" is what a wrong agent id earns; none is repeated.
+                return UnavailableError, {"retryable": False}
+            # Of a turn: the server gives up after 120 s, and what it did by then is done.
+            return UnavailableError, {}
+        case _:
+            return InvalidRequestError, {}
+
+
+def _is_lost(status: int, said: str) -> bool:
+    if status == 410:
+        return True
+    if status == 404 and "notfound" in said:
+        return True
+    return any(words in said for words in _LOST)
+
+
+def _status_of(fields: Mapping[str, Any], otherwise: int) -> int:
+    for name in ("httpStatus", "status"):
+        value = fields.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
+            return value
+    return 500 if otherwise < 400 else otherwise
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, dict) else {}
+
+
+def token_error(value: Any, status: int, headers: Mapping[str, str]) -> ProviderError:
+    """Our error for a refusal of the token endpoint.
+
+    All of its 400s are about the credential or the org's setup; a loop of them would lock the
+    user out.
+    """
+    fields = _fields(value)
+    code, words = fields.get("error"), fields.get("error_description")
+    said = f"{code} {words}".lower()
+    kind: type[ProviderError]
+    facts: dict[str, Any] = {}
+    if status == 429 or any(limit in said for limit in _TOO_MANY_LOGINS):
+        kind, facts = RateLimitError, {"retryable": False}
+    elif status >= 500 or status in {408, 425}:
+        kind = UnavailableError
+    elif status in {400, 401, 403}:
+        kind = AuthenticationError if fields.get("error") else InvalidRequestError
+    else:
+        kind = InvalidRequestError
+    return build(kind, status, headers, code=code, detail=words, **facts)
+
+
+def _dialect(asked: Asked) -> Dialect:
+    return Dialect(
+        provider=PROVIDER,
+        request_id_headers=("x-request-id",),
+        read_error=partial(read_error, asked=asked),
+    )
+
+
+TOKEN_DIALECT: Final = _dialect("token")
+START_DIALECT: Final = _dialect("start")
+TURN_DIALECT: Final = _dialect("turn")
+DIALECT: Final = _dialect("other")
