@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from voicekit import interfaces, streams, sync
-from voicekit.clients import deepgram, elevenlabs, openai, pages, roles, utterance
+from voicekit.clients import deepgram, elevenlabs, openai, pages, roles, twilio, utterance
 from voicekit.clients.base import ApiKey
 from voicekit.clients.openai.azure import TokenProvider
 from voicekit.sync import deepgram as sync_deepgram
@@ -25,6 +25,7 @@ from voicekit.sync import handles, keys, utterances
 from voicekit.sync import openai as sync_openai
 from voicekit.sync import pages as sync_pages
 from voicekit.sync import roles as sync_roles
+from voicekit.sync import twilio as sync_twilio
 from voicekit.sync.delegation import Evidence
 from voicekit.transport import transport
 
@@ -33,6 +34,7 @@ CLIENTS: dict[type, type] = {
     deepgram.DeepgramClient: sync.DeepgramClient,
     openai.OpenAIClient: sync.OpenAIClient,
     openai.AzureOpenAIClient: sync.AzureOpenAIClient,
+    twilio.TwilioClient: sync.TwilioClient,
 }
 OWNERS: dict[type, type] = {**CLIENTS, transport.Transport: sync.Transport}
 HANDLES: dict[type, type] = {
@@ -45,6 +47,7 @@ HANDLES: dict[type, type] = {
     deepgram.FedUtterance: sync_deepgram.FedUtterance,
     deepgram.TranscriptionSession: sync_deepgram.TranscriptionSession,
     pages.Pages: sync_pages.Pages,
+    twilio.MediaStream: sync_twilio.MediaStream,
     roles.SynthesizerRole: sync_roles.SynthesizerRole,
     roles.SpeakingRole: sync_roles.SpeakingRole,
     roles.TranscriberRole: sync_roles.TranscriberRole,

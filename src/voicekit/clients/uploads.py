@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +15,12 @@ from voicekit.speech.audio_format import AudioFormat
 from voicekit.speech.clip import AudioClip
 from voicekit.speech.duration import mp3_duration_s, ogg_opus_duration_s
 from voicekit.speech.wav import WavError, WavHeaderReader, WavInfo
-from voicekit.transport.files import FileUpload, HandleUpload
+from voicekit.transport.files import FileUpload, HandleUpload, StreamUpload
 from voicekit.transport.held import in_pieces
 
 if TYPE_CHECKING:
     from voicekit.operation import Limits
-    from voicekit.speech.audio_source import AudioSource
+    from voicekit.speech.audio_source import AudioSource, AudioStream
     from voicekit.transport.messages import Upload
 
 ALLOWED: Final = "Path(…), bytes, an open binary file, an AudioClip"
@@ -27,6 +28,8 @@ _HEAD_BYTES: Final = 4096  # WAV headers with their notes fit.
 _COUNTED_BYTES: Final = 1 << 20
 """MP3 frames are counted one by one; more of them would hold the event loop."""
 _UNKNOWN: Final = "application/octet-stream"
+# It goes into a header.
+_MEDIA_TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]{1,64}")
 _HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
 # Not the system's table: it differs from machine to machine.
 _BY_SUFFIX: Final = {
@@ -94,7 +97,7 @@ def upload_of(audio: AudioSource) -> Recording:
     A path is only looked up here; the file is opened for each attempt, and read in a
     thread. An open file is sent from its current position, which is taken now: again for
     each attempt if it can seek, once otherwise; nobody closes it but its owner. A clip of
-    headerless samples becomes a WAV file.
+    headerless samples becomes a WAV file. A stream is sent on as it comes, once.
 
     Raises:
         InvalidArgumentError: Not of a kind that can be sent, empty, no such file, not a
@@ -106,6 +109,8 @@ def upload_of(audio: AudioSource) -> Recording:
         return _of_clip(audio)
     if isinstance(audio, os.PathLike):
         return _of_path(Path(os.fsdecode(audio)))
+    if hasattr(audio, "__aiter__"):
+        return _of_stream(cast("AudioStream", audio))
     if callable(getattr(audio, "read", None)):
         return _of_handle(cast("BinaryIO", audio))
     raise InvalidArgumentError(f"got a {type(audio).__name__}", argument="audio", allowed=ALLOWED)
@@ -223,6 +228,24 @@ def _of_handle(handle: BinaryIO) -> Recording:
         media_type=media_type,
         filename=filename or _made_up(media_type),
         duration_s=None if wav is None else wav.duration_s,
+        size=size,
+    )
+
+
+def _of_stream(stream: AudioStream) -> Recording:
+    said = getattr(stream, "content_type", None)
+    media_type = said.partition(";")[0].strip().lower() if isinstance(said, str) else ""
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        media_type = _UNKNOWN
+    size = getattr(stream, "size", None)
+    if size == 0:
+        _refuse("is empty")
+    return Recording(
+        upload=StreamUpload(stream, size),
+        format=None,
+        media_type=media_type,
+        filename=_made_up(media_type),
+        duration_s=None,
         size=size,
     )
 

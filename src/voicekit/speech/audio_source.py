@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech.clip import AudioClip
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,38 @@ class AudioURL:
             )
 
 
-AudioSource = bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO | AudioClip | AudioURL
-"""A recording: its bytes, the path of its file, an open binary file, a clip, or an address.
+class AudioStream(Protocol):
+    """A recording that is still coming: sent on as it comes, so it can be sent once.
+
+    What has an ``aclose()`` is closed at its end, or where the upload ends before.
+
+    """
+
+    @property
+    def content_type(self) -> str:
+        """What it is, such as ``"audio/ogg"``; anything where it is not known."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Its bytes, where they are known by now."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+AudioSource = (
+    bytes
+    | bytearray
+    | memoryview
+    | os.PathLike[str]
+    | BinaryIO
+    | AudioClip
+    | AudioURL
+    | AudioStream
+)
+"""A recording: its bytes, the path of its file, an open binary file, a clip, an address, or what
+is still coming.
 
 No ``str``: it could be a path or an address, so it is ``Path(…)`` or ``AudioURL(…)``.
 """

@@ -10,5 +10,13 @@ from voicekit.sync.client import Transport
 from voicekit.sync.deepgram import DeepgramClient
 from voicekit.sync.elevenlabs import ElevenLabsClient
 from voicekit.sync.openai import AzureOpenAIClient, OpenAIClient
+from voicekit.sync.twilio import TwilioClient
 
-__all__ = ["AzureOpenAIClient", "DeepgramClient", "ElevenLabsClient", "OpenAIClient", "Transport"]
+__all__ = [
+    "AzureOpenAIClient",
+    "DeepgramClient",
+    "ElevenLabsClient",
+    "OpenAIClient",
+    "Transport",
+    "TwilioClient",
+]

@@ -1,4 +1,4 @@
-"""Uploads out of files: read in pieces, in a thread of their own, off the event loop."""
+"""Uploads out of files, read in a thread of their own; and out of what is still coming."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from voicekit.errors import LocalProtocolError, VoicekitError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator
 
 T = TypeVar("T")
 
@@ -104,6 +104,50 @@ class HandleUpload:
     def __repr__(self) -> str:
         size = "unknown size" if self.size is None else f"{self.size} bytes"
         return f"<HandleUpload {size}>"
+
+
+class StreamUpload:
+    """What is still coming, sent on as it comes. See ``transport.messages.Upload``.
+
+    Args:
+        stream: Iterated once, and closed at the end if it can be.
+        size: Its bytes, where they are known.
+    """
+
+    __slots__ = ("_opened", "_stream", "size")
+    replayable = False
+
+    def __init__(self, stream: AsyncIterable[bytes], size: int | None) -> None:
+        self._stream = stream
+        self._opened = False
+        self.size = size
+
+    async def open(self) -> AsyncIterator[bytes]:
+        """The content in pieces.
+
+        Raises:
+            LocalProtocolError: While iterating: it was sent before, or broke off. Its cause
+                says why: what failed is not the provider that it was being sent to.
+        """
+        if self._opened:
+            raise LocalProtocolError("a stream can be sent only once")
+        self._opened = True
+        try:
+            async for piece in self._stream:
+                yield piece
+        except Exception as error:
+            name = type(error).__name__  # somebody's stream may raise anything
+            raise LocalProtocolError(
+                f"the stream to be sent broke off ({name})", outcome="unknown"
+            ) from error
+        finally:
+            close = getattr(self._stream, "aclose", None)
+            if close is not None:
+                await close()
+
+    def __repr__(self) -> str:
+        size = "unknown size" if self.size is None else f"{self.size} bytes"
+        return f"<StreamUpload {size}>"
 
 
 class _Worker:
