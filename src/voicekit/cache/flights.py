@@ -50,8 +50,13 @@ class Flights(Generic[T]):
             if not left:
                 del self._looking[key]
                 landed = self._landed.pop(key, None)
-                if landed is not None and self._tapes.get(key) is landed:
-                    del self._tapes[key]
+                if landed is not None:
+                    self._leave(key, landed)
+
+    def _leave(self, key: str, tape: Tape[T]) -> None:
+        if self._tapes.get(key) is tape:
+            del self._tapes[key]
+        tape.retire()
 
     def joinable(self, key: str) -> Tape[T] | None:
         """What is being made under ``key``, if one who joins now gets all of it."""
@@ -72,12 +77,10 @@ class Flights(Generic[T]):
         """
 
         def done(tape: Tape[T]) -> None:
-            if self._tapes.get(key) is not tape:
-                return
-            if tape.joinable and key in self._looking:
+            if self._tapes.get(key) is tape and tape.joinable and key in self._looking:
                 self._landed[key] = tape
             else:
-                del self._tapes[key]
+                self._leave(key, tape)
 
         tape = self._tapes[key] = make(done)
         self._landed.pop(key, None)

@@ -15,7 +15,7 @@ from voicekit.cache.flights import Flights
 from voicekit.cache.follower import Follower
 from voicekit.cache.guarded import Guarded, StorageTrouble
 from voicekit.cache.keys import Keys
-from voicekit.cache.speech_playing import CachedSpeech, Played, audio_format, read_chunks
+from voicekit.cache.speech_playing import CachedSpeech, Played, Source, audio_format, read_chunks
 from voicekit.cache.tape import Tape
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import PLAIN
@@ -106,7 +106,7 @@ class Answering:
             operation: Name of what was called.
             make: Makes the upstream handle, if it comes to that; called at most once.
         """
-        return CachedSpeech(partial(self._open, request, operation, make), request)
+        return CachedSpeech(partial(self._open, operation, make), Source(request))
 
     def bypassed(self, operation: str, reason: str) -> None:
         """Something was asked for that is not for a cache."""
@@ -139,10 +139,10 @@ class Answering:
     # -- opening ----------------------------------------------------------------------------
 
     async def _open(
-        self, request: SpeechRequest, operation: str, make: Callable[[], Any], speech: CachedSpeech
+        self, operation: str, make: Callable[[], Any], source: Source
     ) -> Opened[AudioChunk]:
         call = Call(self._operation(operation))
-        asked = self.asked(request)
+        asked = self.asked(source.asked)
         with self._flights.looking(asked.flight):
             tape = self._flights.joinable(asked.flight)
             reason = None
@@ -151,7 +151,7 @@ class Answering:
                 if isinstance(found, tuple):
                     produced, stored = found
                     self._count(asked, call, "hit", None, stored.size)
-                    speech.plays(stored, produced)
+                    source.stored(stored, produced)
                     return Played(stored).opened(call)
                 reason = found
                 tape = self._flights.joinable(asked.flight)
@@ -161,7 +161,7 @@ class Answering:
             tape.join(follower)
         self._count(asked, call, "joined" if follower.joined else "miss", reason)
         opened = await tape.open(call, follower)
-        speech.follows(follower)
+        source.follows(follower)
         return opened
 
     async def _looked(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from voicekit.cache.encoding import StoredSpeech
@@ -19,45 +21,97 @@ if TYPE_CHECKING:
     from voicekit.streams import SpeechParts
     from voicekit.transport.interfaces import Response
 
-__all__ = ["CachedSpeech", "Played", "SharedParts", "WholeSpeech", "read_chunks"]
+__all__ = ["CachedSpeech", "Played", "Source", "WholeSpeech", "read_chunks"]
 
 _NONE: Final[Mapping[str, str]] = {}
+
+
+class Source:
+    """Where a speech comes from, as its handle sees it. Holds nothing of the handle.
+
+    To the handle it also says of which segments the speech is made.
+    """
+
+    def __init__(self, asked: SpeechRequest) -> None:
+        self.asked = asked
+        self._told: Any = None
+        self._produced: SpeechRequest | None = None
+        self._tape: Tape[AudioChunk] | None = None
+
+    def stored(self, speech: StoredSpeech, produced: SpeechRequest) -> None:
+        """It is ``speech``, the answer to ``produced``."""
+        self._told, self._produced = _Told(speech.format, speech.member), produced
+
+    def follows(self, follower: Follower[AudioChunk]) -> None:
+        """It is being made, and has begun."""
+        self._tape = follower.tape
+        self._told = follower.tape.handle
+
+    @property
+    def produced(self) -> SpeechRequest:
+        """The request that it is the answer to, as far as that is known."""
+        return self._produced or getattr(self._told, "request", None) or self.asked
+
+    def said(self, name: str) -> Any:
+        """What the upstream says; None where it does not."""
+        return getattr(self._told, name, None)
+
+    async def kept(self) -> bool:
+        """Whether it is in the storage now, once that is known."""
+        if self._tape is None:
+            return self._produced is not None
+        await self._tape.finished()
+        return self._tape.kept
+
+    # -- as SpeechParts ---------------------------------------------------------------------
+
+    @property
+    def resumed(self) -> int:
+        """How often it broke off and went on."""
+        return int(self.said("resumed") or 0)
+
+    def account(self, delivered: int, /) -> tuple[int, bool]:
+        """The first segment of which so many bytes are not all, and whether they hold none."""
+        parts: SpeechParts | None = self.said("_parts")
+        return (0, not delivered) if parts is None else parts.account(delivered)
+
+    def gather(self) -> None:
+        """Others may be listening: it is played as it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    format: AudioFormat
+    member: str | None
 
 
 class CachedSpeech(SpeechStream):
     """Speech from a cache: kept, being made for another caller, or made for this one.
 
-    ``cache`` says which. One that nobody was asked for has no ``connection``, no ``usage``,
-    and ``attempts`` of 0.
+    ``cache`` says which. One that nobody was asked for has no ``usage``, and ``attempts`` of 0.
     """
 
     def __init__(
         self,
-        open: Callable[[CachedSpeech], Awaitable[Opened[AudioChunk]]],  # noqa: A002
-        asked: SpeechRequest,
+        open: Callable[[Source], Awaitable[Opened[AudioChunk]]],  # noqa: A002
+        source: Source,
     ) -> None:
-        super().__init__(lambda: open(self), format=asked.format)
-        self._asked = asked
-        self._source: Any = None
-        self._produced: SpeechRequest | None = None
-        self._tape: Tape[AudioChunk] | None = None
-
-    def plays(self, source: Any, produced: SpeechRequest | None) -> None:
-        """Where it comes from, for the cache that opens it.
-
-        Args:
-            source: The upstream handle, or what was stored; says ``format`` and ``member``.
-            produced: The request that it is the answer to; None is what the source says.
-        """
+        super().__init__(
+            partial(open, source),
+            format=source.asked.format,
+            parts=cast("SpeechParts", source),
+        )
         self._source = source
-        self._produced = produced
-        self.format = audio_format(source, self.format)
+
+    async def _open(self) -> Self:
+        await super()._open()
+        self.format = audio_format(self._source, self.format)
+        return self
 
     @property
     def request(self) -> SpeechRequest:
         """Of several, the member's own request, which produced it."""
-        own = self._produced or getattr(self._source, "request", None)
-        return self._asked if own is None else cast("SpeechRequest", own)
+        return self._source.produced
 
     @property
     def identity(self) -> str:
@@ -67,54 +121,18 @@ class CachedSpeech(SpeechStream):
     @property
     def member(self) -> str | None:
         """Who made it, of several."""
-        return cast("str | None", getattr(self._source, "member", None))
+        return cast("str | None", self._source.said("member"))
 
     @property
     def usage(self) -> Usage | None:
         """What the provider says it charges; None when it was not asked on this one's behalf."""
         if self._opened is None or self.cache is not None:
             return None
-        return cast("Usage | None", getattr(self._source, "usage", None))
-
-    def follows(self, follower: Follower[AudioChunk]) -> None:
-        """It is being made: account for what breaks as the upstream's own handle would."""
-        self._tape = follower.tape
-        self._parts = cast("SpeechParts", SharedParts(follower))
-        self.plays(follower.tape.handle, None)
+        return cast("Usage | None", self._source.said("usage"))
 
     async def kept(self) -> bool:
         """Whether it is in the storage now, once that is known."""
-        if self._tape is None:
-            return self.cache == "hit"
-        await self._tape.finished()
-        return self._tape.kept
-
-
-class SharedParts:
-    """Of which segments a speech is made that several listen to."""
-
-    def __init__(self, follower: Follower[AudioChunk]) -> None:
-        self._follower = follower
-
-    @property
-    def _handle(self) -> Any:
-        return self._follower.tape.handle
-
-    @property
-    def resumed(self) -> int:
-        """How often it broke off and went on."""
-        return int(getattr(self._handle, "resumed", 0))
-
-    def account(self, delivered: int, /) -> tuple[int, bool]:
-        """The first segment of which so many bytes are not all, and whether they hold none."""
-        parts = getattr(self._handle, "_parts", None)
-        if parts is None:
-            return 0, not delivered
-        segment, resumable = parts.account(delivered)
-        return int(segment), bool(resumable)
-
-    def gather(self) -> None:
-        """Others may be listening: it is played as it comes."""
+        return await self._source.kept()
 
 
 class Played:
@@ -128,16 +146,25 @@ class Played:
 
     def __init__(self, stored: StoredSpeech) -> None:
         self.progress = 0
-        self._stored = stored
+        self._chunks = stored.chunks
+        self._stored: StoredSpeech | None = stored
         self._error: VoicekitError | None = None
 
     def opened(self, call: Call) -> Opened[AudioChunk]:
         """With the first chunk in hand; the others are made when somebody wants them."""
         call.attempts = 0
         call.committed()
-        first = deque(self._stored.play(0, 1))
-        self.progress = 1
+        first = deque(self._play(1))
         return Opened(call, cast("Response", self), cast("Any", self), first)
+
+    def _play(self, end: int) -> Sequence[AudioChunk]:
+        if self._stored is None:
+            return ()
+        chunks = self._stored.play(self.progress, end)
+        self.progress = end
+        if self.done:
+            self._stored = None
+        return chunks
 
     async def chunk(self) -> bytes:
         """There is always more, or the end."""
@@ -148,23 +175,23 @@ class Played:
     def interrupt(self, error: VoicekitError) -> None:
         """Make the next ``chunk()`` raise ``error``."""
         self._error = error
+        self._stored = None
 
     def abort(self) -> None:
-        """Nothing is held."""
+        """It holds the audio no more."""
+        self._stored = None
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Everything was read."""
 
     @property
     def done(self) -> bool:
         """Whether all of it was handed out."""
-        return self.progress == self._stored.chunks
+        return self.progress == self._chunks
 
     def feed(self, _data: bytes, /) -> Sequence[AudioChunk]:
         """The rest."""
-        rest = self._stored.play(self.progress, self._stored.chunks)
-        self.progress = self._stored.chunks
-        return rest
+        return self._play(self._chunks)
 
     def eof(self, *, delimited: bool) -> Sequence[AudioChunk]:  # noqa: ARG002 - a decoder's
         """The end."""
@@ -216,7 +243,7 @@ async def read_chunks(handle: Any) -> Sequence[AudioChunk]:
     return (chunk,)
 
 
-def audio_format(handle: Any, otherwise: AudioFormat) -> AudioFormat:
-    """What ``handle`` says its audio is."""
-    told = getattr(handle, "format", None)
+def audio_format(source: Any, otherwise: AudioFormat) -> AudioFormat:
+    """What ``source`` says its audio is."""
+    told = source.said("format") if isinstance(source, Source) else getattr(source, "format", None)
     return told if isinstance(told, AudioFormat) else otherwise

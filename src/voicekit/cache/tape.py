@@ -123,6 +123,7 @@ class Tape(Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
+        self._retired = False
 
     # -- who listens ------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class Tape(Generic[T]):
     @property
     def joinable(self) -> bool:
         """Whether one who joins now can still get all of it."""
-        return self.error is None and not self.overflowed
+        return self.error is None and not self.overflowed and not self._retired
 
     @property
     def followers(self) -> int:
@@ -170,6 +171,17 @@ class Tape(Generic[T]):
             if self._task is not None:
                 self._task.cancel()
         self.make_room()
+        self._free()
+
+    def retire(self) -> None:
+        """Nobody joins any more: what was recorded is held only as long as somebody listens."""
+        self._retired = True
+        self._free()
+
+    def _free(self) -> None:
+        if self._retired and not self._followers:
+            self.dropped += len(self.items)
+            self.items.clear()
 
     async def finished(self) -> None:
         """Wait until nothing of it is under way, ``ended`` included. Cancelling is harmless."""
