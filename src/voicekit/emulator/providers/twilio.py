@@ -20,7 +20,7 @@ from voicekit.emulator.endpoints import ACCOUNT_SID, AUTH_TOKEN
 from voicekit.emulator.providers import twilio_media
 from voicekit.emulator.providers.base import Provider
 from voicekit.emulator.providers.twilio_delivery import Deliveries
-from voicekit.emulator.providers.twilio_form import Fields, check_message
+from voicekit.emulator.providers.twilio_form import Fields
 from voicekit.emulator.providers.twilio_messages import (
     TEST_ACCOUNT_SID,
     VERSION,
@@ -29,11 +29,11 @@ from voicekit.emulator.providers.twilio_messages import (
     Messages,
     Sids,
     now,
-    page,
     rfc2822,
 )
 from voicekit.emulator.providers.twilio_phone import Phone
 from voicekit.emulator.providers.twilio_refusals import RefusalError, coded, to_xml, unauthenticated
+from voicekit.emulator.providers.twilio_rest import Rest
 from voicekit.emulator.providers.twilio_telling import Telling
 from voicekit.emulator.providers.twilio_webhooks import Webhooks
 
@@ -69,6 +69,7 @@ class Twilio(Provider):
             ctx, messages=self.messages, webhooks=self.webhooks, sids=self.sids, own=self.own
         )
         self.telling = Telling(self)
+        self.rest = Rest(self)
         self.phone = Phone(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._under_way = 0
@@ -108,6 +109,15 @@ class Twilio(Provider):
         found: twilio_media.TwilioMedia = self.ctx.world.provider(twilio_media.PROVIDER)
         return found
 
+    def outbound_media(self, message: Message) -> Media:
+        """Return a file of an outbound message; its type is known once it was fetched."""
+        return Media(
+            sid=self.sids.new("ME"),
+            account=message.account,
+            parent=message.sid,
+            content_type="application/octet-stream",
+        )
+
     def _trust(self) -> ssl.SSLContext | bool:
         if self.ctx.world.ca_file is None:
             return True
@@ -120,23 +130,16 @@ class Twilio(Provider):
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
         """Register the operations served, as JSON and, without ``.json``, as XML."""
-        sid, media = _ACCOUNT + "/Messages/{sid:[^/.]+}", "/Media/{media:[^/.]+}"
-        served: list[tuple[str, str, str, Callable[[Exchange], Awaitable[Any]]]] = [
+        operations = [
             ("GET", _ACCOUNT, "account.fetch", self._account),
-            ("POST", f"{_ACCOUNT}/Messages", "messages.create", self._create),
-            ("GET", f"{_ACCOUNT}/Messages", "messages.list", self._list),
-            ("GET", sid, "messages.fetch", self._fetch),
-            ("POST", sid, "messages.update", self._update),
-            ("DELETE", sid, "messages.delete", self._delete),
-            ("GET", f"{sid}/Media", "media.list", self._media_list),
-            ("DELETE", sid + media, "media.delete", self._media_delete),
+            *self.rest.operations(_ACCOUNT),
             *self.phone.operations(_ACCOUNT),
         ]
-        for method, path, operation, handler in served:
+        for method, path, operation, handler in operations:
             for suffix in (".json", ""):
                 self._add(router, method, path + suffix, operation, handler)
-        self._add(router, "GET", f"{sid}{media}.json", "media.fetch", self._media)
-        self._add(router, "GET", sid + media, "media.content", self._media_content)
+        for exact in self.rest.files(_ACCOUNT):
+            self._add(router, *exact)
         for version in ("v2", "v3"):
             self._add(router, "POST", f"/{version}/Indicators/Typing.json", "typing", self._typing)
 
@@ -209,6 +212,10 @@ class Twilio(Provider):
         """Return the vendor's error body for a status."""
         if status == 401:
             return self.unauthorized(exchange, "")
+        if status in {502, 503, 504}:  # not the API's own words. Source: sheet §2.6
+            page = f"<html><head><title>{status}</title></head><body>{status}</body></html>"
+            headers = exchange.headers({"Content-Type": "text/html"})
+            return web.Response(text=page, status=status, headers=headers)
         code = {403: 20403, 404: 20404, 429: 20429}.get(status, 20001 if status < 500 else 20500)
         subject = exchange.request.path if code == 20404 else ""
         refusal = coded(code, subject)
@@ -251,122 +258,6 @@ class Twilio(Provider):
             raise unauthenticated("This API key is not allowed to do that.", "key not allowed")
         if account == TEST_ACCOUNT_SID and operation not in _TEST_OPERATIONS:
             raise coded(20403)
-
-    # -- messages --------------------------------------------------------------------------
-
-    async def _create(self, exchange: Exchange) -> Mapping[str, Any]:
-        form = check_message(Fields(exchange.body))
-        for note in form.notes:
-            exchange.note(note)
-        account = exchange.request.match_info["account"]
-        status = "queued" if form.service is None else "accepted"
-        message = Message(
-            sid=self.sids.new("MM" if form.media else "SM"),
-            account=account,
-            to=form.to,
-            from_=form.from_,
-            body=form.body,
-            direction="outbound-api",
-            status="scheduled" if form.send_at else status,
-            service=form.service,
-            status_callback=form.status_callback,
-            validity=form.validity,
-            send_at=form.send_at,
-            content_sid=form.content_sid,
-            content_variables=form.content_variables,
-        )
-        message.media = [self.outbound_media(message) for _ in form.media]
-        self.messages.add(message)
-        shown = message.resource()
-        await self.deliveries.accept(
-            message,
-            source="rest",
-            urls=form.media,
-            request=exchange.record.id,
-            deliver=account != TEST_ACCOUNT_SID,
-        )
-        await exchange.pause(self.ctx.scenario.message_accept)
-        return shown
-
-    def outbound_media(self, message: Message) -> Media:
-        """Return a file of an outbound message; its type is known once it was fetched."""
-        return Media(
-            sid=self.sids.new("ME"),
-            account=message.account,
-            parent=message.sid,
-            content_type="application/octet-stream",
-        )
-
-    async def _list(self, exchange: Exchange) -> Mapping[str, Any]:
-        account = exchange.request.match_info["account"]
-        query = {name: exchange.request.query.getall(name) for name in exchange.request.query}
-        found = [each.resource() for each in self.messages.listed(account, query)]
-        return page("messages", f"/{VERSION}/Accounts/{account}/Messages.json", found, query)
-
-    def _message(self, exchange: Exchange) -> Message:
-        match = exchange.request.match_info
-        found = self.messages.find(match["account"], match["sid"])
-        if found is None:
-            raise coded(20404, exchange.request.path)
-        return found
-
-    async def _fetch(self, exchange: Exchange) -> Mapping[str, Any]:
-        return self._message(exchange).resource()
-
-    async def _update(self, exchange: Exchange) -> Mapping[str, Any]:
-        message = self._message(exchange)
-        fields = Fields(exchange.body)
-        if fields.choice("Status", ("canceled",)) and not self.deliveries.cancel(message):
-            raise coded(30409)
-        if "Body" in fields:
-            if fields.text("Body"):
-                raise coded(20001, "Body can only be made empty")
-            message.body, message.updated = "", now()
-        return message.resource()
-
-    async def _delete(self, exchange: Exchange) -> None:
-        message = self._message(exchange)
-        if message.status in {"accepted", "scheduled", "queued", "sending", "receiving"}:
-            raise coded(20009)
-        self.messages.drop(message)
-        for media in message.media:
-            self.content.forget(media)
-
-    # -- media -----------------------------------------------------------------------------
-
-    def _file(self, exchange: Exchange) -> Media:
-        match = exchange.request.match_info
-        found = self.messages.media(match["account"], match["sid"], match["media"])
-        if found is None:
-            raise coded(20404, exchange.request.path)
-        return found
-
-    async def _media_list(self, exchange: Exchange) -> Mapping[str, Any]:
-        message = self._message(exchange)
-        query = {name: exchange.request.query.getall(name) for name in exchange.request.query}
-        found = [each.resource() for each in message.media]
-        return page("media_list", f"{message.path}/Media.json", found, query)
-
-    async def _media(self, exchange: Exchange) -> Mapping[str, Any]:
-        return self._file(exchange).resource()
-
-    async def _media_content(self, exchange: Exchange) -> web.Response:
-        media = self._file(exchange)
-        if media.missing is None:
-            media.missing = self.ctx.scenario.media_not_ready
-        if media.missing > 0 or media.data is None:
-            media.missing -= 1
-            exchange.note("not there yet")
-            raise coded(20404, exchange.request.path)
-        await exchange.pause(exchange.draw(self.ctx.scenario.media_download) / 3)
-        host = self.ctx.world.endpoint(twilio_media.PROVIDER).url
-        location = host + self.content.address(media)
-        return web.Response(status=307, headers=exchange.headers({"Location": location}))
-
-    async def _media_delete(self, exchange: Exchange) -> None:
-        media = self._file(exchange)
-        self._message(exchange).media.remove(media)
-        self.content.forget(media)
 
     # -- account, typing -------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ class Webhooks:
         """The connections to applications; made with the first request."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._trust(), limit=0),
+                connector=aiohttp.TCPConnector(ssl=self._trust(), limit=0, force_close=True),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
