@@ -245,6 +245,8 @@ async def test_comments_come_while_nothing_else_does() -> None:
     content = await raw(AgentFraming(heartbeat_every=0.02), agent_first_text=0.15)
     assert content.startswith(b": heartbeat\n\n: heartbeat\n\n")
     assert kinds(events(content.decode()))[-1] == "EndOfTurn"
+    content = await raw(AgentFraming(heartbeat_every=30.0))
+    assert content.startswith(b": heartbeat\n\nevent: ")
 
 
 async def test_bytes_may_be_cut_anywhere() -> None:
@@ -285,6 +287,15 @@ async def test_an_error_may_come_inside_a_stream() -> None:
         talk.world.inject("agentforce", Fault("in_stream_error"))
         status, answered = await talk.say(session)
         assert (status, answered["messages"][0]["type"]) == (200, "Error")
+
+
+async def test_a_turn_that_failed_is_over() -> None:
+    """A turn whose end was announced early does not lock its session for the rest of its time."""
+    async with talking(scripted(agent_chunk_gap=30.0)) as talk:
+        session = await talk.open()
+        talk.world.inject("agentforce", Fault("in_stream_error", after_events=1))
+        assert [name for name, _ in await talk.stream(session)] == ["TEXT_CHUNK", "ERROR"]
+        assert (await talk.say(session))[0] == 200
 
 
 async def test_a_stream_may_be_cut() -> None:

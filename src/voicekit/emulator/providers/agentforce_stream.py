@@ -203,5 +203,4 @@ class TurnStream:
             return
         for start in range(0, len(content), size):
             await writer.write(content[start : start + size], events=0)
-            await asyncio.sleep(0)  # a piece of its own on the wire
         writer.sent_events += events
