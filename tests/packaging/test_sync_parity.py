@@ -16,9 +16,19 @@ from typing import Any, TypeVar
 import pytest
 
 from voicekit import interfaces, streams, sync
-from voicekit.clients import deepgram, elevenlabs, openai, pages, roles, twilio, utterance
+from voicekit.clients import (
+    agentforce,
+    deepgram,
+    elevenlabs,
+    openai,
+    pages,
+    roles,
+    twilio,
+    utterance,
+)
 from voicekit.clients.base import ApiKey
 from voicekit.clients.openai.azure import TokenProvider
+from voicekit.sync import agentforce as sync_agentforce
 from voicekit.sync import deepgram as sync_deepgram
 from voicekit.sync import elevenlabs as sync_elevenlabs
 from voicekit.sync import handles, keys, utterances
@@ -34,12 +44,16 @@ CLIENTS: dict[type, type] = {
     deepgram.DeepgramClient: sync.DeepgramClient,
     openai.OpenAIClient: sync.OpenAIClient,
     openai.AzureOpenAIClient: sync.AzureOpenAIClient,
+    agentforce.AgentforceClient: sync.AgentforceClient,
     twilio.TwilioClient: sync.TwilioClient,
 }
 OWNERS: dict[type, type] = {**CLIENTS, transport.Transport: sync.Transport}
 HANDLES: dict[type, type] = {
     streams.SpeechStream: handles.SpeechStream,
     streams.TextStream: handles.TextStream,
+    streams.AgentReply: handles.AgentReply,
+    agentforce.OpeningSession: sync_agentforce.OpeningSession,
+    agentforce.AgentforceSession: sync_agentforce.AgentforceSession,
     openai.TranscriptStream: sync_openai.TranscriptStream,
     elevenlabs.Utterance: sync_elevenlabs.Utterance,
     elevenlabs.FedUtterance: sync_elevenlabs.FedUtterance,

@@ -6,6 +6,7 @@ of ``voicekit``; what is awaited there blocks here, and ``aclose`` is ``close``.
 that return a key, and iterables of text, may block as well: they run in threads of their own.
 """
 
+from voicekit.sync.agentforce import AgentforceClient
 from voicekit.sync.client import Transport
 from voicekit.sync.deepgram import DeepgramClient
 from voicekit.sync.elevenlabs import ElevenLabsClient
@@ -13,6 +14,7 @@ from voicekit.sync.openai import AzureOpenAIClient, OpenAIClient
 from voicekit.sync.twilio import TwilioClient
 
 __all__ = [
+    "AgentforceClient",
     "AzureOpenAIClient",
     "DeepgramClient",
     "ElevenLabsClient",

@@ -264,3 +264,11 @@ class TextStream(DeltaStream):
     rate_limits = Evidence(streams.TextStream.rate_limits)
     raw = Evidence(streams.TextStream.raw)
     result = blocking(streams.TextStream.result)
+
+
+class AgentReply(DeltaStream):
+    """See ``voicekit.streams.AgentReply``: iterate for text deltas."""
+
+    text = Evidence(streams.AgentReply.text)
+    answer = Evidence(streams.AgentReply.answer)
+    result = blocking(streams.AgentReply.result)

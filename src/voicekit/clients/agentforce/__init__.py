@@ -7,7 +7,7 @@ On the wire, sans-IO: ``grant.py`` (the token), ``protocol.py`` (requests), ``tu
 agent says), ``variables.py``; ``errors.py`` is the table of refusals.
 """
 
-from voicekit.clients.agentforce.client import AgentforceClient, ClientOptions, ServiceStatus
+from voicekit.clients.agentforce.client import AgentforceClient, ClientOptions
 from voicekit.clients.agentforce.config import MessageRequest, SessionRequest
 from voicekit.clients.agentforce.errors import (
     SessionBusyError,
@@ -21,6 +21,7 @@ from voicekit.clients.agentforce.options import (
     SessionDefaults,
     SessionOptions,
 )
+from voicekit.clients.agentforce.service import ServiceStatus
 from voicekit.clients.agentforce.sessions import AgentforceSession
 from voicekit.clients.agentforce.variables import Variable
 

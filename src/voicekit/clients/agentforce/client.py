@@ -8,32 +8,27 @@ import os
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
-from urllib.parse import urlencode
 
 from voicekit import checks
 from voicekit.clients.agentforce.config import (
     MessageSettings,
-    RequestSettings,
     SessionSettings,
     domain_of,
 )
-from voicekit.clients.agentforce.conversing import Conversations
-from voicekit.clients.agentforce.errors import DIALECT, PROVIDER
+from voicekit.clients.agentforce.errors import PROVIDER
 from voicekit.clients.agentforce.opening import Openers
-from voicekit.clients.agentforce.operations import ALL, STATUS
+from voicekit.clients.agentforce.operations import ALL
 from voicekit.clients.agentforce.options import MessageDefaults, SessionDefaults
-from voicekit.clients.agentforce.protocol import api_request
+from voicekit.clients.agentforce.service import Service
 from voicekit.clients.agentforce.tokens import TOKEN, App, TokenClient, TokenCredential, Tokens
-from voicekit.clients.base import ApiKey, CallOptions, Credential, by_name
-from voicekit.clients.execute import fetch_json
+from voicekit.clients.agentforce.warming import Warming
+from voicekit.clients.base import ApiKey, Credential, by_name
 from voicekit.errors import (
-    ConnectError,
     InvalidArgumentError,
     MissingCredentialError,
-    VoicekitError,
     WrongLoopError,
 )
 from voicekit.tasks import Background
@@ -50,15 +45,11 @@ if TYPE_CHECKING:
     from voicekit.resilience.breaker import Breaker
     from voicekit.resilience.policies import Policies
     from voicekit.resilience.scopes import Scopes
-    from voicekit.timing import ConnectionInfo, Timings
-    from voicekit.transport.config import PoolConfig, WarmReport
-    from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request
+    from voicekit.transport.config import PoolConfig
     from voicekit.transport.transport import Transport
 
 _GOODBYE: Final = 3.0
 """Seconds that the end of a client's sessions may take, all together."""
-_WARM_LIMIT: Final = 10.0
 
 
 class ClientOptions(SessionDefaults, total=False):
@@ -71,32 +62,7 @@ class ClientOptions(SessionDefaults, total=False):
     message: MessageDefaults
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceStatus:
-    """What the API says of itself.
-
-    Attributes:
-        up: Whether it is in service.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        request_id: For the provider's support.
-        headers: Response headers.
-        raw: The vendor's own object.
-    """
-
-    up: bool
-    timings: Timings | None = field(default=None, compare=False, repr=False)
-    connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
-    attempts: int = field(default=0, compare=False, repr=False)
-    hedged: bool = field(default=False, compare=False, repr=False)
-    request_id: str | None = field(default=None, compare=False, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    raw: Any = field(default=None, compare=False, repr=False)
-
-
-class AgentforceClient(Conversations):
+class AgentforceClient(Warming, Service):
     """Talk with the agents of a Salesforce org.
 
     Constructing does no I/O and needs no event loop. Every option of ``SessionDefaults``
@@ -222,109 +188,6 @@ class AgentforceClient(Conversations):
             InvalidArgumentError: An option is not allowed.
         """
         return self._view(options, limits, policies, observers)
-
-    async def status(self, **options: Unpack[CallOptions]) -> ServiceStatus:
-        """Whether the API is in service. Limited to 2 s.
-
-        Not in the reference (unverified that it stays); counts towards nothing known.
-
-        Raises:
-            VoicekitError: It does not answer, or not like that.
-        """
-        settings = RequestSettings().updated(options)
-        call = self._call(STATUS, settings)
-        try:
-            await self._ready(call)
-        except BaseException as error:
-            call.end(error)
-            raise
-        query = settings.extra_query
-
-        async def prepare() -> Request:
-            return api_request(
-                self.api_url,
-                await self._credential.get(),
-                "GET",
-                "/status",
-                query=urlencode(query, doseq=True) if query else "",
-                headers=settings.extra_headers,
-            )
-
-        found = await fetch_json(self.transport, call, prepare, DIALECT, _read_status)
-        return replace(found, request_id=call.request_id, **call.evidence())
-
-    # -- warming ---------------------------------------------------------------------------------
-
-    async def warm(
-        self, n: int | None = None, /, *, strict: bool = False, sessions: int = 0
-    ) -> WarmReport:
-        """Have a token, and connections to the API; on request, sessions that are started.
-
-        Token and connections are never billed. A started session may be (which event is, is
-        not documented); ``open_session`` with the same options takes one of them. What is not
-        taken within five minutes is ended. Limited to 10 s, and 10 s for the sessions.
-
-        Args:
-            n: How many connections; the pool's ``min_ready`` by default.
-            strict: Raise when something failed, instead of saying so in the report.
-            sessions: How many sessions to have ready, with this client's options.
-
-        Raises:
-            InvalidArgumentError: A number is too small, or no agent was named for sessions.
-            ConnectError: ``strict``, and something failed.
-            ClosedError: The client is closed.
-        """
-        checks.integer(0)("sessions", sessions)
-        request = self.session_request() if sessions else None
-        report = await super().warm(n, strict=strict)
-        if request is None:
-            return report
-        started = time.monotonic()
-        failures = await self._openers.ready(self, request, sessions, _WARM_LIMIT)
-        if strict and failures:
-            raise ConnectError(
-                f"{len(failures)} sessions failed: " + ", ".join(sorted(set(failures))),
-                provider=PROVIDER,
-                operation="warm",
-            )
-        return replace(
-            report,
-            failures=(*report.failures, *failures),
-            elapsed=report.elapsed + time.monotonic() - started,
-        )
-
-    def start_warming(self, n: int | None = None, /, *, sessions: int = 0) -> None:
-        """``warm()`` in the background; returns at once. Needs a running event loop.
-
-        Raises:
-            InvalidArgumentError: A number is too small, or no agent was named for sessions.
-            ClosedError: The client is closed.
-        """
-        n = self._count(n)
-        checks.integer(0)("sessions", sessions)
-        if sessions:
-            self.session_request()
-        if not self._used:
-            self._begin()
-        self._background.spawn(self._warm_quietly(n, sessions), "voicekit-warm-agentforce")
-
-    async def _warm_quietly(self, n: int, sessions: int) -> None:
-        with contextlib.suppress(VoicekitError):  # closed meanwhile; the rest is in the report
-            await self.warm(n, sessions=sessions)
-
-    async def _warm(self, n: int) -> WarmReport:
-        started, failures = time.monotonic(), []
-        if self._tokens is not None:
-            try:
-                await self._tokens.get(_WARM_LIMIT)
-            except (VoicekitError, TimeoutError) as error:
-                failures.append(type(error).__name__)
-        report = await self.transport.warm(self.api_url, n)
-        return replace(
-            report,
-            failures=(*failures, *report.failures),
-            elapsed=time.monotonic() - started,
-        )
 
     # -- policies, those of the token included -----------------------------------------------------
 
@@ -456,12 +319,6 @@ def _of_token(given: Any) -> Any:
 def _another_token(scopes: weakref.ref[Scopes]) -> None:
     if (alive := scopes()) is not None:
         alive.credential_changed()
-
-
-def _read_status(value: dict[str, Any], response: Response) -> ServiceStatus:
-    said = value.get("status")
-    up = isinstance(said, str) and said.upper() == "UP"
-    return ServiceStatus(up=up, headers=response.headers, raw=value)
 
 
 if TYPE_CHECKING:

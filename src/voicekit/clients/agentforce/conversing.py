@@ -101,7 +101,7 @@ class Conversations(Client):
             InvalidArgumentError: At once; everything else is raised by who takes it.
         """
         handle = OpeningSession(self._opening(key, options, kept=True))
-        handle.begin()
+        handle._ahead()
         return handle
 
     def _opening(

@@ -297,7 +297,7 @@ class OpeningSession:
             session._hold()
         return self._session
 
-    def begin(self) -> None:
+    def _ahead(self) -> None:
         """Start now, in the background."""
         if self._opener is None:
             self._opener = self._begin()
