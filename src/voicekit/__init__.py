@@ -15,6 +15,7 @@ TYPE_CHECKING = False  # type checkers know it by name; importing typing takes l
 
 if TYPE_CHECKING:
     from voicekit.cache.memory import MemoryStorage as MemoryStorage
+    from voicekit.cache.response import ResponseCache as ResponseCache
     from voicekit.cache.sessions import SessionStore as SessionStore
     from voicekit.cache.speech import SpeechCache as SpeechCache
     from voicekit.cache.storage import Storage as Storage
@@ -139,6 +140,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "voicekit.cache.memory": ("MemoryStorage",),
+    "voicekit.cache.response": ("ResponseCache",),
     "voicekit.cache.sessions": ("SessionStore",),
     "voicekit.cache.speech": ("SpeechCache",),
     "voicekit.cache.storage": ("Storage",),

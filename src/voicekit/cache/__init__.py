@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from voicekit.cache.flights import Flights as Flights
     from voicekit.cache.follower import Follower as Follower
     from voicekit.cache.memory import MemoryStorage as MemoryStorage
+    from voicekit.cache.normalize import normalized as normalized
+    from voicekit.cache.response import (
+        Question as Question,
+        ResponseCache as ResponseCache,
+        ResponseCacheStats as ResponseCacheStats,
+    )
+    from voicekit.cache.sessions import (
+        SessionStore as SessionStore,
+        SessionStoreStats as SessionStoreStats,
+    )
     from voicekit.cache.speech import SpeechCache as SpeechCache
     from voicekit.cache.speech_reports import (
         PreloadedPhrase as PreloadedPhrase,
@@ -31,6 +41,9 @@ _NAMES = {
     "voicekit.cache.flights": ("Flights",),
     "voicekit.cache.follower": ("Follower",),
     "voicekit.cache.memory": ("MemoryStorage",),
+    "voicekit.cache.normalize": ("normalized",),
+    "voicekit.cache.response": ("Question", "ResponseCache", "ResponseCacheStats"),
+    "voicekit.cache.sessions": ("SessionStore", "SessionStoreStats"),
     "voicekit.cache.speech": ("SpeechCache",),
     "voicekit.cache.speech_reports": ("PreloadReport", "PreloadedPhrase", "SpeechCacheStats"),
     "voicekit.cache.storage": ("Storage", "StorageStats"),

@@ -92,6 +92,7 @@ class _Played:
         return data
 
     def eof(self, *, delimited: bool) -> Any:
+        self.done = True
         return []
 
     def answer(self, call: Call, headers: Any) -> AgentAnswer:

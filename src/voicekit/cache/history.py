@@ -1,0 +1,47 @@
+"""How exchanges that a cache answered are told to the agent, with its next message.
+
+As JSON, so that nothing that was said can pass for the agent's words: in a variable, the list
+alone; without one, before the message::
+
+    Earlier in this conversation, already answered: [{"user": "…", "agent": "…"}]
+
+    And tomorrow?
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["MOST_EXCHANGES", "history_json", "with_history"]
+
+MOST_EXCHANGES: Final = 20
+"""How many are kept for the agent; the oldest go first."""
+
+PREAMBLE: Final = "Earlier in this conversation, already answered: "
+
+
+def history_json(exchanges: Sequence[tuple[str, str]]) -> str:
+    """The exchanges, oldest first, each the user's words and the answer."""
+    told = [{"user": user, "agent": agent} for user, agent in exchanges]
+    return json.dumps(told, ensure_ascii=False)
+
+
+def with_history(
+    text: str,
+    options: Mapping[str, Any],
+    exchanges: Sequence[tuple[str, str]],
+    variable: str | None,
+) -> tuple[str, dict[str, Any]]:
+    """A message and its options, which tell the agent what it has not heard.
+
+    Where the caller sends the variable himself, the history stands before the message.
+    """
+    if not exchanges:
+        return text, dict(options)
+    told = history_json(exchanges)
+    given = options.get("variables")
+    if variable is None or not isinstance(given, Mapping | None) or variable in (given or {}):
+        return f"{PREAMBLE}{told}\n\n{text}", dict(options)
+    return text, {**options, "variables": {**(given or {}), variable: told}}

@@ -1,0 +1,340 @@
+"""A chat model with a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
+
+from voicekit.cache.answers import Kept
+from voicekit.cache.flights import Flights
+from voicekit.cache.response import CacheOptions, ResponseCache
+from voicekit.cache.response_replies import Replay, TextFollower, WholeChat, result_of, shared
+from voicekit.cache.rules import (
+    NotCached,
+    Question,
+    acts,
+    conversation_of,
+    spoken_part,
+    unstorable_chat,
+)
+from voicekit.cache.tape import Tape
+from voicekit.checks import no_options
+from voicekit.errors import InvalidArgumentError
+from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.pipeline import PLAIN
+from voicekit.speech import ChatResult
+from voicekit.streams import Opened, TextStream
+
+if TYPE_CHECKING:
+    from voicekit import interfaces
+
+__all__ = ["CachedChat", "CachedChatRequest"]
+
+Messages = str | Sequence[Mapping[str, Any]]
+
+MOST: Final = 1 << 20
+"""Bytes of an answer that are kept and shared; 128,000 tokens make about half of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedChatRequest:
+    """What is asked, and under which names its answer is kept.
+
+    Attributes:
+        of: The request of the model itself.
+        owner: The cache that made it.
+        question: What the rules and their user see of it; None when it is not to be cached.
+        names: By the identity of each who may answer: the key of what he answers.
+        reason: Why it is not to be cached.
+    """
+
+    of: interfaces.ChatRequest = field(repr=False)
+    owner: object = field(repr=False, compare=False)
+    question: Question | None = field(default=None, repr=False)
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reason: str | None = None
+
+    @property
+    def messages(self) -> Sequence[Mapping[str, Any]]:
+        """The conversation."""
+        return self.of.messages
+
+    @property
+    def identity(self) -> str:
+        """That of the model's own request. Holds content: never log it."""
+        return self.of.identity
+
+    @property
+    def keys(self) -> list[str]:
+        """Where to look, the first of whom is asked first."""
+        return list(dict.fromkeys(self.names.values()))
+
+
+class CachedChat(ResponseCache):
+    """A ``ChatModel`` with a memory; made by ``ResponseCache``."""
+
+    def __init__(self, inner: Any, /, **options: Unpack[CacheOptions]) -> None:
+        self._set_up(inner, "chat", **options)
+        self._streams: Flights[Any] = Flights()
+        self._wholes: Flights[ChatResult] = Flights()
+        self._operations = {
+            name: Operation(
+                provider=self._provider,
+                name=name,
+                kind=OperationClass.COMPUTE,
+                limits=Limits(connect=None),
+            )
+            for name in ("stream_chat", "chat")
+        }
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def request(self, messages: Messages, /, **options: Any) -> CachedChatRequest:
+        """Merge, validate and freeze, as ``inner`` does; no I/O.
+
+        Raises:
+            InvalidArgumentError: ``inner`` refuses it.
+        """
+        asked = self._inner.request(messages, **options)
+
+        def again(other: Sequence[Mapping[str, Any]]) -> interfaces.ChatRequest:
+            request: interfaces.ChatRequest = self._inner.request(other, **options)
+            return request
+
+        return self._named(asked, again)
+
+    def _named(self, asked: interfaces.ChatRequest, again: Any) -> CachedChatRequest:
+        """``asked``, with the names of its answer; without, where a rule says no."""
+        try:
+            question, names = self._names(asked, again)
+        except NotCached as refusal:
+            return CachedChatRequest(of=asked, owner=self, reason=refusal.reason)
+        return CachedChatRequest(of=asked, owner=self, question=question, names=names)
+
+    def _names(self, asked: interfaces.ChatRequest, again: Any) -> tuple[Question, dict[str, str]]:
+        leaves = _leaves(asked)
+        if any(acts(leaf.identity) for leaf in leaves):
+            raise NotCached("tools")
+        leading, before, last = conversation_of(asked.messages)
+        text, with_text = spoken_part(last)
+        question = Question(text=text, normalized=self._spelled(text), turns=before, request=asked)
+        parts = self._parts(question, self._scope_of(question))
+        folded = leaves
+        if again is not None:
+            # Earlier turns are what ``context`` has made of them.
+            messages = [*leading, with_text(question.normalized)]
+            try:
+                folded = _leaves(again(messages))
+            except InvalidArgumentError:
+                raise NotCached("normalize") from None
+        if len(folded) != len(leaves):
+            raise NotCached("producer")
+        names = {
+            leaf.identity: self._keys.of(one.identity, *parts)
+            for leaf, one in zip(leaves, folded, strict=True)
+        }
+        return question, names
+
+    def _request_of(
+        self, messages: Messages | interfaces.ChatRequest, options: Mapping[str, Any]
+    ) -> CachedChatRequest:
+        if isinstance(messages, CachedChatRequest):
+            if messages.owner is not self:
+                raise InvalidArgumentError(
+                    "is another cache's", argument="messages", allowed="what request() returned"
+                )
+            no_options(options, allowed="in request()")
+            return messages
+        if hasattr(messages, "identity"):
+            # The model's own request: its options are not known, its spelling stays as it is.
+            no_options(options, allowed="in request()")
+            return self._named(cast("interfaces.ChatRequest", messages), None)
+        return self.request(messages, **options)
+
+    # -- streams ----------------------------------------------------------------------------
+
+    def stream_chat(
+        self, messages: Messages | interfaces.ChatRequest, /, **options: Any
+    ) -> TextStream:
+        """The answer as it is written: by the cache at once, else by ``inner``.
+
+        ``.cache`` says who: ``"hit"``, ``"joined"`` or None. One that leaves early leaves the
+        answer to those who joined; when the last one leaves, it is given up and not kept.
+
+        Raises:
+            InvalidArgumentError: ``inner`` refuses it.
+            VoicekitError: From the handle: as ``inner`` raises it.
+        """
+        self._check_open()
+        request = self._request_of(messages, options)
+        if request.question is None:
+            self._told("stream_chat", "bypass", request.reason)
+            stream: TextStream = self._inner.stream_chat(request.of)
+            return stream
+        return TextStream(partial(self._open, request, request.question))
+
+    async def _open(self, request: CachedChatRequest, question: Question) -> Opened[Any]:
+        self._check_open()
+        call = Call(self._operations["stream_chat"])
+        keys = request.keys
+        with self._streams.looking(keys[0]):
+            tape, reason = self._streams.joinable(keys[0]), None
+            if tape is None:
+                kept, size, reason = await self._find(keys)
+                if kept is not None:
+                    self._told("stream_chat", "hit", size=size)
+                    return Replay.opened(call, kept)
+                self._check_open()
+                tape = self._streams.joinable(keys[0]) or self._streams.begin(
+                    keys[0], partial(self._record, request, question)
+                )
+            follower = TextFollower(tape)
+            tape.join(follower)
+        self._told("stream_chat", follower.cache or "miss", reason)
+        return await tape.open(call, follower)
+
+    def _record(self, request: CachedChatRequest, question: Question, done: Any) -> Tape[Any]:
+        async def ended(tape: Tape[Any]) -> None:
+            result = result_of(tape.handle)
+            reason = "too_long" if tape.overflowed else unstorable_chat(result)
+            await self._ended("stream_chat", request, question, result, tape.handle, reason)
+
+        return Tape(
+            lambda: self._inner.stream_chat(request.of),
+            self._background,
+            read=lambda stream: stream.take_events(),
+            size_of=lambda item: len(item) if isinstance(item, str) else 64,
+            most=MOST,
+            ended=ended,
+            done=done,
+            name=f"voicekit-answer-{self._provider}",
+        )
+
+    # -- whole answers ----------------------------------------------------------------------
+
+    async def chat(
+        self, messages: Messages | interfaces.ChatRequest, /, **options: Any
+    ) -> ChatResult:
+        """The whole answer; see ``stream_chat``. It joins a stream, never the other way round.
+
+        Raises:
+            InvalidArgumentError: ``inner`` refuses it.
+            VoicekitError: As ``inner`` raises it.
+        """
+        self._check_open()
+        request = self._request_of(messages, options)
+        if request.question is None:
+            self._told("chat", "bypass", request.reason)
+            answer: ChatResult = await self._inner.chat(request.of)
+            return answer
+        call = Call(self._operations["chat"])
+        key = request.keys[0]
+        with self._streams.looking(key), self._wholes.looking(key):
+            tape, reason = self._under_way(key), None
+            if tape is None:
+                kept, size, reason = await self._find(request.keys)
+                if kept is not None:
+                    self._told("chat", "hit", size=size)
+                    call.attempts = 0
+                    call.committed()
+                    call.end()
+                    return shared(call, "hit", kept)
+                self._check_open()
+                tape = self._under_way(key) or self._wholes.begin(
+                    key, partial(self._record_whole, request, request.question)
+                )
+            whole = tape is not self._streams.joinable(key)
+            follower = TextFollower(tape)
+            tape.join(follower)
+        self._told("chat", follower.cache or "miss", reason)
+        if not whole:
+            return await TextStream(partial(tape.open, call, follower)).result()
+        return await self._whole(call, tape, follower)
+
+    def _under_way(self, key: str) -> Tape[Any] | None:
+        return self._streams.joinable(key) or self._wholes.joinable(key)
+
+    async def _whole(
+        self, call: Call, tape: Tape[ChatResult], follower: TextFollower
+    ) -> ChatResult:
+        try:
+            await PLAIN.open(call, follower.first)
+            call.end()
+        finally:
+            tape.leave(follower)
+        (result,) = tape.items
+        if not follower.joined:
+            return result
+        call.attempts = 0
+        kept = Kept(
+            text=result.text,
+            model=result.model,
+            service_tier=result.service_tier,
+            member=getattr(result, "member", None),
+        )
+        told = shared(call, follower.cache or "joined", kept)
+        return replace(
+            told,
+            refusal=result.refusal,
+            tool_calls=result.tool_calls,
+            finish_reason=result.finish_reason,
+        )
+
+    def _record_whole(
+        self, request: CachedChatRequest, question: Question, done: Any
+    ) -> Tape[ChatResult]:
+        async def ended(tape: Tape[ChatResult]) -> None:
+            (result,) = tape.items
+            await self._ended("chat", request, question, result, result, unstorable_chat(result))
+
+        return Tape(
+            lambda: WholeChat(self._inner, request.of),
+            self._background,
+            read=lambda whole: whole.take(),
+            size_of=lambda _: 1,
+            most=MOST,
+            ended=ended,
+            done=done,
+            name=f"voicekit-answer-{self._provider}",
+        )
+
+    # -- keeping ----------------------------------------------------------------------------
+
+    async def _ended(
+        self,
+        operation: str,
+        request: CachedChatRequest,
+        question: Question,
+        result: ChatResult,
+        told: object,
+        reason: str | None,
+    ) -> None:
+        """An answer has come to its own end: keep it under the name of who gave it."""
+        key = None
+        if reason is None:
+            with suppress(Exception):  # a wrapper of a stranger
+                key = request.names.get(getattr(told, "identity", None) or "")
+            if key is None and len(request.names) == 1:
+                (key,) = request.names.values()
+            reason, ttl = self._agreed(question, result) if key is not None else ("producer", 0.0)
+        if reason is not None or key is None:
+            self._told_stored(operation, reason)
+            return
+        kept = Kept(
+            text=result.text,
+            model=result.model,
+            service_tier=result.service_tier,
+            member=getattr(told, "member", None),
+        )
+        await self._keep(operation, key, kept, ttl)
+
+
+def _leaves(request: Any) -> list[Any]:
+    """The requests of all who may answer: a wrapper's are in its ``of``."""
+    of = getattr(request, "of", None)
+    if isinstance(of, tuple):
+        return [leaf for each in of for leaf in _leaves(each)]
+    return [request] if of is None else _leaves(of)
