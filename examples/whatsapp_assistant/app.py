@@ -1,0 +1,107 @@
+"""The application: Twilio's webhooks in, health and metrics out, voice notes for Twilio to fetch.
+
+PUBLIC_URL=https://bot.example.com python -m examples.whatsapp_assistant.app
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import voicekit
+from voicekit.clients.twilio import InboundMessage
+from voicekit.errors import SignatureError
+from voicekit.web import lifespan, routes
+
+from .assistant import Assistant
+from .settings import Settings
+
+LARGEST_WEBHOOK = 64 << 10
+
+
+async def webhook(request: Request) -> Response:
+    """A message, or the status of one; answered at once, since Twilio waits for 15 s only."""
+    assistant: Assistant = request.app.state.assistant
+    if int(request.headers.get("content-length", LARGEST_WEBHOOK + 1)) > LARGEST_WEBHOOK:
+        return Response(status_code=413)
+    # Signed is the address that Twilio called, not the one that a proxy has made of it.
+    url = assistant.settings.public_url + request.url.path
+    try:
+        said = assistant.twilio.parse_webhook(url, request.headers, await request.body())
+    except SignatureError:
+        return Response(status_code=403)
+    if isinstance(said, InboundMessage):
+        voicekit.background(assistant.take(said), name=f"message {said.sid}")
+    else:
+        assistant.delivered(said)
+    return Response(status_code=204)
+
+
+def application(settings: Settings) -> Starlette:
+    """The application; its clients open with it, and close after the last conversation."""
+    assistant = Assistant(settings)
+    app = Starlette(
+        routes=[
+            Route("/twilio", webhook, methods=["POST"]),
+            *routes(
+                health=assistant.health,
+                metrics=assistant.metrics,
+                media=assistant.media.asgi,
+                token=settings.metrics_token,
+            ),
+        ],
+        lifespan=lifespan(*assistant.resources, drain=settings.drain_s),
+    )
+    app.state.assistant = assistant
+    return app
+
+
+class Server(uvicorn.Server):
+    """Listens until the conversations have ended: Twilio still fetches their voice notes."""
+
+    def __init__(self, config: uvicorn.Config, drain_s: float) -> None:
+        super().__init__(config)
+        self.drain_s = drain_s
+        self.leaving: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """At the first signal the conversations are waited for, at the second nothing is."""
+        if self.leaving is not None:
+            super().handle_exit(sig, frame)
+            return
+        # A signal comes between any two steps of the loop, and may find it asleep.
+        loop = asyncio.get_running_loop()
+        loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        async def leave() -> None:
+            await voicekit.drain(self.drain_s)
+            self.should_exit = True
+
+        if self.leaving is None:
+            self.leaving = asyncio.create_task(leave(), name="leaving")
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings.from_environment()
+    config = uvicorn.Config(
+        application(settings),
+        host="0.0.0.0",
+        port=settings.port,
+        ws="none",
+        access_log=False,  # the paths of voice notes are as good as a key
+    )
+    Server(config, settings.drain_s).run()
+
+
+if __name__ == "__main__":
+    main()

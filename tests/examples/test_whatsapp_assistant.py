@@ -1,0 +1,303 @@
+"""The WhatsApp assistant keeps its promises; the twins' journals are the truth."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if any(find_spec(name) is None for name in ("starlette", "uvicorn", "ddsketch", "lameenc")):
+    pytest.skip(
+        "starlette or uvicorn of the docs group, or an extra, is not installed",
+        allow_module_level=True,
+    )
+
+sys.path.insert(0, str(Path(__file__).parent))
+from whatsapp_world import ANNA, BEN, PROVIDERS, ROOT, TOKEN, Running, running
+
+from voicekit.emulator import SCENARIOS, Emulator, Fault
+from voicekit.emulator.thread import ThreadedEmulator
+
+pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("docs")]
+
+ANSWER = "Your order left yesterday."
+SCENARIO = replace(
+    SCENARIOS["instant"],
+    agent_replies=lambda said: f"{ANSWER} You asked: {said}",
+    message_fetches_media=True,
+)
+NOTHING = "Sorry, I "
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+    async with Emulator(providers=PROVIDERS, scenario=SCENARIO) as world:
+        for name in world.env():
+            monkeypatch.setenv(name, "")
+        yield world
+
+
+@pytest.fixture
+async def bot(world: Emulator) -> AsyncIterator[Running]:
+    async with running(world) as bot:
+        yield bot
+
+
+@pytest.mark.anyio
+async def test_a_text_is_answered_in_text_and_then_in_voice(bot: Running) -> None:
+    """At once with 204; media and transcription are skipped; the voice note is what was said."""
+    told = await bot.tell(body="Where is my order?")
+    assert (told.status, told.messages) == (204, [])
+    await bot.replied()
+    assert bot.texts() == [f"{ANSWER} You asked: Where is my order?"]
+    (voice,) = bot.voices()
+    text, later = bot.world.journal.sent_to(ANNA)
+    assert (text.body, later.media[0]["content_type"]) == (bot.texts()[0], "audio/mpeg")
+    (spoken,) = bot.world.journal.requests_for("elevenlabs", "speech.stream")
+    assert spoken.json()["text"] == bot.texts()[0]
+    assert voice.media[0]["status"] == 200
+    assert voice.media[0]["size"] == spoken.audio_bytes_sent
+    assert not bot.world.journal.requests_for("deepgram")
+    assert not bot.failed()
+
+
+@pytest.mark.anyio
+async def test_a_voice_note_is_heard(bot: Running) -> None:
+    """As it is, while the session is being opened; the answer is to its words."""
+    await bot.tell(voice="where is my order")
+    await bot.replied()
+    assert bot.texts() == [f"{ANSWER} You asked: where is my order"]
+    (heard,) = bot.world.journal.requests_for("deepgram")
+    assert heard.body.startswith(b"OggS")
+
+
+@pytest.mark.anyio
+async def test_the_session_opens_while_the_note_is_on_its_way(bot: Running) -> None:
+    """The agent is ready when the words are: neither waits for the other."""
+    bot.world.set_scenario(replace(SCENARIO, transcript_final=0.5, agent_session_open=0.5))
+    await bot.tell(voice="where is my order")
+    await bot.replied()
+    (heard,) = bot.world.journal.requests_for("deepgram")
+    (opened,) = bot.world.journal.requests_for("agentforce", "session.open")
+    assert opened.started_at < heard.finished_at
+
+
+@pytest.mark.anyio
+async def test_a_conversation_is_one_session(bot: Running) -> None:
+    """Two messages of one sender are two turns of one session; another sender has another."""
+    await bot.tell(body="one")
+    await bot.replied()
+    await bot.tell(body="two")
+    await bot.replied(texts=2, voices=2)
+    await bot.tell(BEN, body="three")
+    await bot.replied(BEN)
+    assert bot.asked("agentforce", "session.open") == 2
+
+
+@pytest.mark.anyio
+async def test_a_question_asked_before_costs_nothing(bot: Running) -> None:
+    """Neither agent nor voice is asked again, in another spelling, by somebody else."""
+    await bot.tell(body="What are your opening hours?")
+    await bot.replied()
+    asked = len(bot.world.journal.requests_for("agentforce"))
+    await bot.tell(BEN, body="  what are your  OPENING hours")
+    await bot.replied(BEN)
+    assert bot.texts(BEN) == bot.texts(ANNA)
+    assert len(bot.world.journal.requests_for("agentforce")) == asked
+    assert bot.asked("elevenlabs", "speech.stream") == 1
+    assert bot.voices(BEN)[0].media[0]["sha256"] == bot.voices(ANNA)[0].media[0]["sha256"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("redelivery", ["after", "concurrent"])
+async def test_a_message_delivered_again_is_answered_once(bot: Running, redelivery: Any) -> None:
+    """Beside the first delivery, after it, and long after the reply."""
+    told = await bot.tell(body="Hello?", redeliver=4, redelivery=redelivery)
+    await bot.replied()
+    await bot.world.calls_back.again(told)
+    await bot.at_rest()
+    assert len(bot.texts()) == len(bot.voices()) == 1
+    assert bot.figures()["caches"]["once"]["hit"] == 5
+    assert {each.status for each in told.webhooks} == {204}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("provider", "operation", "words", "counted"),
+    [
+        ("agentforce", "message", "cannot answer", "answering"),
+        ("deepgram", None, "could not listen", "listening"),
+    ],
+)
+async def test_a_failure_is_told_once(
+    bot: Running, provider: str, operation: str | None, words: str, counted: str
+) -> None:
+    """In one short text, and in the metrics; and a message delivered again stays answered."""
+    bot.world.inject(provider, Fault("status", status=500, times=None, operation=operation))
+    told = await bot.tell(voice="where is my order")
+    await bot.replied(voices=0)
+    await bot.world.calls_back.again(told)
+    await bot.at_rest()
+    (text,) = bot.texts()
+    assert words in text
+    assert not bot.voices()
+    assert bot.failed() == {counted: 1}
+    _, metrics = await bot.get("/metrics", TOKEN)
+    assert metrics["stages"][counted]["failed"] == 1
+
+
+@pytest.mark.anyio
+async def test_a_voice_that_fails_leaves_the_text(bot: Running) -> None:
+    """The answer is there; a second short text says that there will be no voice."""
+    bot.world.inject("elevenlabs", Fault("status", status=500, times=None))
+    await bot.tell(body="Where is my order?")
+    await bot.replied(texts=2, voices=0)
+    answer, excuse = bot.texts()
+    assert answer.startswith(ANSWER)
+    assert "could not record" in excuse
+    assert bot.failed() == {"speaking": 1}
+
+
+@pytest.mark.anyio
+async def test_a_reply_of_unknown_outcome_is_not_sent_again(bot: Running) -> None:
+    """Twilio took it and did not say so: one message, one failure in the metrics."""
+    bot.world.inject("twilio", Fault("reset", operation="message.send", after_bytes=1))
+    told = await bot.tell(body="Where is my order?")
+    await bot.until(lambda: bot.failed().get("replying"))
+    await bot.world.calls_back.again(told)
+    await bot.at_rest()
+    assert len(bot.texts()) <= 1
+    assert not bot.voices()
+
+
+@pytest.mark.anyio
+async def test_what_it_does_not_understand_it_says(bot: Running) -> None:
+    """A picture gets an answer too, without any provider but the messenger."""
+    await bot.tell(media=b"\xff\xd8 a picture")
+    await bot.replied(voices=0)
+    assert "only understand text and voice" in bot.texts()[0]
+    assert not bot.world.journal.requests_for("deepgram")
+    assert not bot.world.journal.requests_for("agentforce", "message")
+
+
+@pytest.mark.anyio
+async def test_who_is_not_twilio_is_refused(bot: Running) -> None:
+    """An unsigned or a changed request runs nothing."""
+    import aiohttp
+
+    told = await bot.tell(body="Hello?")
+    await bot.replied()
+    fields = {**told.fields, "MessageSid": "SM" + "0" * 32}
+    async with aiohttp.ClientSession() as client:
+        for headers in ({}, {"X-Twilio-Signature": "bm8="}):
+            async with client.post(bot.webhook, data=fields, headers=headers) as answer:
+                assert answer.status == 403
+        async with client.post(bot.webhook, data=b"x" * 100_000) as answer:
+            assert answer.status == 413
+    await bot.at_rest()
+    assert len(bot.texts()) == 1
+
+
+@pytest.mark.anyio
+async def test_health_is_for_all_and_metrics_for_who_has_the_token(bot: Running) -> None:
+    """Neither asks a provider for anything that costs."""
+    await bot.tell(body="Hello?")
+    await bot.replied()
+    status, health = await bot.get("/health")
+    assert (status, health["state"]) == (200, "ok")
+    for token in (None, "", "another"):
+        assert (await bot.get("/metrics", token))[0] in {401, 403}
+    status, metrics = await bot.get("/metrics", TOKEN)
+    assert status == 200
+    assert metrics["stages"]["replying"]["count"] == 1
+    assert metrics["operations"]["agentforce"]["send"]["ok"] == 1
+    assert metrics["total_time"]["count"] == 1
+
+
+# -- the process -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threaded() -> Iterator[ThreadedEmulator]:
+    with Emulator.in_thread(
+        providers=PROVIDERS, scenario=replace(SCENARIO, agent_first_text=1.0)
+    ) as world:
+        yield world
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _eventually(true: Any, seconds: float = 15.0) -> bool:
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_sigterm_lets_conversations_end(threaded: ThreadedEmulator) -> None:
+    """A process told to end in the middle of a turn still answers, in text and in voice."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {**os.environ, **threaded.env(), "PORT": str(port), "PUBLIC_URL": url}
+    environment |= {"VOICE_FORMAT": "mp3_22050_32", "CONVERSATIONS": "10"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "examples.whatsapp_assistant.app"],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+    )
+    try:
+
+        def listening() -> bool:
+            with closing(socket.socket()) as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        assert _eventually(listening)
+        told = threaded.calls_back.message(f"{url}/twilio", body="Hello?").result(15)
+        assert told.status == 204
+        assert _eventually(lambda: threaded.journal.requests_for("agentforce", "message"))
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode in {0, -signal.SIGTERM}
+        text, voice = threaded.journal.sent_to(told.fields["From"])
+        assert text.body.startswith(ANSWER)
+        assert voice.media[0]["status"] == 200
+        assert b"Traceback" not in said
+        assert b"never awaited" not in said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_one_command_tries_it() -> None:
+    """`python -m examples.whatsapp_assistant` holds a conversation and leaves nothing behind."""
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.whatsapp_assistant"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "We are open from nine to six" in done.stdout
+    assert done.stdout.count("voice note,") == 4
+    assert '"state": "ok"' in done.stdout
+    assert not done.stderr
