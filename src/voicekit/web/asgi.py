@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.checks import wrong
+from voicekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from voicekit.observe.health_check import Health
@@ -81,8 +81,11 @@ class Token:
             and token.isprintable()
             and " " not in token
         ):
-            allowed = f"≥ {_SHORTEST_TOKEN} printable ASCII characters without spaces, or None"
-            raise wrong("token", token, allowed)
+            raise InvalidArgumentError(  # which does not show it
+                "is no secret",
+                argument="token",
+                allowed=f"≥ {_SHORTEST_TOKEN} printable ASCII characters without spaces, or None",
+            )
         self._expected = None if token is None else token.encode()
 
     @property
