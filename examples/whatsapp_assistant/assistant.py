@@ -22,9 +22,7 @@ from voicekit import (
     TwilioClient,
     VoicekitError,
 )
-from voicekit.cache import MemoryStorage, SpeechCache
-from voicekit.cache.response import ResponseCache
-from voicekit.cache.sessions import SessionStore
+from voicekit.cache import MemoryStorage, ResponseCache, SessionStore, SpeechCache
 from voicekit.clients.twilio import InboundMessage, MessageStatus, Once
 from voicekit.observe import Alert, Alerts, Metrics, Rule, health
 
@@ -173,10 +171,11 @@ class Assistant:
         try:
             with self.metrics.stage(stage):
                 yield
-        except OutcomeUnknownError:
-            raise  # it may have happened: saying that it has not would be wrong
-        except VoicekitError:
-            await self._say(message, words)
+        except VoicekitError as error:
+            # What may have been sent needs no excuse, which would be wrong if it was.
+            sent = isinstance(error, OutcomeUnknownError) and error.provider == "twilio"
+            if not sent:
+                await self._say(message, words)
             raise
 
     async def _say(self, message: InboundMessage, text: str) -> None:

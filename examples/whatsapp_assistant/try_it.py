@@ -5,6 +5,7 @@ python -m examples.whatsapp_assistant
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import logging
@@ -117,7 +118,10 @@ async def talk(world: ThreadedEmulator) -> None:
 def main() -> None:
     """Everything in this process, and nothing left behind."""
     logging.basicConfig(level=os.environ.get("LOG", "WARNING"))
-    scenario = replace(SCENARIOS["whatsapp"], agent_replies=ANSWERS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--at-once", action="store_true", help="providers that take no time")
+    timed = "instant" if parser.parse_args().at_once else "whatsapp"
+    scenario = replace(SCENARIOS[timed], agent_replies=ANSWERS, message_fetches_media=True)
     providers = ("twilio", "deepgram", "agentforce", "elevenlabs")
     with Emulator.in_thread(providers=providers, scenario=scenario) as world:
         os.environ.update(world.env())

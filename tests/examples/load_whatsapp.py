@@ -205,7 +205,7 @@ async def _look_on(url: str, load: Load, told: Told) -> None:
 
 
 def _slowness(load: Load) -> Fault:
-    return Fault("late", operation="message", delay=load.slow, times=None, share=load.slow_share)
+    return Fault("late", operation="messages", delay=load.slow, times=None, share=load.slow_share)
 
 
 async def _outage(world: Emulator, load: Load) -> None:

@@ -129,6 +129,7 @@ class Metrics:
     def stage_failed(self, name: str) -> None:
         """A stage of the application failed."""
         with self._lock:
+            self._stage(name)  # one that never succeeds is shown as well
             count_in(self.stage_errors, name)
         self._count()
 
