@@ -69,7 +69,6 @@ IN_THE_KEY: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
         "speed": (1.0, 1.1),
         "mip_opt_out": (True, False),
         "tag": ("a", "b"),
-        "callback_method": ("POST", "PUT"),
         "split": (60, 90),
     },
     "openai": {
@@ -91,6 +90,7 @@ NOT_IN_THE_KEY: Mapping[str, Mapping[str, tuple[Any, str]]] = {
     },
     "deepgram": {
         **OF_THE_CALL,
+        "callback_method": ("PUT", "of a callback, with which a whole text is refused"),
         "resume": (True, "what was resumed is never kept, so what is kept is as without it"),
     },
     "openai": {
