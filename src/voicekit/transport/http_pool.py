@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import aiohttp
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from voicekit.transport.proxy import Proxy
 
 _DIAL_LIMIT = 10.0  # Own limit of the keeper's dials, seconds; callers' have theirs.
+_CLOSING_S = 0.05  # Measured: most take four turns, TLS whose peer has left some milliseconds.
 
 
 class _Host:
@@ -67,11 +70,12 @@ class HttpPool:
         self._closed = False
         self._drained: asyncio.Event | None = None
         self._resolver = resolver
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         self.background = Background()
         self.connector = WarmConnector(
             config=config,
             resolver=resolver,
-            socket_factory=make_socket,
+            socket_factory=self._make_socket,
             background=self.background,
             proxy=proxy,
             on_change=self._changed,
@@ -79,6 +83,11 @@ class HttpPool:
             on_reused=lambda key, idle: self._host(key).cutoff.observe_survival(idle),
             on_full=on_full,
         )
+
+    def _make_socket(self, addr_info: tuple[Any, ...]) -> socket.socket:
+        made = make_socket(addr_info)
+        self._sockets.add(made)
+        return made
 
     def _host(self, key: ConnectionKey) -> _Host:
         host = self._hosts.get(key)
@@ -265,6 +274,15 @@ class HttpPool:
         finally:
             await self.connector.shut()
             await self._resolver.close()
+            await self._sockets_closed()
+
+    async def _sockets_closed(self) -> None:
+        """The event loop closes a socket some time after it is told to, and may be about to end."""
+        until = self._loop.time() + _CLOSING_S
+        open_ones = [each for each in self._sockets if each.fileno() >= 0]
+        while open_ones and self._loop.time() < until:
+            await asyncio.sleep(0)
+            open_ones = [each for each in open_ones if each.fileno() >= 0]
 
     def abandon(self) -> None:
         """As ``aclose``, for an owner who cannot wait for what then ends."""
