@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["MAGIC_FROM", "MAGIC_TO", "RefusalError", "coded", "to_xml"]
 
@@ -110,20 +110,37 @@ def unauthenticated(detail: str, reason: str) -> RefusalError:
 
 
 def to_xml(content: Mapping[str, Any]) -> bytes:
-    """Return the XML that a path without ``.json`` answers with: members as elements."""
+    """Return the XML that a path without ``.json`` answers with: members as elements.
+
+    A page of a list has its items inside it and the rest as attributes.
+    """
     inner = "".join(_element(name, value) for name, value in content.items())
     text = f"<?xml version='1.0' encoding='UTF-8'?>\n<TwilioResponse>{inner}</TwilioResponse>"
     return text.encode()
 
 
+def _page(name: str, page: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> str:
+    tag = _tag(name)
+    facts = {key.replace("_", ""): value for key, value in page.items() if key != name}
+    told = "".join(
+        f" {key}={quoteattr('' if value is None else str(value))}" for key, value in facts.items()
+    )
+    single = name.removesuffix("_list").removesuffix("s")
+    return f"<{tag}{told}>{''.join(_element(single, each) for each in items)}</{tag}>"
+
+
+def _tag(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
 def _element(name: str, value: Any) -> str:
-    tag = "".join(part.capitalize() for part in name.split("_"))
+    tag = _tag(name)
     if value is None:
         return f"<{tag}/>"
-    if isinstance(value, dict):
-        inner = "".join(_element(key, each) for key, each in value.items())
-    elif isinstance(value, list):
-        inner = "".join(_element(name.removesuffix("s"), each) for each in value)
-    else:
-        inner = escape(str(value))
+    if not isinstance(value, dict):
+        return f"<{tag}>{escape(str(value))}</{tag}>"
+    for key, each in value.items():
+        if isinstance(each, list):
+            return _page(key, value, each)
+    inner = "".join(_element(key, each) for key, each in value.items())
     return f"<{tag}>{inner}</{tag}>"
