@@ -13,7 +13,7 @@ from voicekit.errors import ClosedError, InvalidArgumentError, WrongLoopError
 from voicekit.observe.availability import DAY, HOUR, Availability
 from voicekit.observe.health_report import ClientHealth, HealthReport
 from voicekit.observe.health_state import State, has_evidence, of_all, of_members, state_of
-from voicekit.observe.snapshot_sources import members_of, name_of, plain
+from voicekit.observe.snapshot_sources import itself, members_of, name_of, plain
 from voicekit.tasks import Background
 
 __all__ = ["Health", "Probe", "health"]
@@ -76,7 +76,7 @@ class _Watched:
     __slots__ = ("availability", "client", "members", "name", "optional", "probe", "since", "state")
 
     def __init__(self, client: Any, name: str, *, optional: bool, depth: int = 0) -> None:
-        self.client, self.name, self.optional = client, name, optional
+        self.client, self.name, self.optional = itself(client), name, optional
         self.probe: Probe | None = None
         self.state: State | None = None
         self.since = 0.0

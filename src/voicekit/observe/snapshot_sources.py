@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from voicekit.errors import InvalidArgumentError
 
-__all__ = ["Sources", "members_of", "plain"]
+__all__ = ["Sources", "bytes_of", "itself", "members_of", "name_of", "plain"]
 
 _log = logging.getLogger("voicekit.observe")
 
@@ -22,15 +22,23 @@ _DEEPEST: Final = 6
 def members_of(thing: Any) -> Mapping[str, Any]:
     """What a wrapper stands in front of, by name; nothing for what is no wrapper.
 
-    A wrapper says so with ``members`` (several, by name) or ``inner`` (one).
+    A wrapper says so with ``members`` (several, by name) or ``inner`` (one); caches of ours keep
+    theirs to themselves.
     """
     members = getattr(thing, "members", None)
     if isinstance(members, Mapping):
         return members
-    inner = getattr(thing, "inner", None)
+    inner = getattr(thing, "inner", None) or getattr(thing, "_inner", None)
     if inner is not None and callable(getattr(inner, "aclose", None)):
         return {name_of(inner): inner}
     return {}
+
+
+def itself(thing: Any) -> Any:
+    """The client behind one of its roles (``client.as_synthesizer()``); else the thing."""
+    client = getattr(thing, "_client", None)
+    behind = client is not None and not hasattr(thing, "stats") and hasattr(client, "stats")
+    return client if behind else thing
 
 
 def name_of(thing: Any) -> str:
@@ -72,6 +80,7 @@ class Sources:
         Raises:
             InvalidArgumentError: It has no ``stats()``, or there are too many.
         """
+        thing = itself(thing)
         if not callable(getattr(thing, "stats", None)):
             raise InvalidArgumentError(
                 f"a {type(thing).__name__} has no stats()",
@@ -107,8 +116,9 @@ class Sources:
         pools: dict[str, Any] = {}
         caches: dict[str, Any] = {}
         seen: set[int] = set()
+        storages: list[dict[str, Any]] = []
         for name, thing in self:
-            self._look(name, thing, pools, caches, seen, 0)
+            self._look(name, thing, pools, caches, storages, seen, 0)
         return pools, caches
 
     def _look(
@@ -117,6 +127,7 @@ class Sources:
         thing: Any,
         pools: dict[str, Any],
         caches: dict[str, Any],
+        storages: list[dict[str, Any]],
         seen: set[int],
         depth: int,
     ) -> None:
@@ -125,8 +136,9 @@ class Sources:
         seen.add(id(thing))
         members = members_of(thing)
         for member, engine in list(members.items())[:_MOST]:
+            engine = itself(engine)
             if callable(getattr(engine, "stats", None)):
-                self._look(f"{name}/{member}", engine, pools, caches, seen, depth + 1)
+                self._look(f"{name}/{member}", engine, pools, caches, storages, seen, depth + 1)
         try:
             stats = thing.stats()
         except Exception as error:  # noqa: BLE001 - a look must not break the snapshot
@@ -141,10 +153,10 @@ class Sources:
             pools[name] = said
         elif is_dataclass(stats):
             said = plain(stats)
-            storage = getattr(thing, "storage", None)
-            said["shared"] = storage is not None and id(storage) in seen
-            if storage is not None:
-                seen.add(id(storage))
+            # Two that say the same of their storage, to the last hit, have the same one.
+            kept = dict(said["storage"] or {} if "storage" in said else said)
+            said["shared"] = kept in storages
+            storages.append(kept)
             caches[name] = said
 
 
