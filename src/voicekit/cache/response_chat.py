@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from voicekit.cache.answers import Kept
 from voicekit.cache.flights import Flights
+from voicekit.cache.follower import SOME
 from voicekit.cache.response import CacheOptions, ResponseCache
 from voicekit.cache.response_replies import Replay, TextFollower, WholeChat, result_of, shared
 from voicekit.cache.rules import (
@@ -263,9 +264,9 @@ class CachedChat(ResponseCache):
         try:
             await PLAIN.open(call, follower.first)
             call.end()
+            result: ChatResult = follower.feed(SOME)[0]
         finally:
             tape.leave(follower)
-        (result,) = tape.items
         if not follower.joined:
             return result
         call.attempts = 0
@@ -287,7 +288,7 @@ class CachedChat(ResponseCache):
         self, request: CachedChatRequest, question: Question, done: Any
     ) -> Tape[ChatResult]:
         async def ended(tape: Tape[ChatResult]) -> None:
-            (result,) = tape.items
+            result = tape.handle.result
             await self._ended("chat", request, question, result, result, unstorable_chat(result))
 
         return Tape(

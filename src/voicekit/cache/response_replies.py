@@ -169,6 +169,7 @@ class WholeChat:
 
     Attributes:
         attempts: How often it was asked for.
+        result: The answer, once it is there.
     """
 
     attempts = 1
@@ -189,7 +190,8 @@ class WholeChat:
         if self._taken:
             return []
         self._taken = True
-        return [await self._model.chat(self._request)]
+        self.result: ChatResult = await self._model.chat(self._request)
+        return [self.result]
 
 
 def result_of(stream: Any) -> ChatResult:
