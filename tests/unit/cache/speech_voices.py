@@ -159,10 +159,11 @@ class Broken(MemoryStorage):
 
     async def get(self, key: str, /) -> bytes | None:
         self.reads += 1
-        await asyncio.sleep(self.reading)
         if self.error is not None:
             raise self.error
-        return self.says if self.says is not None else await super().get(key)
+        value = self.says if self.says is not None else await super().get(key)
+        await asyncio.sleep(self.reading)  # the answer is on its way, and may be old
+        return value
 
     async def put(self, key: str, value: bytes, /, *, ttl: float) -> None:
         self.writes += 1

@@ -18,6 +18,7 @@ from speech_voices import (
 )
 
 from voicekit import (
+    AudioChunk,
     ClosedError,
     ConnectionLostError,
     InvalidArgumentError,
@@ -413,6 +414,47 @@ async def test_a_client_of_another_role_says_how() -> None:
     cache = SpeechCache(client.as_synthesizer())
     assert cache.provider == "openai"
     await cache.aclose()
+
+
+class Plain:
+    """Somebody's own handle: no more than the interface asks for."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = list(chunks)
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> AudioChunk:
+        if not self._chunks:
+            raise StopAsyncIteration
+        return AudioChunk(self._chunks.pop(0), PCM)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "why"), [((b"ab", b"cd"), None), ((b"ab", b"c"), "truncated"), ((b"",), "empty")]
+)
+async def test_an_engine_of_ones_own_needs_no_more_than_the_interface(
+    chunks: tuple[bytes, ...], why: str | None
+) -> None:
+    """What is no whole audio of it is not kept."""
+    voice, seen = Reader(), RecordingObserver()
+    voice.stream_speech = lambda _text, /, **_: Plain(*chunks)  # type: ignore[method-assign]
+    async with SpeechCache(voice, observers=[seen]) as tts:
+        speech = tts.stream_speech("abc")
+        async with speech:
+            assert b"".join([chunk async for chunk in speech]) == b"".join(chunks)
+        assert (speech.attempts, speech.connection, speech.request_id) == (1, None, None)
+        assert speech.identity == "reader|plain|abc"
+        await settled()
+    stored = seen.events[-1]
+    assert isinstance(stored, CacheStored)
+    assert stored.reason == why
 
 
 # -- lifecycle ------------------------------------------------------------------------------
