@@ -55,6 +55,7 @@ class _Played:
         self.text: list[str] = []
         self.progress = 0
         self.done = False
+        self._aborted = False
         self._items = deque(turn.items)
         self._turn = turn
         self._session = session
@@ -75,12 +76,12 @@ class _Played:
         self._cut = error
 
     def abort(self) -> None:
-        if not self.done:
+        if not self.done and not self._aborted:
+            self._aborted = True
             self._session.agent.aborted += 1
-            self.done = True
 
     def release(self) -> None:
-        self.done = True
+        pass
 
     def feed(self, data: Any) -> Any:
         for item in data:
@@ -139,10 +140,11 @@ class ScriptedSession:
             if turn.error is not None and not turn.items:
                 raise turn.error
             items: deque[Any] = deque()
-            while (data := await played.chunk()) and not items:
-                items.extend(played.feed(data))
-                if any(isinstance(item, str) for item in items):
+            while not any(isinstance(item, str) for item in items):
+                data = await played.chunk()
+                if not data:
                     break
+                items.extend(played.feed(data))
             call.committed()
             return Opened(call, played, played, items)
 

@@ -179,11 +179,10 @@ async def test_one_that_broke_off_is_not_kept() -> None:
     inner = ScriptedChat(Said("Nine ", "to", error=UnavailableError("down")))
     storage = Troubled()
     async with ResponseCache(inner, storage=storage) as llm:
-        heard = []
+        reply = llm.stream_chat(QUESTION)
+        assert [await reply.__anext__(), await reply.__anext__()] == ["Nine ", "to"]
         with pytest.raises(StreamInterruptedError) as caught:
-            async for delta in llm.stream_chat(QUESTION):
-                heard.append(delta)
-        assert heard == ["Nine ", "to"]
+            await reply.__anext__()
         assert caught.value.delivered_characters == 7
         await stored(llm)
         assert not storage.values
