@@ -1,6 +1,6 @@
 """``python -m examples.whatsapp_assistant``: try it, without a key."""
 
-from examples.whatsapp_assistant.try_it import main
+from .try_it import main
 
 if __name__ == "__main__":
     main()

@@ -38,6 +38,7 @@ NO_VOICE = "(I could not record this answer for you.)"
 
 RULES = [
     Rule(name="down", value="health.clients.*.state", equals="down", severity="critical"),
+    Rule(name="unwell", value="health.clients.*.state", equals=("degraded", "down")),
     Rule(name="slow", value="total_time.recent.p95", above=30.0, clear_at=20.0, lasting=60.0),
 ]
 FETCHED_WITHIN = 15.0
@@ -153,14 +154,17 @@ class Assistant:
 
     # -- words to the sender -----------------------------------------------------------------
 
-    async def _send(self, message: InboundMessage, **what: str) -> None:
+    async def _send(
+        self, message: InboundMessage, *, body: str | None = None, media: str | None = None
+    ) -> None:
         """Send something; never twice, for what may have arrived is not sent again."""
         await self.twilio.send_message(
             to=message.from_,
             from_=message.to,
             status_callback=f"{self.settings.public_url}/twilio",
             validity_period=self.settings.reply_valid_s,
-            **what,
+            body=body,
+            media=media,
         )
 
     @asynccontextmanager
