@@ -62,8 +62,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[Any]:
+    import tenacity  # noqa: F401 - comes with a process's first failure: once, some 30 ms
     from operations import ROWS
     from world import World
+
+    import voicekit.resilience.breaker_states  # noqa: F401 - as that
 
     made = World()
     for row in ROWS:
