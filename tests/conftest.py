@@ -23,7 +23,9 @@ from hypothesis import HealthCheck, settings
 
 from voicekit.emulator.errors import EmulatorError
 
-_KEYS = ("ELEVENLABS_", "DEEPGRAM_", "OPENAI_", "VOICEKIT_", "SSL_CERT_")
+_KEYS = (
+    "ELEVENLABS_", "DEEPGRAM_", "OPENAI_", "AGENTFORCE_", "TWILIO_", "VOICEKIT_", "SSL_CERT_",
+)  # fmt: skip
 _left_behind: list[str] = []
 _find_spec = importlib.util.find_spec  # tests replace it
 

@@ -118,9 +118,8 @@ class Following:
                 found = request_id_of(response.headers, DIALECT)
                 call.request_id = self.request_id = found or self.request_id
             if 300 <= response.status < 400 and "Location" in response.headers:
-                target = urljoin(url, response.headers["Location"])
                 response.release()
-                url = self._checked(target, seen)
+                url = self._checked(url, response.headers["Location"], seen)
                 # The credential stays where it was asked for, whoever asks for it elsewhere.
                 asks = asks and origin_of(url) == first
                 self.followed = None if asks else url
@@ -129,8 +128,11 @@ class Following:
                 return response
             await self._refuse(response, asks=asks)
 
-    def _checked(self, target: str, seen: list[str]) -> str:
-        target = target.partition("#")[0]
+    def _checked(self, url: str, location: str, seen: list[str]) -> str:
+        try:
+            target = urljoin(url, location).partition("#")[0]
+        except ValueError:
+            target = ""  # which is nowhere that a file may be
         if target in seen or len(seen) > _MOST_HOPS:
             raise RemoteProtocolError("the file is redirected round and round", retryable=False)
         if not may_hold_media(target, self._own, self._media_hosts):

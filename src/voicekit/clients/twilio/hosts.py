@@ -19,6 +19,9 @@ __all__ = ["Hosts", "Origin", "hosts_of", "origin_of"]
 _LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?")
 
+_PLAIN_URL: Final = re.compile(r"[!-\[\]-~]{1,4096}")
+_PLAIN_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+
 _API: Final = ("twilio.com",)
 _MEDIA: Final = ("twilio.com", "twiliocdn.com")
 # One of Amazon's hosts, where Twilio has a bucket of this name. Source: recorded redirects.
@@ -88,6 +91,8 @@ def origin_of(url: str) -> Origin | None:
         return None
     if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc:
         return None
+    if not _PLAIN_URL.fullmatch(url) or not _PLAIN_HOST.fullmatch(host):
+        return None  # what parsers may read differently is not for any of them
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 

@@ -363,14 +363,12 @@ def _messages(account: str, value: Any, **evidence: Any) -> Page[Message]:
     listed = value.get("messages") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         raise RemoteProtocolError("the answer holds no list of messages")
-    following = value.get("next_page_uri")
+    following = value.get("next_page_uri") or None
     if following is not None and not (
         isinstance(following, str) and following.startswith(f"{account}/Messages.json?")
     ):
         raise RemoteProtocolError("the next page is none of this account's messages")
-    return Page(
-        items=tuple(map(read_message, listed)), next=following or None, raw=value, **evidence
-    )
+    return Page(items=tuple(map(read_message, listed)), next=following, raw=value, **evidence)
 
 
 def _media_list(base_url: str, value: Any, **evidence: Any) -> Page[MediaRef]:

@@ -164,20 +164,22 @@ def _response(verbs: Sequence[Verb]) -> str:
     return f"{_HEAD}{_verb('Response', list(verbs))}"
 
 
-def _verb(tag: str, content: str | Sequence[Verb] | None, **attributes: str | int | None) -> Verb:
+def _verb(tag: str, content: str | list[Verb] | None, **attributes: str | int | None) -> Verb:
     shown = "".join(
         f" {name}={quoteattr(_legal(name, str(value)))}"
         for name, value in attributes.items()
         if value is not None
     )
-    if isinstance(content, str) and not isinstance(content, Verb):
-        inner = escape(_legal(tag, content))
+    if content is None:
+        inner = ""
+    elif isinstance(content, list) and all(isinstance(each, Verb) for each in content):
+        inner = "".join(content)
     else:
-        inner = "".join(content or ())
+        inner = escape(_legal(tag, content))
     return Verb(f"<{tag}{shown}>{inner}</{tag}>" if inner else f"<{tag}{shown}/>")
 
 
-def _legal(name: str, text: str) -> str:
+def _legal(name: str, text: object) -> str:
     if not isinstance(text, str):
         raise wrong(name, text, "a str")
     if _ILLEGAL.search(text):
