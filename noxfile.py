@@ -18,6 +18,7 @@ PYTHONS = [
     for line in PROJECT["project"]["classifiers"]
     if (found := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line))
 ]
+EVERYTHING = ".[demo,speed,metrics,prometheus,web]"
 # With every extra installed nothing is skipped but what has a session of its own or takes minutes.
 ONLY_SKIPS = "--only-skips=livekit|--full{}"
 # Four at a time: most tests wait for sockets. A worker that dies is a failure: xdist would
@@ -42,7 +43,7 @@ def lowest() -> list[str]:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything, on this interpreter, against the built package. ``-- --full``: long repeats."""
-    session.install(".[demo,speed]", *group("tests"), *group("sdks"), *group("docs"))
+    session.install(EVERYTHING, *group("tests"), *group("sdks"), *group("docs"))
     workers = [] if "--full" in session.posargs else WORKERS
     session.run("pytest", *workers, ONLY_SKIPS.format(""), *session.posargs)
 
@@ -54,9 +55,9 @@ def tests(session: nox.Session) -> None:
 def tests_all(session: nox.Session, extras: str) -> None:
     """Each Python × no extras, all extras, lowest versions; no vendors' SDKs, no docs group."""
     if extras == "lowest":
-        session.install(".[demo,speed]", *lowest(), *group("tests"))
+        session.install(EVERYTHING, *lowest(), *group("tests"))
     else:
-        session.install(".[demo,speed]" if extras == "all" else ".", *group("tests"))
+        session.install(EVERYTHING if extras == "all" else ".", *group("tests"))
     only = [] if extras == "none" else [ONLY_SKIPS.format("|SDK|docs group")]
     session.run("pytest", *WORKERS, *only, *session.posargs)
 
@@ -86,7 +87,7 @@ def mutation(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The notebook, executed in place; then every page, as `tests` runs them."""
-    session.install(".[demo]", *group("tests"), *group("sdks"), *group("docs"))
+    session.install(EVERYTHING, *group("tests"), *group("sdks"), *group("docs"))
     notebook = "docs/notebooks/first-calls.ipynb"
     session.run("python", "tests/docs/execute_notebook.py", notebook, notebook)
     session.run("pytest", "tests/docs", *session.posargs)
@@ -106,7 +107,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy, strict; the public API as users write it, besides."""
-    session.install(".[demo,speed]", *group("types"), *group("tests"))  # our plugin is pytest's
+    session.install(EVERYTHING, *group("types"), *group("tests"))  # our plugin is pytest's
     session.run("mypy")
     session.run("mypy", "--strict", "tests/typing")
 
@@ -127,7 +128,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, with the vendors' SDKs beside ours."""
-    session.install(".[demo,speed]", *group("sdks"), "packaging")
+    session.install(EVERYTHING, *group("sdks"), "packaging")
     session.run("python", "-m", "benchmarks", "--check", *session.posargs)
 
 

@@ -30,6 +30,13 @@ SCENARIO = replace(SCENARIOS["instant"], speech_real_time_factor=0.02, speech_fi
 PAGES = {str(page.relative_to(ROOT)): page for page in pages()}
 SIX = ["script", "threads", "fastapi", "notebook", "test-your-app", "own-engine"]
 
+# What a page says of a package that it needs.
+NEEDS = {
+    '"mp3_': "lameenc",
+    "Metrics": "ddsketch",
+    "prometheus": "prometheus_client",
+}
+
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedEmulator]:
@@ -49,8 +56,9 @@ class Played(list[bytes]):
 def run_page(page: Path, **given: Any) -> dict[str, Any]:
     """Run the blocks of a page in order, in one namespace; return that."""
     blocks = blocks_of(page)
-    if any('"mp3_' in block.code for block in blocks) and find_spec("lameenc") is None:
-        pytest.skip("lameenc of an extra is not installed")
+    for words, package in NEEDS.items():
+        if any(words in block.code for block in blocks) and find_spec(package) is None:
+            pytest.skip(f"{package} of an extra is not installed")
     space = {"__name__": "__main__", **given}
     for block in blocks:
         code = block.compiled()

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-EXTRAS = ("rich", "trustme", "lameenc", "espeakng_loader", "pocketsphinx", "uvloop")
+EXTRAS = (
+    "rich",
+    "trustme",
+    "lameenc",
+    "espeakng_loader",
+    "pocketsphinx",
+    "uvloop",
+    "ddsketch",
+    "prometheus_client",
+    "starlette",
+)
 
 _EVERY_MODULE = """
 import importlib, pkgutil

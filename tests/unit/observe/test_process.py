@@ -12,7 +12,7 @@ from voicekit.observe import process
 
 pytestmark = pytest.mark.anyio
 
-LINUX = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc: not on --full")
+LINUX = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc on this system")
 
 
 @LINUX
