@@ -112,6 +112,17 @@ async def test_not_there_yet(world: Emulator, session: aiohttp.ClientSession) ->
         assert b"<Code>20404</Code>" in answers[0][2]
 
 
+async def test_how_long_it_takes(world: Emulator, session: aiohttp.ClientSession) -> None:
+    """A third of a download until the redirect, the rest until the first byte."""
+    world.set_scenario(Scenario(name="slow", media_download=0.06))
+    _, headers, _ = await get(session, await told(world), **basic())
+    await get(session, headers["Location"])
+    (asked,) = world.journal.requests_for("twilio", "media.content")
+    (sent,) = world.journal.requests_for("twilio_media")
+    assert (asked.first_byte_at or 0.0) - asked.received_at >= 0.02
+    assert (sent.first_byte_at or 0.0) - sent.received_at >= 0.04
+
+
 async def test_who_may(world: Emulator, session: aiohttp.ClientSession) -> None:
     """Nobody without credentials; the account's token or any key of it."""
     url = await told(world)
@@ -185,6 +196,9 @@ async def test_under_tls_and_a_link() -> None:
         ):
             check_voice_note(await response.read(), TEXT)
         assert len(world.journal.crossings) > 0
+        elsewhere = world.endpoint("twilio_media").url
+        reached = await world.calls_back.message(f"{elsewhere}/hook", body="Hi")
+        assert (reached.status, reached.last.failure) == (404, "4xx")
         assert world.journal.requests_for("twilio_media")[0].headers.get("authorization") is None
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from listening import Application, listening, twiml
 
 from voicekit.emulator import Attachment, Emulator, EmulatorError, EmulatorProcess, voice_note
-from voicekit.emulator.endpoints import ACCOUNT_SID
+from voicekit.emulator.endpoints import ACCOUNT_SID, AUTH_TOKEN
 from voicekit.emulator.providers.twilio_signing import body_url, sign
 from voicekit.emulator.providers.twilio_twiml import TwimlError, read_messaging
 from voicekit.emulator.providers.twilio_webhooks import Overrides
@@ -312,6 +312,33 @@ async def test_delivered_concurrently(world: Emulator, app: Application) -> None
     )
     assert [record.status for record in told.webhooks] == [204] * 3
     assert sorted(record.attempt for record in told.webhooks) == [1, 2, 3]
+
+
+async def test_delivered_late(world: Emulator, app: Application) -> None:
+    """Again, some time after the answer."""
+    told = await world.calls_back.message(
+        f"{app.url}/", body="Hi", redeliver=1, redeliver_after=0.05
+    )
+    first, second = told.webhooks
+    assert first.finished_at is not None
+    assert second.started_at - first.finished_at >= 0.05
+
+
+async def test_other_signatures(world: Emulator, app: Application) -> None:
+    """As a proxy's application sees it, a forger's, and with a shared key."""
+    public = "https://bot.example.com/hook?tenant=7"
+    call = functools.partial(world.calls_back.message, f"{app.url}/hook?tenant=7", body="Hi")
+    await call(signed_for=public)
+    await call(secret="a forger's")
+    await call(secret="shared", shared_key="webhooks_sharedkey_1")
+    proxied, forged, shared = app.came
+    url = f"{app.url}/hook?tenant=7"
+    header, settings = "X-Twilio-Signature", "X-Twilio-Webhooks-Signature-Settings"
+    assert proxied.headers[header] == sign(public, proxied.fields.items(), AUTH_TOKEN)
+    assert forged.headers[header] == sign(url, forged.fields.items(), "a forger's")
+    assert settings not in forged.headers
+    assert shared.headers[settings] == "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"
+    assert shared.headers[header] == sign(url, shared.fields.items(), "shared", algorithm="sha256")
 
 
 async def test_calls_and_statuses(world: Emulator, app: Application) -> None:

@@ -49,8 +49,10 @@ def test_random_requests() -> None:
         names = [text(5) or "A" for _ in range(rng.randint(0, 8))]
         fields = [(rng.choice(names), text(20)) for _ in names for _ in range(rng.randint(1, 3))]
         token = text(12) or "t"
-        assert sign(url, fields, token) == RequestValidator(token).compute_signature(
-            url, Getall(fields)
+        validator = RequestValidator(token)
+        assert sign(url, fields, token) == validator.compute_signature(url, Getall(fields))
+        assert sign(url, fields, token, algorithm="sha256") == validator.compute_signature(
+            url, Getall(fields), "HMAC_SHA256"
         )
 
 

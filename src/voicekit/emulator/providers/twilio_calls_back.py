@@ -94,6 +94,9 @@ class CallsBack:
         redeliver: int = 0,
         redelivery: Literal["after", "concurrent"] = "after",
         redeliver_after: float = 0.0,
+        signed_for: str | None = None,
+        secret: str | None = None,
+        shared_key: str | None = None,
     ) -> Calling:
         """Tell an application of a user's message, as its messaging webhook.
 
@@ -111,6 +114,9 @@ class CallsBack:
             redeliver: How often it is delivered again under the same token, whatever came back.
             redelivery: Again once the one before it has ended, or without waiting for it.
             redeliver_after: Seconds between two deliveries.
+            signed_for: The public address that is signed, where ``url`` is what a proxy would call.
+            secret: Signs in place of the account's token: a forger's, or a shared key's.
+            shared_key: That key's name; the signature is then HMAC-SHA256, and a header says so.
 
         Raises:
             OSError: A file cannot be read.
@@ -130,6 +136,7 @@ class CallsBack:
             redeliver=redeliver,
             concurrent=redelivery == "concurrent",
             pause=redeliver_after,
+            signing={"signed_for": signed_for, "secret": secret, "shared_key": shared_key},
         )
 
     def again(self, told: CalledBack, *, url: str | None = None) -> Calling:

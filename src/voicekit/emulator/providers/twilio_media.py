@@ -28,6 +28,9 @@ KEY_PAIR = "APKAEMULATOR"
 LIFETIME_S = 14_400
 """How long an address is good; the vendor's own is not documented, only that it ends."""
 
+MAX_FILES = 1_000
+"""Addresses that are good at a time; older ones are answered with 404."""
+
 _CHUNK_BYTES = 16 << 10
 
 
@@ -71,6 +74,8 @@ class TwilioMedia(Provider):
     def address(self, media: Media) -> str:
         """Return a signed path and query for a file; it can then be fetched."""
         self._known[media.sid] = media
+        if len(self._known) > MAX_FILES:
+            del self._known[next(iter(self._known))]
         expires = int(time.time()) + LIFETIME_S
         query = {"Expires": expires, "Signature": self._sign(media.sid, expires)}
         return f"/cdn/{media.sid}?{urlencode({**query, 'Key-Pair-Id': KEY_PAIR})}"

@@ -38,6 +38,7 @@ FINAL = frozenset(
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 1000
+MAX_MESSAGES = 10_000
 VERSION = "2010-04-01"
 
 TEST_ACCOUNT_SID = "AC" + "7e57" * 8
@@ -179,8 +180,10 @@ class Messages:
         self._all: dict[str, Message] = {}
 
     def add(self, message: Message) -> None:
-        """Keep a message."""
+        """Keep a message, and let go of the oldest where there are many."""
         self._all[message.sid] = message
+        if len(self._all) > MAX_MESSAGES:
+            del self._all[next(iter(self._all))]
 
     def drop(self, message: Message) -> None:
         """Forget a message and its media."""

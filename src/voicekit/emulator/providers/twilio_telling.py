@@ -55,6 +55,7 @@ class Telling:
         redeliver: int,
         concurrent: bool,
         pause: float,
+        signing: Mapping[str, str | None],
     ) -> CalledBack:
         twilio = self._twilio
         message = Message(
@@ -85,6 +86,7 @@ class Telling:
             token=twilio.webhooks.token(),
             method=method,
             fields=inbound_fields(message, origin=twilio.origin, profile=profile, extra=fields),
+            **signing,
         )
         records = await self._deliveries(
             webhook, message, fallback, times=1 + redeliver, concurrent=concurrent, pause=pause

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Overrides", "Webhook", "Webhooks"]
 
+MAX_TOKENS = 10_000
+"""Deliveries counted; of older ones an attempt is the first again."""
+
 MAX_ANSWER_BYTES = 64 << 10
+SETTINGS = "X-Twilio-Webhooks-Signature-Settings"
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
 # Source: sheet §5. Milliseconds: default, least, most.
@@ -86,6 +90,9 @@ class Webhook:
 
     Attributes:
         token: The idempotency token; every delivery of it carries the same one.
+        signed_for: The address that is signed, where it is not the one that is called.
+        secret: Signs, in place of the account's token.
+        shared_key: Name of a shared key whose secret that is, or None.
     """
 
     kind: str
@@ -94,10 +101,14 @@ class Webhook:
     token: str
     method: str = "POST"
     fields: Mapping[str, str] = field(repr=False)
+    signed_for: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    shared_key: str | None = None
 
     def request(self, secret: str) -> tuple[str, bytes, dict[str, str]]:
         """Return the address, the body and the headers, signed with an auth token."""
         url, body = urldefrag(self.url).url, b""
+        seen = urldefrag(self.signed_for or self.url).url
         headers = {
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
@@ -107,12 +118,18 @@ class Webhook:
         signed: list[tuple[str, str]] = []
         if self.method == "GET":
             if self.fields:
-                url += ("&" if "?" in url else "?") + urlencode(self.fields)
+                query = urlencode(self.fields)
+                url, seen = (f"{each}{'&' if '?' in each else '?'}{query}" for each in (url, seen))
         else:
             signed = list(self.fields.items())
             body = urlencode(self.fields).encode()
             headers["Content-Type"] = FORM
-        headers["X-Twilio-Signature"] = sign(url, signed, secret)
+        algorithm = "sha1"
+        if self.shared_key is not None:
+            algorithm = "sha256"
+            headers[SETTINGS] = f"key={self.shared_key},algorithm=HMAC_SHA256"
+        secret = self.secret or secret
+        headers["X-Twilio-Signature"] = sign(seen, signed, secret, algorithm=algorithm)
         return url, body, headers
 
 
@@ -183,6 +200,8 @@ class Webhooks:
         return records
 
     async def _try(self, webhook: Webhook, rules: Overrides, deadline: float) -> WebhookRecord:
+        if len(self._attempts) > MAX_TOKENS:
+            del self._attempts[next(iter(self._attempts))]
         attempt = self._attempts[webhook.token] = self._attempts.get(webhook.token, 0) + 1
         record = self._journal.open_webhook(
             self._provider,
