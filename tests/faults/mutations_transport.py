@@ -10,7 +10,7 @@ from mutations import Mutation, after, both, constant, swap, wrap
 from voicekit.clients import execute
 from voicekit.errors import ConnectError, VoicekitError
 from voicekit.operation import Call, _AttemptLimit
-from voicekit.transport import connector, dns, failures, http_aiohttp, tls
+from voicekit.transport import connector, dns, failures, held, http_aiohttp, tls
 from voicekit.transport.connector import PooledProtocol, WarmConnector
 from voicekit.transport.dns import ServeStaleResolver
 from voicekit.transport.http_pool import HttpPool
@@ -241,7 +241,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="a large body goes out in pieces",
-        without=swap(connector, _LARGE_BODY=1 << 60),
+        without=swap(held, _LARGE_BODY=1 << 60),
         cells=((_UPLOAD, "18"),),
         says="it was repeated",
     ),
