@@ -15,6 +15,7 @@ from voicekit import (
     DeepgramClient,
     ElevenLabsClient,
     Limit,
+    Limits,
     MediaHost,
     OutcomeUnknownError,
     Policies,
@@ -77,7 +78,14 @@ class Assistant:
         self.twilio = TwilioClient(pool=pool, policies=policies, observers=seen)
         self.stt = DeepgramClient(pool=pool, policies=policies, observers=seen)
         agents = AgentforceClient(pool=pool, policies=policies, observers=seen)
-        tts = ElevenLabsClient(voice=settings.voice, pool=pool, policies=policies, observers=seen)
+        tts = ElevenLabsClient(
+            voice=settings.voice,
+            # Nobody hears a voice note begin: it may take longer than speech in a call.
+            limits={"stream_speech": Limits(connect=2.0, first_output=20.0, gap=10.0)},
+            pool=pool,
+            policies=policies,
+            observers=seen,
+        )
 
         answers = ResponseCache(agents, observers=seen)
         self.sessions = SessionStore(answers, most=10 * n, observers=seen)

@@ -288,3 +288,47 @@ async def test_closing(host: MediaHost, storage: DictStorage) -> None:
 def test_a_repr_tells_no_secret(host: MediaHost) -> None:
     assert SECRET not in repr(host) + repr(host._names)
     assert BASE in repr(host)
+
+
+async def test_a_storage_of_ones_own_is_bounded_and_closed() -> None:
+    """By default clips are in memory: the oldest go when there are too many, all at the end."""
+    async with MediaHost(BASE) as host:
+        first = await host.publish(mp3(8 << 20))
+        second = await host.publish(ogg(8 << 20))
+        assert (await ask(host, first)).status == 200
+        for fill in (b"1", b"2", b"3", b"4", b"5", b"6", b"7"):
+            last = await host.publish(ogg(8 << 20, fill))
+        assert (await ask(host, second)).status == 404
+        assert (await ask(host, last)).status == 200
+        stats = host._storage.stats()
+        assert stats.size is not None
+        assert stats.most is not None
+        assert stats.size <= stats.most <= 64 << 20
+    assert (await ask(host, last)).status == 404
+
+
+async def test_cancelled_it_has_published_nothing(host: MediaHost, storage: DictStorage) -> None:
+    """Wherever it is cancelled: no address was given out, and the host goes on."""
+
+    class Slow(DictStorage):
+        async def put(self, key: str, value: bytes, /, *, ttl: float) -> None:
+            await asyncio.Event().wait()
+
+    slow = MediaHost(BASE, storage=Slow())
+    publishing = asyncio.ensure_future(slow.publish(mp3()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    publishing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+    assert not slow._served
+    assert (await ask(host, await host.publish(mp3()))).status == 200
+
+
+async def test_names_tell_nothing_and_are_not_alike(host: MediaHost) -> None:
+    """Nothing of what is in a clip can be read off, or tried out, without the secret."""
+    names = {(await host.publish(mp3())).rpartition("/")[2] for _ in range(20)}
+    assert len(names) == 20
+    other = MediaHost(BASE, storage=DictStorage())
+    mine, theirs = await host.publish(mp3()), await other.publish(mp3())
+    assert mine.rpartition("/")[2][:16] != theirs.rpartition("/")[2][:16]
