@@ -48,6 +48,20 @@ class Turns:
         self._closed = False
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._lingering: set[asyncio.Task[None]] = set()
+        self._giving_up: set[Callable[[], object]] = set()  # how to end what is under way
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody has a turn any more."""
+        return self._closed
+
+    def running(self, give_up: Callable[[], object]) -> None:
+        """Something is under way, which ``give_up`` ends."""
+        self._giving_up.add(give_up)
+
+    def through(self, give_up: Callable[[], object]) -> None:
+        """It is over."""
+        self._giving_up.discard(give_up)
 
     @property
     def busy(self) -> bool:
@@ -93,6 +107,8 @@ class Turns:
         self._closed = True
         for task in self._lingering:
             task.cancel()
+        for give_up in list(self._giving_up):
+            give_up()
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -144,6 +160,7 @@ class Turn:
         task = self._turns.background.spawn(
             _caught(self._transport, request, call), "voicekit-agentforce-turn"
         )
+        self._turns.running(task.cancel)
         try:
             await asyncio.wait([task])
         except BaseException:
@@ -152,9 +169,13 @@ class Turn:
             else:
                 self._give_up(task)
             raise
+        finally:
+            self._turns.through(task.cancel)
         if task.cancelled():
             self.over()
-            raise ClosedError("the client is closed")
+            raise ClosedError(
+                "the session was closed", outcome="unknown" if call.dispatched else "not_applied"
+            )
         result = task.result()
         if isinstance(result, BaseException):
             self.over()
@@ -207,6 +228,7 @@ class Held:
         self._error: VoicekitError | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._over = self._lingers = False
+        turns.running(self._closing)
 
     @property
     def delimited(self) -> bool:
@@ -251,13 +273,14 @@ class Held:
             return
         if self._over:
             self._response.abort()
-        elif self.status != 200:
+        elif self.status != 200 or self._turns.closed:
             self._response.abort()
             self._finish()
         elif self.decoder is not None and (self.decoder.done or self.decoder.failed):
             self.release()
         else:
             self._over = self._lingers = True
+            self._turns.through(self._closing)
             self._turns.linger(self._drain(), self._drained)
 
     def _drained(self) -> None:
@@ -269,9 +292,13 @@ class Held:
         self._response.release()
         self._finish()
 
+    def _closing(self) -> None:
+        self.interrupt(ClosedError("the session was closed", outcome="unknown"))
+
     def _finish(self) -> None:
         if not self._over:
             self._over = True
+            self._turns.through(self._closing)
             self._turn.over()
 
     async def _drain(self) -> None:

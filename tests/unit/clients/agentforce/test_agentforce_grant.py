@@ -104,7 +104,7 @@ class Org:
         self.asked: list[float] = []
         self.fail = 0
         self.background = Background()
-        self.tokens = Tokens(self.background, "who", clock=lambda: now())
+        self.tokens = Tokens(self.background, "who", clock=now)
         self.tokens.fetch = self.fetch
 
     async def fetch(self) -> Grant:

@@ -1,0 +1,100 @@
+"""An emulated Agentforce and a client of it, and what to check when a test is done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from voicekit.clients.agentforce import AgentforceClient
+from voicekit.emulator import AgentTurn, Emulator, Scenario
+from voicekit.operation import Limits
+
+AGENT = "0XxHu000000XXXXKX4"
+SECRET = "MARKEDSECRET"
+ANSWER = "It left yesterday. Expect it on Friday."
+INSTANT = Scenario(name="test", agent_replies=ANSWER)
+PACED = Scenario(name="test", agent_replies=ANSWER, agent_chunk_gap=0.03)
+SLOW = Scenario(name="test", agent_replies=ANSWER, agent_first_text=30.0)
+TIGHT = {
+    "open_session": Limits(connect=2.0, first_output=0.3, total=1.0),
+    "send": Limits(connect=2.0, first_output=0.3, total=2.0),
+    "stream_message": Limits(connect=2.0, first_output=0.3, gap=0.3, total=2.0),
+}
+"""Limits scaled down, so that a test of one need not wait for seconds."""
+
+
+def turns(**by_text: AgentTurn | str) -> Scenario:
+    """A world whose agent does this, by what is said."""
+    return Scenario(name="test", agent_replies={"": ANSWER, **by_text})
+
+
+class Recorder:
+    """Keeps every event."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def on_event(self, event: Any) -> None:
+        self.events.append(event)
+
+    def named(self, name: str) -> list[Any]:
+        return [event for event in self.events if type(event).__name__ == name]
+
+
+@asynccontextmanager
+async def world_and_client(
+    scenario: Scenario = INSTANT, **options: Any
+) -> AsyncIterator[tuple[Emulator, AgentforceClient]]:
+    async with Emulator(providers=("agentforce",), scenario=scenario) as world:
+        defaults = {
+            "client_id": "app",
+            "client_secret": SECRET,
+            "domain": world.agentforce.url,
+            "agent_id": AGENT,
+        }
+        async with AgentforceClient(**{**defaults, **options}) as agents:
+            yield world, agents
+            await settled(agents)
+        left = {task.get_name() for task in asyncio.all_tasks()}
+        assert not {name for name in left if name.startswith("voicekit")}, left
+        await gone(world)
+
+
+async def settled(agents: AgentforceClient) -> None:
+    """Every connection is back, and nothing dials."""
+    async with asyncio.timeout(5):
+        while (stats := agents.stats()).leased or stats.dialing:
+            await asyncio.sleep(0.005)
+
+
+async def gone(world: Emulator) -> None:
+    """The server sees no connection any more."""
+    async with asyncio.timeout(5):
+        while world.connections("agentforce"):
+            await asyncio.sleep(0.005)
+
+
+async def steps(task: asyncio.Task[Any], count: int) -> None:
+    """Let the loop run so many times, or until the task is done."""
+    for _ in range(count):
+        if task.done():
+            return
+        await asyncio.sleep(0)
+
+
+async def until(condition: Any, seconds: float = 5.0) -> None:
+    """Wait for what another task will bring about."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def asked(world: Emulator, *operations: str) -> list[int | None]:
+    """The statuses of what the server was asked for."""
+    return [
+        record.status
+        for record in world.journal.requests_for("agentforce")
+        if record.operation in operations
+    ]
