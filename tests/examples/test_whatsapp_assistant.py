@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -178,6 +179,31 @@ async def test_a_reply_of_unknown_outcome_is_not_sent_again(bot: Running) -> Non
     await bot.at_rest()
     assert len(bot.texts()) <= 1
     assert not bot.voices()
+
+
+@pytest.mark.anyio
+async def test_a_turn_is_not_over_before_twilio_has_the_voice_note(bot: Running) -> None:
+    """Or a process that ends would take it along, and nobody could fetch it."""
+    import aiohttp
+
+    bot.world.set_scenario(replace(SCENARIO, message_fetches_media=False))
+    await bot.tell(body="Where is my order?")
+    await bot.until(bot.voices)
+    assert any(task.get_name().startswith("message ") for task in asyncio.all_tasks())
+    url = bot.voices()[0].media[0]["url"]
+    async with aiohttp.ClientSession() as twilio, twilio.get(url) as fetched:
+        assert (fetched.status, fetched.content_type) == (200, "audio/mpeg")
+        await fetched.read()
+    await bot.at_rest()
+    assert not bot.failed()
+
+
+@pytest.mark.anyio
+async def test_a_message_that_is_not_delivered_is_counted(bot: Running) -> None:
+    """Accepted by Twilio, refused by WhatsApp: known from the status callback alone."""
+    bot.world.set_scenario(replace(SCENARIO, message_error=63024))
+    await bot.tell(body="Where is my order?")
+    await bot.until(lambda: bot.failed().get("delivery") == 2)
 
 
 @pytest.mark.anyio
