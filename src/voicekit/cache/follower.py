@@ -30,6 +30,7 @@ class Follower(Generic[T]):
     Attributes:
         joined: Another one had it begun. Then nothing was asked for on behalf of this one:
             its ``attempts`` are 0, and it waited for no connection.
+        complete: All of it was there when it joined.
         progress: Items that were handed to it.
         taken: Their bytes.
     """
@@ -39,6 +40,7 @@ class Follower(Generic[T]):
 
     def __init__(self, tape: Tape[T]) -> None:
         self.joined = False
+        self.complete = False
         self.progress = 0
         self.taken = 0
         self.tape = tape
@@ -69,6 +71,8 @@ class Follower(Generic[T]):
 
     def _tell(self, call: Call) -> None:
         """Put on ``call`` what the upstream says of how it came about."""
+        if self.complete:
+            return
         handle = self.tape.handle
         call.connection = getattr(handle, "connection", None)
         call.request_id = getattr(handle, "request_id", None)
@@ -90,6 +94,8 @@ class Follower(Generic[T]):
     @property
     def cache(self) -> str | None:
         """What its handle says of it."""
+        if self.complete:
+            return "hit"
         return "joined" if self.joined else None
 
     @property

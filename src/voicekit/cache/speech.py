@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from voicekit import checks
@@ -166,13 +166,17 @@ class SpeechCache:
         return await self._whole(self._request_of(text, options)).clip()
 
     def _whole(self, request: SpeechRequest) -> CachedSpeech:
-        make: Callable[[], Any]
         try:
-            handle = self._inner.stream_speech(request)
+            handle: Any = self._inner.stream_speech(request)
         except InvalidArgumentError:  # a format that is only given whole, or its own refusal
-            make = lambda: WholeSpeech(self._inner, request)  # noqa: E731
-        else:
-            make = lambda: handle  # noqa: E731
+            handle = WholeSpeech(self._inner, request)
+
+        def make() -> Any:
+            # What this caller gets he gets at the end: one that is resumed may start afresh.
+            if (parts := getattr(handle, "_parts", None)) is not None:
+                parts.gather()
+            return handle
+
         return self._answers.handle(request, "synthesize", make)
 
     async def preload(

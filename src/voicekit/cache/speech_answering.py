@@ -159,7 +159,8 @@ class Answering:
                 tape = self._flights.begin(asked.flight, partial(self._tape, asked, make))
             follower = Follower(tape)
             tape.join(follower)
-        self._count(asked, call, "joined" if follower.joined else "miss", reason)
+        size = tape.size if follower.complete else 0
+        self._count(asked, call, follower.cache or "miss", reason, size)
         opened = await tape.open(call, follower)
         source.follows(follower)
         return opened

@@ -155,6 +155,7 @@ class Tape(Generic[T]):
             raise LocalProtocolError("it is too late to join")
         self._followers.add(follower)
         follower.joined = self._task is not None
+        follower.complete = self.whole
         if self._task is None:
             self._task = self._background.spawn(self._record(), self._name)
             self._task.add_done_callback(self._done)
