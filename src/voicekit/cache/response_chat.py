@@ -8,11 +8,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
-from voicekit.cache.answers import Kept
+from voicekit.cache.answer_tape import (
+    AnswerTape,
+    Decision,
+    TextFollower,
+    WholeChat,
+    kept_of,
+    result_of,
+    shared,
+)
 from voicekit.cache.flights import Flights
 from voicekit.cache.follower import SOME
 from voicekit.cache.response import CacheOptions, ResponseCache
-from voicekit.cache.response_replies import Replay, TextFollower, WholeChat, result_of, shared
+from voicekit.cache.response_replies import Replay
 from voicekit.cache.rules import (
     NotCached,
     Question,
@@ -197,19 +205,20 @@ class CachedChat(ResponseCache):
         self._told("stream_chat", follower.cache or "miss", reason)
         return await tape.open(call, follower)
 
-    def _record(self, request: CachedChatRequest, question: Question, done: Any) -> Tape[Any]:
-        async def ended(tape: Tape[Any]) -> None:
-            result = result_of(tape.handle)
-            reason = "too_long" if tape.overflowed else unstorable_chat(result)
-            await self._ended("stream_chat", request, question, result, tape.handle, reason)
+    def _record(self, request: CachedChatRequest, question: Question, done: Any) -> AnswerTape:
+        def decide(tape: AnswerTape) -> Decision:
+            if tape.overflowed:
+                return Decision("too_long")
+            return self._decide(request, question, result_of(tape.handle), tape.handle)
 
-        return Tape(
+        return AnswerTape(
             lambda: self._inner.stream_chat(request.of),
             self._background,
+            decide=decide,
+            keep=partial(self._keep_decided, "stream_chat"),
             read=lambda stream: stream.take_events(),
             size_of=lambda item: len(item) if isinstance(item, str) else 64,
             most=MOST,
-            ended=ended,
             done=done,
             name=f"voicekit-answer-{self._provider}",
         )
@@ -270,13 +279,7 @@ class CachedChat(ResponseCache):
         if not follower.joined:
             return result
         call.attempts = 0
-        kept = Kept(
-            text=result.text,
-            model=result.model,
-            service_tier=result.service_tier,
-            member=getattr(result, "member", None),
-        )
-        told = shared(call, follower.cache or "joined", kept)
+        told = shared(call, follower.cache or "joined", kept_of(result, result))
         return replace(
             told,
             refusal=result.refusal,
@@ -286,51 +289,54 @@ class CachedChat(ResponseCache):
 
     def _record_whole(
         self, request: CachedChatRequest, question: Question, done: Any
-    ) -> Tape[ChatResult]:
-        async def ended(tape: Tape[ChatResult]) -> None:
+    ) -> AnswerTape:
+        def decide(tape: AnswerTape) -> Decision:
             result = tape.handle.result
-            await self._ended("chat", request, question, result, result, unstorable_chat(result))
+            return self._decide(request, question, result, result)
 
-        return Tape(
+        return AnswerTape(
             lambda: WholeChat(self._inner, request.of),
             self._background,
+            decide=decide,
+            keep=partial(self._keep_decided, "chat"),
             read=lambda whole: whole.take(),
             size_of=lambda _: 1,
             most=MOST,
-            ended=ended,
             done=done,
             name=f"voicekit-answer-{self._provider}",
         )
 
     # -- keeping ----------------------------------------------------------------------------
 
-    async def _ended(
-        self,
-        operation: str,
-        request: CachedChatRequest,
-        question: Question,
-        result: ChatResult,
-        told: object,
-        reason: str | None,
-    ) -> None:
-        """An answer has come to its own end: keep it under the name of who gave it."""
+    def _decide(
+        self, request: CachedChatRequest, question: Question, result: ChatResult, told: object
+    ) -> Decision:
+        """Whether an answer that has come to its own end is kept, and under whose name.
+
+        Args:
+            request: What was asked.
+            question: What the rules see of it.
+            result: The answer.
+            told: What says who gave it, if anything does.
+        """
+        reason = unstorable_chat(result)
+        if reason is not None:
+            return Decision(reason)
         key = None
-        if reason is None:
-            with suppress(Exception):  # a wrapper of a stranger
-                key = request.names.get(getattr(told, "identity", None) or "")
-            if key is None and len(request.names) == 1:
-                (key,) = request.names.values()
-            reason, ttl = self._agreed(question, result) if key is not None else ("producer", 0.0)
-        if reason is not None or key is None:
-            self._told_stored(operation, reason)
-            return
-        kept = Kept(
-            text=result.text,
-            model=result.model,
-            service_tier=result.service_tier,
-            member=getattr(told, "member", None),
-        )
-        await self._keep(operation, key, kept, ttl)
+        with suppress(Exception):  # a wrapper of a stranger
+            key = request.names.get(getattr(told, "identity", None) or "")
+        if key is None and len(request.names) == 1:
+            (key,) = request.names.values()
+        if key is None:
+            return Decision("producer")
+        reason, ttl = self._agreed(question, result)
+        return Decision(reason, key, kept_of(result, told), ttl)
+
+    async def _keep_decided(self, operation: str, decision: Decision) -> None:
+        if decision.reason is not None or decision.kept is None:
+            self._told_stored(operation, decision.reason)
+        else:
+            await self._keep(operation, decision.key, decision.kept, decision.ttl)
 
 
 def _leaves(request: Any) -> list[Any]:

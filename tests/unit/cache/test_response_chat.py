@@ -374,6 +374,23 @@ async def test_its_user_has_the_last_word() -> None:
     assert storage.closed == 0  # it is its owner's
 
 
+async def test_who_comes_right_after_an_answer_that_is_not_kept_asks_again() -> None:
+    """Even before it is put away: what is not for everybody is joined only while it is made."""
+    inner, asked = ScriptedChat(), []
+
+    def store(question: Any, _answer: Any) -> bool:
+        asked.append(question.text)
+        return False
+
+    async with ResponseCache(inner, store=store) as llm:
+        assert (await llm.chat(QUESTION)).cache is None
+        assert (await llm.chat(QUESTION)).cache is None
+        assert await streamed(llm, QUESTION) == (f"You said {QUESTION}", None)
+        assert await streamed(llm, QUESTION) == (f"You said {QUESTION}", None)
+        await stored(llm)
+    assert len(inner.asked) == len(asked) == 4
+
+
 @pytest.mark.parametrize("name", ["store", "ttl", "scope", "normalize", "context"])
 async def test_a_function_that_fails_costs_the_cache_and_not_the_call(
     name: str, caplog: pytest.LogCaptureFixture

@@ -1,0 +1,225 @@
+"""A model's answer under way: recorded for all who ask meanwhile, and judged once it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+
+from voicekit.cache.answers import Kept
+from voicekit.cache.follower import Follower
+from voicekit.cache.tape import Tape
+from voicekit.speech import ChatResult, RateLimits, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from voicekit.operation import Call
+
+__all__ = [
+    "AnswerTape",
+    "Decision",
+    "TextFollower",
+    "WholeChat",
+    "kept_of",
+    "result_of",
+    "shared",
+]
+
+
+class Decision(NamedTuple):
+    """What becomes of an answer.
+
+    Attributes:
+        reason: Why it is not kept, or None.
+        key: Under which it is.
+        kept: What of it.
+        ttl: Seconds.
+    """
+
+    reason: str | None
+    key: str = ""
+    kept: Kept | None = None
+    ttl: float = 0.0
+
+
+class AnswerTape(Tape[Any]):
+    """A tape that nobody joins any more once it is whole and turned out not to be kept.
+
+    Args:
+        decide: What becomes of it; asked once, when it is whole.
+        keep: Keeps it, or says that it is not.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        decide: Callable[[AnswerTape], Decision],
+        keep: Callable[[Decision], Awaitable[None]],
+        **options: Any,
+    ) -> None:
+        async def ended(_: Tape[Any]) -> None:
+            await keep(self.decision)
+
+        super().__init__(*args, ended=ended, **options)
+        self._decide = decide
+        self._decided: Decision | None = None
+
+    @property
+    def decision(self) -> Decision:
+        """What becomes of it; it must be whole."""
+        if self._decided is None:
+            self._decided = self._decide(self)
+        return self._decided
+
+    @property
+    def joinable(self) -> bool:
+        """Whether one who joins now can still get all of it, and may."""
+        return super().joinable and (not self.whole or self.decision.reason is None)
+
+
+class TextFollower(Follower[Any]):
+    """One who listens to a model's answer.
+
+    What it cost, its limits and the provider's own objects are of the one who asked for it.
+    """
+
+    def __init__(self, tape: Any) -> None:
+        super().__init__(tape)
+        self.text: list[str] = []
+        self._late = tape.whole  # all of it is there: nobody is waited for
+
+    @property
+    def cache(self) -> str | None:
+        """What its handle says of it."""
+        return "hit" if self.joined and self._late else super().cache
+
+    def feed(self, data: bytes, /) -> Sequence[Any]:
+        """Everything that was recorded since the last time."""
+        items = super().feed(data)
+        self.text += [item for item in items if isinstance(item, str)]
+        return items
+
+    def _said(self, name: str, otherwise: Any = None) -> Any:
+        return getattr(self.tape.handle, name, otherwise)
+
+    def _own(self, name: str) -> Any:
+        return None if self.joined else self._said(name)
+
+    @property
+    def refusal(self) -> list[str]:
+        """What the model said instead of answering."""
+        return [self._said("refusal") or ""]
+
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far."""
+        return cast("tuple[ToolCall, ...]", self._said("tool_calls", ()))
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped."""
+        return cast("str | None", self._said("finish_reason"))
+
+    @property
+    def model(self) -> str | None:
+        """Which model it is."""
+        return cast("str | None", self._said("model"))
+
+    @property
+    def service_tier(self) -> str | None:
+        """Which of the provider's tiers serves it."""
+        return cast("str | None", self._said("service_tier"))
+
+    @property
+    def member(self) -> str | None:
+        """Who answers, of several."""
+        return cast("str | None", self._said("member"))
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens: his who asked."""
+        return cast("Usage | None", self._own("usage"))
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """His who asked."""
+        return cast("RateLimits | None", self._own("rate_limits"))
+
+    @property
+    def id(self) -> str | None:
+        """The provider's id of the answer: his who asked."""
+        return cast("str | None", self._own("id"))
+
+    @property
+    def raw(self) -> Any:
+        """The provider's own object: his who asked."""
+        return self._own("raw")
+
+
+class WholeChat:
+    """A whole answer, as a tape records it: all of it at once.
+
+    Attributes:
+        attempts: How often it was asked for.
+        result: The answer, once it is there.
+    """
+
+    attempts = 1
+
+    def __init__(self, model: Any, request: Any) -> None:
+        self._model = model
+        self._request = request
+        self._taken = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+    async def take(self) -> list[ChatResult]:
+        """The answer, and then no more."""
+        if self._taken:
+            return []
+        self._taken = True
+        self.result: ChatResult = await self._model.chat(self._request)
+        return [self.result]
+
+
+def result_of(stream: Any) -> ChatResult:
+    """What a stream that has ended says, as a whole answer."""
+    return ChatResult(
+        text=stream.text,
+        refusal=stream.refusal,
+        tool_calls=stream.tool_calls,
+        finish_reason=stream.finish_reason,
+        usage=stream.usage,
+        model=stream.model,
+        request_id=stream.request_id,
+        id=stream.id,
+        service_tier=stream.service_tier,
+        attempts=stream.attempts,
+        timings=stream.timings,
+        connection=stream.connection,
+        raw=stream.raw,
+    )
+
+
+def shared(call: Call, cache: str, kept: Kept) -> ChatResult:
+    """A whole answer that was not asked for."""
+    return ChatResult(
+        text=kept.text,
+        finish_reason="stop",
+        model=kept.model,
+        service_tier=kept.service_tier,
+        cache=cache,
+        timings=call.timings,
+        attempts=0,
+    )
+
+
+def kept_of(result: ChatResult, told: object) -> Kept:
+    """What of an answer is for everybody; ``told`` says who gave it."""
+    return Kept(
+        text=result.text,
+        model=result.model,
+        service_tier=result.service_tier,
+        member=getattr(told, "member", None),
+    )

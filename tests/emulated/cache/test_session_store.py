@@ -1,0 +1,60 @@
+"""A store of Agentforce sessions; the twin's journal says which were opened and ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from answering_world import ANSWER, QUESTION, agent_and_world, saying, until
+
+from voicekit import SessionStore
+from voicekit.emulator import AgentTurn, agent_sessions
+
+pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
+
+
+async def test_conversations_keep_their_sessions() -> None:
+    """Each key has one, opened once whoever asks first, and ended with the store."""
+    async with agent_and_world() as (world, agents):
+        async with SessionStore(agents) as store:
+            store.start("anna")
+
+            async def turn(key: str) -> str:
+                async with store.session(key) as session:
+                    return (await session.send(QUESTION)).text
+
+            answers = await asyncio.gather(*(turn(key) for key in ("anna", "bert", "anna") * 3))
+            assert set(answers) == {ANSWER}
+            sessions = agent_sessions(world.journal)
+            assert sorted(len(session.messages) for session in sessions) == [3, 6]
+            assert store.stats().open == 2
+        assert {s.end_reason for s in agent_sessions(world.journal)} == {"UserRequest"}
+
+
+async def test_one_that_the_agent_ended_is_replaced() -> None:
+    """Handed over to a person: the next message is in a new session."""
+    scenario = saying(
+        bye=AgentTurn(messages=({"type": "Inform", "message": "Bye."}, {"type": "SessionEnded"}))
+    )
+    async with agent_and_world(scenario) as (world, agents), SessionStore(agents) as store:
+        for streamed in (False, True):
+            async with store.session("anna") as session:
+                if streamed:
+                    async with session.stream_message("bye") as reply:
+                        assert "".join([delta async for delta in reply]) == "Bye."
+                else:
+                    assert (await session.send("bye")).ended
+        async with store.session("anna") as session:
+            assert (await session.send(QUESTION)).text == ANSWER
+        assert [len(s.messages) for s in agent_sessions(world.journal)] == [1, 1, 1]
+        assert store.stats().ended == 2
+
+
+async def test_what_makes_room_is_ended_politely() -> None:
+    """The provider hears of it, in the background."""
+    async with agent_and_world() as (world, agents), SessionStore(agents, most=1) as store:
+        for key in ("anna", "bert"):
+            async with store.session(key) as session:
+                await session.send(QUESTION)
+        await until(lambda: agent_sessions(world.journal)[0].end_reason)
+        assert agent_sessions(world.journal)[1].end_reason is None
