@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -52,7 +53,8 @@ class Opener:
         self._waiters = 0
         self._given_up = False
         self._taken = False
-        self._call = client._begin_start(request)
+        # Shared work: nobody's ambient deadline is in force for it.
+        self._call = contextvars.Context().run(client._begin_start, request)
         self.task: asyncio.Task[AgentforceSession | Exception] = openers.background.spawn(
             self._run(), "voicekit-open-session"
         )
