@@ -257,7 +257,8 @@ class CacheAnswered(Event):
     """A cache was asked. ``provider`` is of whom it wraps, ``operation`` what was asked for.
 
     Attributes:
-        cache: ``"speech"`` or ``"response"``.
+        cache: ``"speech"`` or ``"response"``; ``"once"``, where a delivery that had run before was
+            ``"repeated"``, and one ran that may have (``"bypass"``).
         result: ``"hit"``; ``"joined"``: another caller is having it made, and shares it;
             ``"miss"``; ``"bypass"``: this one is not to be cached.
         reason: Why it is not, or was missed although it might have been there (``"storage"``).

@@ -71,7 +71,9 @@ class Once:
             ``ttl``. Longer than the longest handler, or it runs twice.
         refuse_without_storage: Raise ``RejectedError`` when the storage fails.
         namespace: Keeps apart what shares a storage.
-        observers: Told of deliveries that ran nothing, and of a storage that failed.
+        observers: Told of deliveries that ran nothing (``CacheAnswered`` with the result
+            ``"repeated"``), and of a storage that failed (``"bypass"``; ``CacheStored`` with
+            ``stored=False``).
 
     Raises:
         InvalidArgumentError: An argument makes no sense.
@@ -206,7 +208,7 @@ class Turn:
             else:  # another process has it, whose end we do not see: ask again the next time
                 once._here.pop(key, None)
         self.state = known
-        once._emit(events.CacheAnswered, cache="once", result="hit", reason=known)
+        once._emit(events.CacheAnswered, cache="once", result="repeated", reason=known)
         return self
 
     async def _claim(self) -> bool:
@@ -219,7 +221,7 @@ class Turn:
             await self._take_back()
             raise
         except Exception as error:
-            once._emit(events.CacheAnswered, cache="once", result="miss", reason="storage")
+            once._emit(events.CacheAnswered, cache="once", result="bypass", reason="storage")
             if once._refuse:
                 raise RejectedError(
                     f"the storage cannot tell whether this was done ({type(error).__name__})"

@@ -238,8 +238,8 @@ async def test_a_storage_that_fails(how: str, monkeypatch: pytest.MonkeyPatch) -
         "CacheStored",
         "CacheAnswered",
     ]
-    assert (seen[0].cache, seen[0].result, seen[0].reason) == ("once", "miss", "storage")
-    assert (seen[2].result, seen[2].reason) == ("hit", "done")
+    assert (seen[0].cache, seen[0].result, seen[0].reason) == ("once", "bypass", "storage")
+    assert (seen[2].result, seen[2].reason) == ("repeated", "done")
     assert all("tok" not in repr(each) and "marked" not in repr(each) for each in seen)
 
 
