@@ -171,6 +171,28 @@ async def test_cancelled_it_leaves_the_work_running() -> None:
     assert (await drain(10)).finished == 1
 
 
+async def test_cancelled_while_it_cuts_off_it_leaves_nothing_behind() -> None:
+    """What was cancelled stays so, and new work is taken as before."""
+    released = asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await released.wait()
+
+    task = background(slow_to_end())
+    waiter = asyncio.ensure_future(drain(1))
+    await asyncio.sleep(1.5)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    released.set()
+    assert not background(asyncio.sleep(1)).cancelled()
+    assert (await drain()).finished == 1
+    assert task.cancelled()
+
+
 async def test_two_drains_at_once() -> None:
     """The shorter one decides; both return."""
     background(asyncio.sleep(100), name="slow")

@@ -19,7 +19,8 @@ from voicekit.tasks import Background
 __all__ = ["Health", "Probe", "health"]
 
 Probe = Callable[[], Awaitable[object]]
-"""Asks a provider for something that is free. What it raises, or False, means that it is down."""
+"""Asks a provider for something that is free. What it raises, or False, means that it is down; so
+does a result that says so itself with ``up``."""
 
 _DEEPEST: Final = 6
 
@@ -256,7 +257,7 @@ async def _probed(probe: Probe) -> str:
     failures = getattr(result, "failures", ())
     if failures and not (result.opened or result.reused):  # type: ignore[attr-defined]
         return ", ".join(sorted(set(failures)))
-    return "" if result is not False else "said no"
+    return "said no" if result is False or getattr(result, "up", True) is False else ""
 
 
 def _judged(
@@ -310,11 +311,16 @@ def _names(clients: Sequence[Any], names: Sequence[str] | None) -> list[str]:
         raise InvalidArgumentError("there is none", argument="clients", allowed="at least one")
     for client in clients:
         watchable = ("health", "warm", "members", "inner")
-        if isinstance(client, type) or not any(hasattr(client, name) for name in watchable):
+        blocking = hasattr(client, "__enter__") and not hasattr(client, "__aenter__")
+        if (
+            blocking
+            or isinstance(client, type)
+            or not any(hasattr(client, name) for name in watchable)
+        ):
             raise InvalidArgumentError(
                 f"a {type(client).__name__} cannot be watched",
                 argument="clients",
-                allowed="clients, caches, fallback(…), spread(…)",
+                allowed="asynchronous clients, caches, fallback(…), spread(…)",
             )
     if names is not None:
         if len(names) != len(clients) or len(set(names)) != len(names):

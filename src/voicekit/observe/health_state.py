@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-__all__ = ["State", "Verdict", "of_all", "of_members", "state_of"]
+__all__ = ["State", "Verdict", "has_evidence", "of_all", "of_members", "state_of"]
 
 State = Literal["ok", "degraded", "down"]
 Verdict = tuple[State, tuple[str, ...]]
@@ -30,19 +30,19 @@ def state_of(seen: Any, probe: str | None) -> Verdict:
     credential = getattr(seen, "credential", None)
     if credential is not None and credential.state != "closed":
         text = f"credential refused: {credential.reason or 'no reason given'}"
-        (failed if credential.state == "open" else ill).append(text)
+        (failed if _refuses(credential) else ill).append(text)
     breakers = _breakers(seen)
     heard = {  # what nobody has asked for lately says nothing
         name: stats
         for name, stats in breakers.items()
         if stats.calls or stats.state not in {"closed", "disabled"}
     }
-    opened = [name for name, stats in heard.items() if stats.state in {"open", "forced_open"}]
+    opened = [name for name, stats in heard.items() if _refuses(stats)]
     if opened:
         refuses = failed if len(opened) == len(heard) else ill
         refuses.append(f"circuit open: {', '.join(sorted(opened))}")
     for name, stats in heard.items():
-        if stats.state == "half_open":
+        if stats.state in {"half_open", "open"} and name not in opened:
             ill.append(f"on probation: {name}")
         elif stats.state == "closed" and stats.calls >= _ENOUGH and stats.failure_rate >= _FAILING:
             ill.append(f"failing: {name}, {stats.failure_rate:.0%} of {stats.calls} calls")
@@ -55,6 +55,17 @@ def state_of(seen: Any, probe: str | None) -> Verdict:
     return ("degraded" if ill else "ok"), tuple(ill)
 
 
+def _refuses(stats: Any) -> bool:
+    """Whether a circuit lets nobody through.
+
+    One whose period is over lets the next call through, though it says "open" until that comes.
+    If it were down until then, and nobody were sent to who is down, it would be down for ever.
+    """
+    if stats.state == "open":
+        return stats.retry_in is None or stats.retry_in > 0
+    return bool(stats.state == "forced_open")
+
+
 def _breakers(seen: Any) -> Mapping[str, Any]:
     operations = getattr(seen, "operations", None) or {}
     return {
@@ -65,8 +76,13 @@ def _breakers(seen: Any) -> Mapping[str, Any]:
 
 
 def has_evidence(seen: Any) -> bool:
-    """Whether a client needs no probe: a connection is ready, or a call went well just now."""
+    """Whether a client needs no probe: a connection is ready, or a call went well just now.
+
+    Neither says anything while a circuit is not closed.
+    """
     pool = getattr(seen, "pool", None)
+    if any(stats.state in {"open", "half_open"} for stats in _breakers(seen).values()):
+        return False
     if pool is not None and pool.ready > 0:
         return True
     return any(

@@ -2,7 +2,9 @@
 
 The histogram is Datadog's ``ddsketch``: its error is relative, so that a cache's 50 µs and an
 agent's 100 s are told equally well without choosing a range; it is pure Python (one wheel for
-every version and system, 0.6 µs for a value); and its bins are bounded.
+every version and system, 0.6 µs for a value); and its bins are bounded. ``hdrhistogram`` keeps as
+well, but takes twice as long, is compiled, and brings setuptools and pbr: 9 MB instead of 0.1.
+Buckets that add up over processes are counted beside it, for Prometheus.
 """
 
 from __future__ import annotations

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from voicekit import ClosedError, InvalidArgumentError, UnavailableError, WarmReport, health
+from voicekit import (
+    ClosedError,
+    InvalidArgumentError,
+    UnavailableError,
+    WarmReport,
+    health,
+    sync,
+)
 from voicekit.observe.availability import DAY, HOUR, Availability
 from voicekit.observe.health_state import of_all, state_of
 from voicekit.resilience import BreakerStats, CredentialStats, OperationHealth
@@ -27,7 +34,7 @@ WELL = BreakerStats(
     state="closed", calls=20, failure_rate=0.0, slow_rate=0.0, opened=0, rejected=0, since=0.0,
     retry_in=None,
 )  # fmt: skip
-OPEN = replace(WELL, state="open", failure_rate=0.6, opened=1)
+OPEN = replace(WELL, state="open", failure_rate=0.6, opened=1, retry_in=5.0)
 UNUSED = replace(WELL, calls=0)
 REFUSED = CredentialStats(
     state="open", reason="AuthenticationError 401", opened=1, rejected=0, since=0.0, retry_in=5.0
@@ -97,10 +104,13 @@ class Wrapper:
         (seen(say=OPEN, voices=UNUSED), None, "down", "circuit open: say"),
         (seen(say=replace(OPEN, state="forced_open")), None, "down", "circuit open: say"),
         (seen(say=replace(OPEN, state="half_open")), None, "degraded", "on probation: say"),
+        (seen(say=replace(OPEN, retry_in=0.0)), "", "degraded", "on probation: say"),
+        (seen(say=replace(OPEN, retry_in=0.0)), "ConnectError", "down", "probe: ConnectError"),
         (seen(say=replace(OPEN, state="disabled")), None, "ok", None),
         (seen(say=replace(WELL, failure_rate=0.3)), None, "degraded", "30% of 20 calls"),
         (seen(say=replace(WELL, failure_rate=0.3, calls=4)), None, "ok", None),
         (seen(REFUSED), None, "down", "credential refused: AuthenticationError 401"),
+        (seen(replace(REFUSED, retry_in=0.0)), "", "degraded", "credential refused"),
         (seen(replace(REFUSED, state="half_open")), "", "degraded", "credential refused"),
         (seen(say=WELL), "ConnectError", "degraded", "probe: ConnectError"),
         (seen(say=UNUSED), "ConnectError", "down", "probe: ConnectError"),
@@ -248,6 +258,16 @@ async def test_only_who_gives_no_evidence_is_probed() -> None:
     assert report.state == "ok"
 
 
+async def test_who_is_down_comes_back_without_a_call() -> None:
+    """Nobody is sent to who is down: when its circuit's time is over, a probe decides."""
+    client = Client(ready=2, say=OPEN)
+    assert (await one_look(client)).state == "down"
+    client.said = seen(ready=2, say=replace(OPEN, retry_in=0.0))
+    assert (await one_look(client)).state == "degraded"
+    client.fails = ConnectionError()
+    assert (await one_look(client)).state == "down"
+
+
 @pytest.mark.parametrize(
     ("fails", "report", "reason"),
     [
@@ -269,7 +289,16 @@ async def test_own_probes() -> None:
     async def no() -> bool:
         return False
 
+    @dataclass
+    class Status:
+        up: bool = False
+
+    async def status() -> Status:
+        return Status()
+
     a, b = Client("a"), Client("b")
+    told = await one_look(a, probes={"a": status})
+    assert told.clients["a"].reasons == ("probe: said no",)
     report = await one_look(a, b, probes={"a": no, "b": None})
     assert report.clients["a"].reasons == ("probe: said no",)
     assert report.clients["b"].state == "ok"
@@ -378,7 +407,8 @@ async def test_bad_arguments() -> None:
     ):
         with pytest.raises(InvalidArgumentError):
             health(client, **arguments)  # type: ignore[arg-type]
-    for clients in ((), (object(),), (Client,), ("elevenlabs",)):
+    blocking = sync.OpenAIClient("key", model="m")
+    for clients in ((), (object(),), (Client,), ("elevenlabs",), (blocking,)):
         with pytest.raises(InvalidArgumentError, match="clients"):
             health(*clients)
 

@@ -43,10 +43,11 @@ def test_without_proc_it_says_what_it_can(monkeypatch: pytest.MonkeyPatch) -> No
     def missing(*_: object) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr(process.Path, "read_bytes", missing)
-    monkeypatch.setattr(process.os, "scandir", missing)
-    assert process.resident_bytes() == process.peak_bytes()
-    assert process.open_sockets() is None
+    with monkeypatch.context() as patch:  # others look at /proc as well
+        patch.setattr(process.Path, "read_bytes", missing)
+        patch.setattr(process.os, "scandir", missing)
+        assert process.resident_bytes() == process.peak_bytes()
+        assert process.open_sockets() is None
 
 
 def test_outside_of_a_loop_tasks_are_unknown() -> None:
