@@ -518,3 +518,81 @@ async def test_records_tell_what_was_answered() -> None:
     assert answers[2].size == 1440
     assert len({each.call for each in answers}) == 3
     assert {each.provider for each in seen.events} == {"reader"}
+
+
+async def test_a_handle_that_is_dropped_says_so_and_frees_what_it_holds() -> None:
+    """At once, without a collection: it is in no cycle; and when all is heard, nothing is held."""
+    voice = Reader()
+    async with SpeechCache(voice) as tts:
+        speech = tts.stream_speech("abc")
+        await anext(speech)
+        with pytest.warns(ResourceWarning, match="never closed"):
+            del speech
+        await settled()
+        assert voice.running == 0
+        heard = tts.stream_speech("abc")
+        await listened(heard)
+        await settled()
+        tape = heard._source._tape
+        assert tape is not None
+        assert tape.items == []
+        assert heard.ended
+
+
+class Yielding(MemoryStorage):
+    """Lets others have their turn, before and after."""
+
+    async def get(self, key: str, /) -> bytes | None:
+        await asyncio.sleep(0)
+        value = await super().get(key)
+        await asyncio.sleep(0)
+        return value
+
+    async def put(self, key: str, value: bytes, /, *, ttl: float) -> None:
+        await asyncio.sleep(0)
+        await super().put(key, value, ttl=ttl)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("steps", range(40))
+async def test_a_cancellation_at_any_step_leaves_all_as_it_was(steps: int, others: int) -> None:
+    """The look, the opening, the listening, the storing; alone or while others listen."""
+    voice = Reader(wait=0.0)
+    tts = SpeechCache(voice, storage=Yielding())
+    task = asyncio.create_task(tts.synthesize("abc"))
+    follower = [asyncio.create_task(tts.synthesize("abc")) for _ in range(others)]
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    for each in follower:
+        assert spelled((await each).data) == "abc"
+    assert spelled((await tts.synthesize("abc")).data) == "abc"
+    if others:
+        assert voice.asked == ["abc"]
+    await asyncio.sleep(0.1)
+    assert voice.running == 0
+    assert len(tts._answers._flights) == 0
+    assert not tts._answers._flights._looking
+    assert not [t for t in asyncio.all_tasks() if t.get_name().startswith("voicekit")]
+    assert (await tts.synthesize("abc")).cache == "hit"
+    await tts.aclose()
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_cancelled_close_still_closes_what_is_inside(steps: int) -> None:
+    """And closing again ends the rest."""
+    voice = Reader()
+    tts = SpeechCache(voice, storage=Yielding())
+    speech = tts.stream_speech("abc")
+    await anext(speech)
+    task = asyncio.create_task(tts.aclose())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await tts.aclose()
+    assert voice.closed
+    assert voice.running == 0
+    await speech.aclose()

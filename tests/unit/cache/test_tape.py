@@ -18,6 +18,7 @@ from voicekit import (
     StreamInterruptedError,
     TotalTimeout,
     UnavailableError,
+    WrongLoopError,
     deadline,
 )
 from voicekit.cache.follower import Follower
@@ -285,3 +286,50 @@ async def test_a_cancellation_anywhere_leaves_the_others_whole(steps: int, who: 
     assert world.tape.followers == 0
     await asyncio.sleep(1)
     assert len(world.background) == 0
+
+
+async def test_another_loop_is_refused() -> None:
+    """What is being made belongs to the loop that makes it."""
+    world = World()
+    stream = world.listener()
+    await stream
+
+    def elsewhere() -> None:
+        async def join() -> None:
+            world.tape.join(Follower(world.tape))
+
+        asyncio.run(join())
+
+    with pytest.raises(WrongLoopError):
+        await asyncio.to_thread(elsewhere)
+    await stream.aclose()
+    with pytest.raises(LocalProtocolError):
+        world.tape.join(Follower(world.tape))
+    await asyncio.sleep(0.1)
+
+
+async def test_who_follows_may_be_cancelled_and_go_on() -> None:
+    """Cancelled inside ``anext`` it has lost nothing, as any handle of ours."""
+    world = World()
+    async with world.listener() as stream:
+        said = [bytes(await anext(stream))]
+        task = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        await asyncio.wait([task])
+        said += [bytes(chunk) async for chunk in stream]
+    assert spelled(said) == "abc"
+
+
+async def test_it_is_released_with_its_last_listener_once_nobody_can_join() -> None:
+    """Not before: who listens gets everything, and nothing is held for nobody."""
+    world = World("a", "b")
+    stream = world.listener()
+    await stream
+    await asyncio.sleep(1)
+    world.tape.retire()
+    assert not world.tape.joinable
+    assert len(world.tape.items) == 2
+    assert await everything(stream) == "ab"
+    assert world.tape.items == []
+    assert stream.ended
