@@ -174,6 +174,8 @@ class Stream(Cancellable[T]):
 
     headers = Evidence(streams.Stream.headers)
 
+    cache = Evidence(streams.Stream.cache)
+
 
 class Audible(Handle[AudioChunk]):
     """What all handles of speech have: chunks, which are bytes, and an account of them."""
