@@ -71,7 +71,8 @@ class TwilioClient(Messages, Calls, MediaFiles):
         account_sid: ``AC…``; ``TWILIO_ACCOUNT_SID`` by default.
         auth_token: The account's token, or an async callable that returns it;
             ``TWILIO_AUTH_TOKEN`` by default. Webhooks are signed with it, so it is needed for
-            them also beside an API key.
+            them also beside an API key. What a callable returns is known from the first
+            request on: before that only ``webhook_tokens`` are.
         api_key: ``SK…``, whose secret requests are made with in place of the token;
             ``TWILIO_API_KEY`` by default. Keys are of one region.
         api_key_secret: Its secret, or an async callable that returns it;

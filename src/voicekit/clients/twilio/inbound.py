@@ -270,9 +270,10 @@ class MessageStatus:
 
 def is_status(fields: Mapping[str, str]) -> bool:
     """Whether it is a status callback; a message that came in has ``received`` as well."""
-    return "MessageStatus" in fields or (
+    told = "MessageStatus" in fields or (
         "Body" not in fields and fields.get("SmsStatus", "received") != "received"
     )
+    return told and bool(_sid_of(fields))
 
 
 def is_inbound(fields: Mapping[str, str]) -> bool:

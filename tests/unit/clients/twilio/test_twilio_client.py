@@ -736,7 +736,7 @@ async def test_no_wait_beyond_the_limit() -> None:
 
 async def test_waits_are_no_silence_of_the_server() -> None:
     """A first-output limit that is shorter than a wait does not count in it."""
-    _http, twilio = client(refused(20404, 404), file())
+    _http, twilio = client(refused(20404, 404), file(), policies=NO_POLICIES)
     media = await twilio.download_media(FILE, limits=Limits(first_output=0.3, total=5.0))
     assert media.attempts == 2
 

@@ -232,6 +232,9 @@ def test_what_is_neither() -> None:
     """Signed, so it is no fraud: a voice webhook is for ``verify_webhook``."""
     with pytest.raises(InvalidArgumentError, match="verify_webhook"):
         parsed({"CallSid": "CA1", "CallStatus": "ringing", "From": "+1", "To": "+2"})
+    for nameless in ({"MessageStatus": "sent"}, {"From": "+1", "To": "+2", "Body": "x"}):
+        with pytest.raises(InvalidArgumentError):
+            parsed(nameless)
     with pytest.raises(SignatureError):
         TwilioClient(AC, TOKEN).parse_webhook(URL, {}, {"CallSid": "CA1"})
 
