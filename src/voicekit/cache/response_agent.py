@@ -113,10 +113,10 @@ class CachedAgent(ResponseCache):
         scope = self._scope_of(question)
         parts = self._parts(question, scope)
         opened, names = self._session_identity(session)
-        sent, more = self._message_identity(question.text, message)
+        sent, more = self._message_identity(question.normalized, message)
         if not {*names, *more} <= scope.keys():
             raise NotCached("variables")
-        return self._keys.of(question.normalized, *parts, opened, sent)
+        return self._keys.of(*parts, opened, sent)
 
     def _session_identity(self, options: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
         """What a session is opened with: all of it as text, and the names of what is personal."""
@@ -136,18 +136,18 @@ class CachedAgent(ResponseCache):
         return canonical(identity, "options"), [*told, *variables]
 
     def _message_identity(self, text: str, options: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
-        """The same for what goes with a message."""
+        """The same for a message and what goes with it."""
         told = {name: value for name, value in options.items() if name not in INERT}
         variables = told.pop("variables", None) or {}
         if told:
             raise NotCached("options")
         if not isinstance(variables, Mapping):
             raise NotCached("variables")
-        names = list(variables)
         request = getattr(self._inner, "message_request", None)
         if request is not None:
-            names += request(text, **options).variables
-        return canonical(dict(variables), "variables"), names
+            made = request(text, **options)
+            return made.identity, made.variables
+        return canonical([text, dict(variables)], "variables"), list(variables)
 
     # -- lifecycle --------------------------------------------------------------------------
 

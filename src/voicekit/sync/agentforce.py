@@ -166,6 +166,7 @@ class AgentforceClient(Client[agentforce.AgentforceClient]):
 
     api_url = Evidence(agentforce.AgentforceClient.api_url)
     session_request = directly(agentforce.AgentforceClient.session_request)
+    message_request = directly(agentforce.AgentforceClient.message_request)
     status = blocking(agentforce.AgentforceClient.status)
     warm = blocking(agentforce.AgentforceClient.warm)
     start_warming = on_loop(agentforce.AgentforceClient.start_warming)

@@ -73,6 +73,10 @@ async def test_variables_outside_the_scope_go_to_the_agent() -> None:
         async with ResponseCache(agents, close=False) as cached:
             for _ in range(2):
                 assert (await ask(cached, QUESTION)).cache is None
+        view = agents.with_options(message={"variables": {"Till": 4}})
+        async with ResponseCache(view, close=False, scope={"Shop": ""}) as cached:
+            for _ in range(2):
+                assert (await ask(cached, QUESTION)).cache is None
         scope = {"Shop": "", "Language": ""}
         async with ResponseCache(agents, close=False, scope=scope) as cached:
             for number, expected in enumerate((None, "hit", None)):
@@ -84,7 +88,7 @@ async def test_variables_outside_the_scope_go_to_the_agent() -> None:
                 async with cached.open_session() as session:
                     answer = await session.send(QUESTION, variables={"Customer": 4711})
                     assert answer.cache is None
-        assert len(said(world)) == 6
+        assert len(said(world)) == 8
 
 
 @pytest.mark.parametrize("variable", [None, "EarlierTurns"])

@@ -12,6 +12,7 @@ from voicekit import OpenAIClient, ResponseCache, fallback
 from voicekit.cache import MemoryStorage
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.errors import ConnectError, StreamInterruptedError
+from voicekit.testing.conformance import CHAT_MODEL_CHECKS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -105,3 +106,20 @@ async def test_the_second_provider_s_answer_is_kept_under_its_own_name() -> None
         with pytest.raises(ConnectError):
             await only_dead.chat(QUESTION)
         assert asked(world) == 1
+
+
+@pytest.mark.parametrize("check", CHAT_MODEL_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("filled", [False, True])
+async def test_it_passes_the_checks_for_a_chat_model(check: Any, filled: bool) -> None:
+    """As any engine must: first time, and answered from a storage that other ones have filled."""
+    storage = MemoryStorage()
+
+    async with Emulator(providers=("openai",), scenario="instant") as world:
+
+        def make() -> Any:
+            inner = OpenAIClient(model="gpt-test", api_key="k", base_url=world.openai.url)
+            return ResponseCache(inner, storage=storage)
+
+        if filled:
+            await check(make)
+        await check(make)

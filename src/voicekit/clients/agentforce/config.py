@@ -162,6 +162,17 @@ class MessageRequest:
     limits: Limits | None = None
     policies: Policies | None = None
 
+    @property
+    def identity(self) -> str:
+        """Canonical text of all that can change the answer. Holds content: never log it."""
+        return identity_of(
+            PROVIDER,
+            self.headers,
+            query=self.query,
+            message=json.loads(self.message),
+            rest=json.loads(self.rest),
+        )
+
     def body(self, number: int) -> bytes:
         """The body with the number of the message, which grows within a session."""
         rest = self.rest[1:-1]

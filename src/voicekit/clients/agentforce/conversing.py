@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 from urllib.parse import urlencode
 
 from voicekit.checks import text
-from voicekit.clients.agentforce.config import API_URL, RequestSettings, SessionSettings
+from voicekit.clients.agentforce.config import (
+    API_URL,
+    MessageSettings,
+    RequestSettings,
+    SessionSettings,
+)
 from voicekit.clients.agentforce.errors import DIALECT, PROVIDER, START_DIALECT
 from voicekit.clients.agentforce.opening import Opener, Openers, OpeningSession
 from voicekit.clients.agentforce.operations import END_SESSION, FEEDBACK, OPEN_SESSION
@@ -30,8 +35,8 @@ from voicekit.pipeline import Pipeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from voicekit.clients.agentforce.config import SessionRequest
-    from voicekit.clients.agentforce.options import SessionOptions
+    from voicekit.clients.agentforce.config import MessageRequest, SessionRequest
+    from voicekit.clients.agentforce.options import MessageOptions, SessionOptions
     from voicekit.clients.agentforce.protocol import Started
     from voicekit.clients.agentforce.tokens import Tokens
     from voicekit.operation import Call
@@ -65,6 +70,14 @@ class Conversations(Client):
             InvalidArgumentError: Naming the argument, what it was and what is allowed.
         """
         return self._family(SessionSettings).updated(options).request(self._domain)
+
+    def message_request(self, text: str, /, **options: Unpack[MessageOptions]) -> MessageRequest:
+        """A message as a session of this client sends it; no I/O. Caches ask what is in it.
+
+        Raises:
+            InvalidArgumentError: Naming the argument, what it was and what is allowed.
+        """
+        return self._family(MessageSettings).updated(options).request(text)
 
     def open_session(
         self, key: str | None = None, **options: Unpack[SessionOptions]
