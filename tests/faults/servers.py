@@ -249,6 +249,7 @@ class FaultServer:
         self.lines: dict[asyncio.StreamWriter, bool] = {}
         self.port = 0
         self.relay_port, self._tls = relay, tls
+        self._stopped = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self, host: str = HOST, port: int = 0) -> None:
@@ -258,6 +259,7 @@ class FaultServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
+        self._stopped = True
         self._server.close()
         for _ in range(3):
             await asyncio.sleep(0)
@@ -294,6 +296,9 @@ class FaultServer:
         return [seen for seen in self.seen if seen.whole and not seen.refused]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopped:  # the kernel had accepted it before
+            writer.transport.abort()
+            return
         self.opened += 1
         line = self.opened
         task = asyncio.current_task()
