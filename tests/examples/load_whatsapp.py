@@ -288,7 +288,10 @@ async def run(load: Load) -> Told:
             process.wait()
             told.log = (await stderr).decode("utf-8", "replace")
         told.failed = {name: each["failed"] for name, each in figures["stages"].items()}
-        told.caches = {name: each["hit"] for name, each in figures["caches"].items()}
+        told.caches = {
+            name: each["hit"] + each["joined"] + each.get("repeated", 0)
+            for name, each in figures["caches"].items()
+        }
         told.alerts = re.findall(r"(?:firing|resolved): \w+ \([a-z]+\)", told.log)
         told.stages = {
             name: figures[name]

@@ -128,7 +128,7 @@ async def test_a_message_delivered_again_is_answered_once(bot: Running, redelive
     await bot.world.calls_back.again(told)
     await bot.at_rest()
     assert len(bot.texts()) == len(bot.voices()) == 1
-    assert bot.figures()["caches"]["once"]["hit"] == 5
+    assert bot.figures()["caches"]["once"]["repeated"] == 5
     assert {each.status for each in told.webhooks} == {204}
 
 

@@ -56,8 +56,11 @@ class Answers:
 
     def summary(self) -> dict[str, Any]:
         """As plain values."""
+        names = ["hit", "joined", "miss", "bypass"]
+        if self.results["repeated"]:
+            names.append("repeated")  # of ``Once``; a cache has none
         return {
-            **{name: self.results[name] for name in ("hit", "joined", "miss", "bypass")},
+            **{name: self.results[name] for name in names},
             "hit_rate": hit_rate(self.results),
             "stored": self.stored["stored"],
             "refused": self.stored["refused"],
