@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -94,6 +95,9 @@ async def test_statuses_in_order(rest: Rest, app: Application) -> None:
         "StructuredMessage": "false",
         "EventType": "DELIVERED",
     }
+    told = rest.world.journal.webhooks_for("twilio", "status")
+    for before, after in pairwise(told):  # the next once the one before it was answered
+        assert (before.finished_at or 1e9) <= after.started_at
     tokens = {each.headers["I-Twilio-Idempotency-Token"] for each in came}
     assert len(tokens) == 4
     (record,) = rest.world.journal.delivered_to(USER)
@@ -300,6 +304,7 @@ async def test_calls_tell_how_they_go(rest: Rest, app: Application) -> None:
     (asked,) = await app.until(1, "/voice")
     assert (asked.fields["CallSid"], asked.fields["CallStatus"]) == (call["sid"], "in-progress")
     path = f"/Calls/{call['sid']}.json"
+    assert (await rest.ask("POST", path, Status="canceled"))[1]["code"] == 21220
     assert (await rest.ask("POST", path, Status="completed"))[1]["status"] == "completed"
     (ended,) = await app.until(1)
     assert ended.fields["CallStatus"] == "completed"

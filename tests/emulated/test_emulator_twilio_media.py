@@ -16,6 +16,7 @@ from listening import listening
 from voicekit.emulator import Emulator, Fault, Link, Scenario, voice_note
 from voicekit.emulator.__main__ import main
 from voicekit.emulator.endpoints import ACCOUNT_SID, AUTH_TOKEN
+from voicekit.emulator.providers import twilio_media
 from voicekit.emulator.voice_notes import VoiceNoteError, check_voice_note, said_in
 
 if TYPE_CHECKING:
@@ -89,6 +90,15 @@ async def test_addresses_are_signed(
     path, _, query = headers["Location"].partition("?")
     asked = f"{path}?{change}{query}" if change else path
     assert (await get(session, asked))[0] == 403
+
+
+async def test_addresses_expire(
+    world: Emulator, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address is good for a while only."""
+    monkeypatch.setattr(twilio_media, "LIFETIME_S", -1)
+    _, headers, _ = await get(session, await told(world), **basic())
+    assert (await get(session, headers["Location"]))[0] == 403
 
 
 async def test_parts(world: Emulator, session: aiohttp.ClientSession) -> None:
