@@ -62,8 +62,8 @@ class Load:
 
 QUICK = Load(
     people=40,
-    seconds=12.0,
-    outage_at=3.0,
+    seconds=9.0,
+    outage_at=2.5,
     outage=3.0,
     think=(0.8, 1.4),
     arrive_within=0.5,
@@ -126,6 +126,7 @@ class Told:
     tasks: list[int] = field(default_factory=list)
     exit_code: int | None = None
     stages: dict[str, Any] = field(default_factory=dict)
+    webhook_p95_s: float = 0.0
     log: str = ""
 
     @property
@@ -287,6 +288,7 @@ async def run(load: Load) -> Told:
             process.kill()
             process.wait()
             told.log = (await stderr).decode("utf-8", "replace")
+            process.stderr.close()  # type: ignore[union-attr]
         told.failed = {name: each["failed"] for name, each in figures["stages"].items()}
         told.caches = {
             name: each["hit"] + each["joined"] + each.get("repeated", 0)
@@ -313,6 +315,8 @@ async def _up(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _judge(people: People, load: Load, told: Told) -> None:
+    waited = sorted(each.seconds or 0.0 for each in people.world.journal.webhooks)
+    told.webhook_p95_s = waited[int(len(waited) * 0.95)]
     struck = (load.outage_at - load.slow - 5 * load.scale, load.outage_at + load.outage)
     for mine in people.asked.values():
         for asked in mine:

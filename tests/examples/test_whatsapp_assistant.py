@@ -199,8 +199,11 @@ async def test_a_turn_is_not_over_before_twilio_has_the_voice_note(bot: Running)
 
 
 @pytest.mark.anyio
-async def test_a_message_that_is_not_delivered_is_counted(bot: Running) -> None:
+async def test_a_message_that_is_not_delivered_is_counted(
+    bot: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Accepted by Twilio, refused by WhatsApp: known from the status callback alone."""
+    monkeypatch.setattr("examples.whatsapp_assistant.assistant.FETCHED_WITHIN", 0.1)
     bot.world.set_scenario(replace(SCENARIO, message_error=63024))
     await bot.tell(body="Where is my order?")
     await bot.until(lambda: bot.failed().get("delivery") == 2)

@@ -35,6 +35,7 @@ def _keeps_its_promises(told: Told, load: Load) -> None:
     assert told.unreported == 0, "a message without an answer and without an excuse"
     assert told.voiceless_unreported == 0, "an answer without a voice and without an excuse"
     assert told.caches["once"] > 0, "nothing was delivered again"
+    assert told.webhook_p95_s < 5.0, "Twilio waits for 15 s"
     assert told.exit_code == 0
     assert "Traceback" not in told.log
     # Memory is flat once everybody has come: what grows by message would show here.
