@@ -18,6 +18,7 @@ NAMES = (
     "bargein",
     "tail",
     "outage",
+    "cache",
     "sync",
     "footprint",
 )
