@@ -195,6 +195,7 @@ def result_of(stream: Any) -> ChatResult:
         request_id=stream.request_id,
         id=stream.id,
         service_tier=stream.service_tier,
+        cache=stream.cache,
         attempts=stream.attempts,
         timings=stream.timings,
         connection=stream.connection,

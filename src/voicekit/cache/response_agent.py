@@ -20,6 +20,9 @@ __all__ = ["CachedAgent", "OpeningCached"]
 INERT: Final = frozenset({"limits", "policies"})
 """Options that say how a call is made, and nothing to the agent."""
 
+UNTAKEN: Final = 300.0
+"""Seconds for which a session that was started waits for somebody."""
+
 
 class CachedAgent(ResponseCache):
     """An ``Agent`` with a memory; made by ``ResponseCache``."""
@@ -92,12 +95,17 @@ class CachedAgent(ResponseCache):
     def start_session(self, key: str, **options: Any) -> None:
         """Open the agent's session for a key in the background; the next ``open_session`` has it.
 
+        Nobody asks for it within five minutes: it is ended.
+
         Raises:
             InvalidArgumentError: The agent refuses an option.
             ClosedError: The cache is closed.
         """
         session = self.open_session(some_text("key", key), **options).make()
+        if session in self._open:
+            return  # it is in use, or was started already
         self._open.add(session)  # nobody else holds it yet
+        session.expire(UNTAKEN)
         session.start()
 
     # -- what a session asks ----------------------------------------------------------------
@@ -175,6 +183,7 @@ class OpeningCached:
 
     async def _opened(self) -> CachedSession:
         session = self.make()
+        session.taken()
         if self._eager:
             await session.open()
         return session

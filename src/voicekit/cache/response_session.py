@@ -53,6 +53,7 @@ class CachedSession:
         self._ended = False
         self._closed = False
         self._holders = 0
+        self._expiry: asyncio.TimerHandle | None = None
 
     # -- what it is -------------------------------------------------------------------------
 
@@ -110,15 +111,16 @@ class CachedSession:
             self._starting.add_done_callback(_heard)
 
     async def _start(self) -> None:
-        session = await self._cache._inner.open_session(key=self.key, **self._options)
-        if self._closed:
-            await session.aclose()
-        else:
-            self._adopt(session)
+        await self._adopt(await self._cache._inner.open_session(key=self.key, **self._options))
 
-    def _adopt(self, session: AgentSession) -> None:
-        self._inner = session
-        self._cache._open.add(self)
+    async def _adopt(self, session: AgentSession) -> None:
+        """It is ours, unless it comes too late: then it ends."""
+        if self._inner is None and not self._closed:
+            self._inner = session
+            self._cache._open.add(self)
+        elif session is not self._inner:
+            ending = self._cache._background.spawn(session.aclose(), "voicekit-end-session")
+            await asyncio.shield(ending)
 
     async def _own(self) -> AgentSession:
         """The agent's own session; with the lock held."""
@@ -132,13 +134,8 @@ class CachedSession:
             self._starting = None
         if self._inner is None:
             self._check()
-            session = await self._cache._inner.open_session(key=self.key, **self._options)
-            if self._closed:
-                await asyncio.shield(
-                    self._cache._background.spawn(session.aclose(), "voicekit-end-session")
-                )
+            await self._start()
             self._check()
-            self._adopt(session)
         assert self._inner is not None  # noqa: S101 - just opened
         return self._inner
 
@@ -231,6 +228,21 @@ class CachedSession:
 
     # -- the end ----------------------------------------------------------------------------
 
+    def taken(self) -> None:
+        """Somebody has it: it ends with him."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def expire(self, seconds: float) -> None:
+        """End it if nobody takes it before."""
+        self.taken()
+
+        def end() -> None:
+            self._cache._background.spawn(self.aclose(), "voicekit-end-session")
+
+        self._expiry = asyncio.get_running_loop().call_later(seconds, end)
+
     def hold(self) -> None:
         """One more has entered it."""
         self._holders += 1
@@ -246,6 +258,7 @@ class CachedSession:
         if self._closed:
             return
         self._closed = True
+        self.taken()
         cache, starting = self._cache, self._starting
         if self.key is not None and cache._sessions.get(self.key) is self:
             del cache._sessions[self.key]

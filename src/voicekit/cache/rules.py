@@ -134,6 +134,8 @@ def acts(identity: str) -> bool:
 
 def unstorable_chat(result: ChatResult) -> str | None:
     """Why this answer is for nobody else, or None."""
+    if result.cache is not None:
+        return "cached"
     if result.tool_calls:
         return "tool_calls"
     if result.refusal:
@@ -148,6 +150,8 @@ def unstorable_chat(result: ChatResult) -> str | None:
 
 def unstorable_answer(answer: AgentAnswer) -> str | None:
     """Why this answer is for nobody else, or None."""
+    if answer.cache is not None:
+        return "cached"
     if not answer.plain:
         return "not_plain"
     if answer.ended:

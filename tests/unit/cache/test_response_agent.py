@@ -117,6 +117,39 @@ async def test_a_start_that_failed_is_tried_again_by_the_turn() -> None:
         assert (await ask(cached, QUESTION, key="anna")).text == ANSWER
 
 
+async def test_one_that_nobody_came_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while; one that was taken is its user's."""
+    monkeypatch.setattr("voicekit.cache.response_agent.UNTAKEN", 0.02)
+    agent = ScriptedAgent()
+    async with ResponseCache(agent) as cached:
+        cached.start_session("anna")
+        cached.start_session("bert")
+        bert = await cached.open_session("bert")
+        async with asyncio.timeout(5):
+            while len(agent.sessions) < 2 or agent.open == 2:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.04)
+        assert [(s.key, s.closed) for s in agent.sessions] == [("anna", 1), ("bert", 0)]
+        await bert.send(QUESTION)
+        async with cached.open_session("anna") as again:
+            assert (await again.send("Another?")).text
+
+
+async def test_started_while_a_turn_opens_it_there_is_still_one() -> None:
+    """The one that comes too late is ended."""
+    agent = ScriptedAgent()
+    agent.gate = asyncio.Event()
+    async with ResponseCache(agent) as cached, cached.open_session("anna") as session:
+        turn = asyncio.create_task(session.send(QUESTION))
+        await turns_of_the_loop()
+        cached.start_session("anna")
+        await turns_of_the_loop()
+        agent.gate.set()
+        await turn
+        await turns_of_the_loop()
+        assert agent.open == 1
+
+
 async def test_one_session_for_a_key_while_it_is_used() -> None:
     """A second caller gets the same one; it ends with the last who leaves."""
     agent = ScriptedAgent()

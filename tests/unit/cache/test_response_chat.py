@@ -505,6 +505,22 @@ async def test_it_may_be_a_member_itself() -> None:
         assert (await llm.chat(QUESTION)).cache == "hit"
 
 
+async def test_what_another_cache_kept_is_not_kept_again() -> None:
+    """Its time has been running: a cache around a cache does not begin it anew."""
+    storage, seen = Troubled(), Recorder()
+    async with ResponseCache(ScriptedChat()) as below:
+        await below.chat(QUESTION)
+        await stored(below)
+        async with ResponseCache(below, storage=storage, observers=[seen], close=False) as llm:
+            assert (await llm.chat(QUESTION)).cache == "hit"
+            assert (await streamed(llm, QUESTION))[0] == f"You said {QUESTION}"
+            await stored(llm)
+            await llm.chat("Another one?")
+            await stored(llm)
+    assert seen.results("CacheStored") == [("False", "cached")] * 2 + [("True", None)]
+    assert len(storage.values) == 1
+
+
 async def test_it_closes_what_it_wraps_unless_told_otherwise() -> None:
     """And gives up what is under way."""
     inner = ScriptedChat(Said("never", gate=asyncio.Event()))
