@@ -182,7 +182,8 @@ async def test_parts_of_a_long_text_are_one_entry() -> None:
     """And its evidence is that of nobody having been asked."""
     text = "One sentence of it. " * 20
     async with cached() as (world, tts):
-        made = await tts.synthesize(text, split=100)
+        made, joined = await asyncio.gather(*(tts.synthesize(text, split=100) for _ in range(2)))
+        assert (joined.cache, joined.data, joined.usage) == ("joined", made.data, None)
         count = len(spoken(world, "elevenlabs"))
         assert count > 1
         assert await stored(tts)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import threading
 import tracemalloc
 from typing import Any
 
 import pytest
+from cachetools import LRUCache
 
 from voicekit import ClosedError, InvalidArgumentError, MemoryStorage
 from voicekit.cache.memory import _EVICTED, _SWEPT, OVERHEAD
@@ -196,12 +198,49 @@ def test_threads_may_share_it() -> None:
             failed.append(error)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
     assert not failed
     check_books(storage)
+
+
+async def test_every_step_is_under_its_lock(clock: Clock) -> None:
+    """What two threads would break once in a million times."""
+    storage = MemoryStorage(room_for(3), clock=clock)
+    touched: list[str] = []
+    watching = False
+
+    class Watched(LRUCache[str, Any]):
+        def __getattribute__(self, name: str) -> Any:
+            if watching and not name.startswith("_"):
+                assert storage._lock.locked(), name
+                touched.append(name)
+            return super().__getattribute__(name)
+
+        def __getitem__(self, key: str) -> Any:
+            assert storage._lock.locked()
+            touched.append("get")
+            return super().__getitem__(key)
+
+    storage._kept = Watched(room_for(3), getsizeof=lambda entry: entry.size)
+    watching = True
+    for number in range(5):
+        await storage.put(str(number), bytes(100), ttl=60)
+        await storage.get("0")
+        await storage.add("a", bytes(100), ttl=60)
+        await storage.delete("a")
+        storage.stats()
+    clock.now += 62
+    await storage.get("4")
+    await storage.aclose()
+    assert {"popitem", "get", "pop", "currsize", "clear"} <= set(touched)
 
 
 @pytest.mark.parametrize("arguments", [{"most": 0}, {"most": 10, "most_item": 11}, {"most": "1"}])

@@ -136,6 +136,22 @@ async def test_the_rest_grows_while_it_fails_and_ends_when_it_does_not() -> None
     assert not guarded.resting
 
 
+async def test_closing_waits_until_what_was_made_is_stored() -> None:
+    """As long as a write may take, and no longer."""
+    storage, voice = Broken(), Reader(wait=0.0)
+    storage.writing = 0.5
+    async with SpeechCache(voice, storage=storage) as tts:
+        await tts.synthesize("abc")
+        began = now()
+    assert now() - began == pytest.approx(0.5)
+    assert storage.stats().entries == 1
+    storage.writing = 1e6
+    async with SpeechCache(voice, storage=storage) as tts:
+        await tts.synthesize("xyz")
+        began = now()
+    assert now() - began == pytest.approx(2.0)
+
+
 async def test_cancelling_while_it_is_looked_up_leaves_nothing() -> None:
     """Nobody was asked, nothing is under way."""
     storage = Broken()
