@@ -351,3 +351,8 @@ def _check_inner(inner: object) -> None:
             argument="inner",
             allowed="its as_synthesizer()",
         )
+
+
+if TYPE_CHECKING:
+    _speaks: type[Synthesizer] = SpeechCache
+    _converses: type[SpeechSessions] = _CacheWithSessions

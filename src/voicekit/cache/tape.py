@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from voicekit.cache.follower import SOME, Follower
 from voicekit.errors import (
     ClosedError,
+    DeadlineError,
     LocalProtocolError,
     StreamInterruptedError,
     UnavailableError,
@@ -200,7 +201,9 @@ class Tape(Generic[T]):
         """
         try:
             await PLAIN.open(call, follower.first)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, DeadlineError) and not follower.joined:
+                error.outcome = "unknown"  # it was asked on this one's behalf
             self.leave(follower)
             raise
         items = deque(follower.feed(SOME))
