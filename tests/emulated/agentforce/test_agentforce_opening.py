@@ -46,6 +46,30 @@ async def test_one_is_opened_for_all_who_ask_for_a_key() -> None:
             assert later.id != sessions[0].id
 
 
+async def test_who_leaves_at_once_leaves_it_to_the_others() -> None:
+    """However the tasks of those who joined take their turns, and whoever is cancelled."""
+    async with world_and_client(OPENING) as (world, agents):
+
+        async def briefly() -> None:
+            async with agents.open_session(key="a"):
+                pass
+
+        async def talk() -> str:
+            async with agents.open_session(key="a") as session:
+                await asyncio.sleep(0.02)
+                return (await session.send("hi")).text
+
+        tasks = [asyncio.create_task(talk() if n % 3 == 1 else briefly()) for n in range(9)]
+        await until(lambda: world.journal.requests_for("agentforce", "session.start"))
+        tasks[0].cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [each for each in done if isinstance(each, str)] == [ANSWER] * 3
+        assert [type(each) for each in done if isinstance(each, BaseException)] == [
+            asyncio.CancelledError
+        ]
+        assert asked(world, "session.start", "session.end") == [200, 200]
+
+
 async def test_a_handle_does_nothing_until_it_is_used() -> None:
     """And may be asked for its session any number of times."""
     async with world_and_client() as (world, agents):

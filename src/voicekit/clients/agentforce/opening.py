@@ -8,6 +8,7 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.clients.agentforce.errors import PROVIDER
 from voicekit.deadlines import ambient_deadline
 from voicekit.errors import ClosedError, TotalTimeout, VoicekitError
 
@@ -80,6 +81,8 @@ class Opener:
         """
         until = ambient_deadline()
         self._waiters += 1
+        if (session := self._opened) is not None:
+            session._hold()  # before another leaves it, who would end it
         try:
             left = None if until is None else max(0.0, until - time.monotonic())
             done, _ = await asyncio.wait([self.task], timeout=left)
@@ -88,10 +91,10 @@ class Opener:
             raise
         if not done:
             self._left()
-            raise TotalTimeout("no session within the deadline", limit=left, provider="agentforce")
+            raise TotalTimeout("no session within the deadline", limit=left, provider=PROVIDER)
         self._waiters -= 1
         if self.task.cancelled():
-            raise ClosedError("the client is closed", provider="agentforce")
+            raise ClosedError("the client is closed", provider=PROVIDER)
         result = self.task.result()
         if isinstance(result, Exception):
             raise _told(result)
@@ -101,9 +104,23 @@ class Opener:
             result.key = self.key
         return result
 
+    @property
+    def _opened(self) -> AgentforceSession | None:
+        """The session, if it is there."""
+        if not self.task.done() or self.task.cancelled():
+            return None
+        result = self.task.result()
+        return None if isinstance(result, Exception) else result
+
     def _left(self) -> None:
         self._waiters -= 1
-        if not self._waiters and not self.kept and not self._taken:
+        session = self._opened
+        if session is not None and (self._taken or self._waiters or self.kept):
+            # Others have it, or may take it: as if this one had never come.
+            self._openers.background.spawn(
+                session._let_go(last=self._taken), "voicekit-end-session"
+            )
+        elif not self._waiters and not self.kept and not self._taken:
             self.give_up()
 
     def release(self) -> None:
@@ -124,8 +141,8 @@ class Opener:
             self.task.cancel()
 
     def _end(self) -> None:
-        if not self.task.cancelled() and not isinstance(result := self.task.result(), Exception):
-            self._openers.background.spawn(result.aclose("Other"), "voicekit-end-session")
+        if (session := self._opened) is not None:
+            self._openers.background.spawn(session.aclose("Other"), "voicekit-end-session")
 
     async def _run(self) -> AgentforceSession | Exception:
         """A value either way: a failure is told to those who wait."""
@@ -136,6 +153,8 @@ class Opener:
             return error
         if self._given_up:
             await session.aclose("Other")
+        for _ in range(self._waiters):
+            session._hold()
         return session
 
     async def _expire(self) -> None:
@@ -294,10 +313,15 @@ class OpeningSession:
             if self._opener is opener:
                 self._opener = None
             raise
-        if self._session is None:
-            self._session = session
-            session._hold()
-        return self._session
+        if not self._keep(session):
+            await session._let_go(last=False)  # the handle was asked twice at a time
+        return session
+
+    def _keep(self, session: AgentforceSession) -> bool:
+        if self._session is not None:
+            return False
+        self._session = session
+        return True
 
     def _ahead(self) -> None:
         """Start now, in the background."""

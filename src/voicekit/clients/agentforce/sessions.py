@@ -148,7 +148,8 @@ class AgentforceSession:
         Returns a handle without I/O; entering, awaiting or iterating it opens it, until the
         first text is in hand. Limits: connect 2 s, first output 60 s, gap 20 s, total 125 s,
         the wait for an earlier turn included. ``reply.cancel()``, leaving it early, and a
-        cancelled opening leave the turn to the background, which reads it to its end.
+        cancelled opening leave the turn to the background, which reads it to its end. The next
+        turn waits for this one: in the same task, read it to its end or leave it first.
 
         Args:
             text: What is said.
@@ -321,9 +322,10 @@ class AgentforceSession:
     def _hold(self) -> None:
         self._holders += 1
 
-    async def _let_go(self) -> None:
+    async def _let_go(self, *, last: bool = True) -> None:
+        """One holder less; the last one ends it."""
         self._holders -= 1
-        if self._holders <= 0:
+        if last and self._holders <= 0:
             await self.aclose()
 
 
