@@ -42,9 +42,10 @@ async def note(world: Any, twilio: Any) -> Any:
     return ref
 
 
-async def test_a_voice_note() -> None:
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_voice_note(tls: bool) -> None:
     """From Twilio with the credential, from the store without; one connection to each."""
-    async with messaging() as (world, twilio):
+    async with messaging(emulator={"tls": tls}) as (world, twilio):
         ref = await note(world, twilio)
         for _ in range(2):
             media = await twilio.download_media(ref)
