@@ -89,7 +89,9 @@ class TextFollower(Follower[Any]):
     @property
     def cache(self) -> str | None:
         """What its handle says of it."""
-        return "hit" if self.joined and self._late else super().cache
+        if self.joined:
+            return "hit" if self._late else "joined"
+        return cast("str | None", self._said("cache"))  # the model may be a cache itself
 
     def feed(self, data: bytes, /) -> Sequence[Any]:
         """Everything that was recorded since the last time."""

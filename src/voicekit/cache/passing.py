@@ -63,7 +63,6 @@ class Passing:
 
     status = 200
     delimited = True
-    cache = None
 
     def __init__(self, source: AgentReply, turn: Turn) -> None:
         self.text: list[str] = []
@@ -117,6 +116,11 @@ class Passing:
     def headers(self) -> Mapping[str, str]:
         """Those of the agent's reply."""
         return self._source.headers
+
+    @property
+    def cache(self) -> str | None:
+        """What the agent's reply says of it: the agent may be a cache itself."""
+        return self._source.cache
 
     @property
     def connection(self) -> ConnectionInfo | None:

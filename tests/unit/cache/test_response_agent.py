@@ -355,6 +355,17 @@ async def test_options_are_personal_unless_the_scope_names_them() -> None:
         assert (await ask(cached, QUESTION, limits=object())).cache == "hit"
 
 
+async def test_what_another_cache_kept_is_not_kept_again() -> None:
+    """Its time has been running."""
+    storage, agent = Troubled(), ScriptedAgent()
+    async with ResponseCache(agent) as below, ResponseCache(below, storage=storage) as cached:
+        await ask(below, QUESTION)
+        assert (await ask(cached, QUESTION)).cache == "hit"
+        assert await stream(cached, QUESTION) == (ANSWER, "hit")
+        assert not storage.values
+        assert agent.turns == [QUESTION]
+
+
 async def test_whose_it_is_is_no_part_of_the_key_and_scopes_do_not_share() -> None:
     """Conversation keys are never in it; tenants are."""
     storage = Troubled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -491,6 +492,28 @@ async def test_an_entry_is_its_producers() -> None:
         assert await streamed(both, "Streamed?") == ("You said Streamed?", None)
         await stored(both)
         assert (await only_two.chat("streamed")).cache == "hit"
+
+
+async def test_an_answer_of_nobody_knows_whom_is_not_kept() -> None:
+    """A stranger's wrapper that does not say which of its members gave it."""
+
+    class Either:
+        def __init__(self, *of: Any) -> None:
+            self.of = of
+            self.messages, self.identity = of[0].messages, of[0].identity
+
+    class Stranger(ScriptedChat):
+        def request(self, messages: Any, /, **options: Any) -> Any:
+            one = super().request(messages, **options)
+            return Either(one, replace(one, by="other"))
+
+        async def chat(self, messages: Any, /, **options: Any) -> Any:
+            return await super().chat(messages.of[0])
+
+    seen = Recorder()
+    async with ResponseCache(Stranger(), observers=[seen]) as llm:
+        assert await twice(llm, QUESTION) == (None, None)
+    assert seen.results("CacheStored") == [("False", "producer")] * 2
 
 
 async def test_it_may_be_a_member_itself() -> None:
