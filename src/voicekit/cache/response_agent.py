@@ -102,10 +102,9 @@ class CachedAgent(ResponseCache):
             ClosedError: The cache is closed.
         """
         session = self.open_session(some_text("key", key), **options).make()
-        if session in self._open:
-            return  # it is in use, or was started already
-        self._open.add(session)  # nobody else holds it yet
-        session.expire(UNTAKEN)
+        self._open.add(session)  # perhaps nobody else holds it yet
+        if not session.handed_out:
+            session.expire(UNTAKEN)
         session.start()
 
     # -- what a session asks ----------------------------------------------------------------

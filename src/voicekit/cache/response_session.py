@@ -38,10 +38,12 @@ class CachedSession:
 
     Attributes:
         key: Whose it is.
+        handed_out: Somebody has it, or had.
     """
 
     def __init__(self, cache: CachedAgent, key: str | None, options: Mapping[str, Any]) -> None:
         self.key = key
+        self.handed_out = False
         self._cache = cache
         self._options = dict(options)
         self._inner: AgentSession | None = None
@@ -230,13 +232,17 @@ class CachedSession:
 
     def taken(self) -> None:
         """Somebody has it: it ends with him."""
+        self.handed_out = True
+        self._unexpire()
+
+    def _unexpire(self) -> None:
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
 
     def expire(self, seconds: float) -> None:
         """End it if nobody takes it before."""
-        self.taken()
+        self._unexpire()
 
         def end() -> None:
             self._cache._background.spawn(self.aclose(), "voicekit-end-session")
@@ -258,7 +264,7 @@ class CachedSession:
         if self._closed:
             return
         self._closed = True
-        self.taken()
+        self._unexpire()
         cache, starting = self._cache, self._starting
         if self.key is not None and cache._sessions.get(self.key) is self:
             del cache._sessions[self.key]

@@ -177,12 +177,15 @@ class SessionStore:
             ClosedError: The store is closed.
         """
         self._check_open()
-        if self._current(text("key", key)) is not None:
-            return
+        held = self._current(text("key", key))
         own = getattr(self._agent, "start_session", None)
-        if own is None:
-            held = self._begin(key, options)
-            self._released(held)
+        if held is not None:
+            # One of a cached agent may be here without the agent's own behind it.
+            waits = held.session is not None and not getattr(held.session.inner, "opened", True)
+            if own is None or not waits:
+                return
+        elif own is None:
+            self._released(self._begin(key, options))
             return
         started = own(key=key, **options)
         if inspect.iscoroutine(started):

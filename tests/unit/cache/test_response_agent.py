@@ -695,6 +695,28 @@ async def test_in_a_store_of_sessions() -> None:
     assert agent.open == 0
 
 
+async def test_a_store_starts_the_agents_own_behind_a_conversation_that_the_cache_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next turn will need it; it is the conversation's, and ends with that only."""
+    monkeypatch.setattr("voicekit.cache.response_agent.UNTAKEN", 0.01)
+    agent = ScriptedAgent()
+    async with ResponseCache(agent) as cached, SessionStore(cached) as store:
+        await ask(cached, QUESTION)
+        async with store.session("anna") as session:
+            assert (await session.send(QUESTION)).cache == "hit"
+        assert len(agent.sessions) == 1
+        store.start("anna")
+        store.start("anna")
+        await turns_of_the_loop()
+        assert len(agent.sessions) == 2
+        await asyncio.sleep(0.03)
+        async with store.session("anna") as session:
+            assert session.opened
+            await session.send("And tomorrow?")
+        assert (len(agent.sessions), agent.open) == (2, 1)
+
+
 async def test_cancelled_at_every_step() -> None:
     """Wherever a turn is cancelled: the session goes on, others do, nothing is left."""
     for streamed in (False, True):
