@@ -32,7 +32,8 @@ async def webhook(request: Request) -> Response:
     if int(request.headers.get("content-length", LARGEST_WEBHOOK + 1)) > LARGEST_WEBHOOK:
         return Response(status_code=413)
     # Signed is the address that Twilio called, not the one that a proxy has made of it.
-    url = assistant.settings.public_url + request.url.path
+    query = request.scope["query_string"].decode("ascii")
+    url = assistant.settings.public_url + request.url.path + (f"?{query}" if query else "")
     try:
         said = assistant.twilio.parse_webhook(url, request.headers, await request.body())
     except SignatureError:

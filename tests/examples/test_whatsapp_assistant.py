@@ -238,6 +238,15 @@ async def test_who_is_not_twilio_is_refused(bot: Running) -> None:
 
 
 @pytest.mark.anyio
+async def test_the_query_of_the_webhook_is_signed_too(bot: Running) -> None:
+    """However Twilio was told to call, the address that it called is checked."""
+    url = f"{bot.webhook}?tenant=7&name=a%20b"
+    told = await bot.world.calls_back.message(url, from_=ANNA, body="Hello?")
+    assert told.status == 204
+    await bot.replied()
+
+
+@pytest.mark.anyio
 async def test_health_is_for_all_and_metrics_for_who_has_the_token(bot: Running) -> None:
     """Neither asks a provider for anything that costs."""
     await bot.tell(body="Hello?")
