@@ -47,9 +47,12 @@ def test_base_dependencies_are_exactly_the_six() -> None:
 
 
 def test_the_extras() -> None:
-    """``demo`` includes ``emulator``; ``emulator`` is trustme and lameenc; ``speed`` is uvloop."""
+    """What each brings: nothing that is not for what it is named after."""
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"speed", "emulator", "demo"}
+    assert set(extras) == {"speed", "emulator", "demo", "metrics", "prometheus", "web"}
+    assert _names(extras["metrics"]) == {"ddsketch"}
+    assert _names(extras["prometheus"]) == {"voicekit", "prometheus-client"}
+    assert _names(extras["web"]) == {"starlette"}
     assert _names(extras["speed"]) == {"uvloop"}
     assert _names(extras["emulator"]) == {"trustme", "lameenc"}
     assert "voicekit[emulator]" in extras["demo"]

@@ -26,6 +26,11 @@ class Role:
         """Whose service it is."""
         return str(self._client.provider)
 
+    @property
+    def base_url(self) -> str:
+        """Where the service is."""
+        return str(self._client.base_url)
+
     def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
         """See the client's ``warm``."""
         report: WarmReport = self._client.warm(n, strict=strict)

@@ -40,6 +40,7 @@ TABLE: dict[str, Verdict] = {
     "OverloadedError": NOTHING,
     "OutcomeUnknownError": FAILED,
     "StreamInterruptedError": FAILED,
+    "SignatureError": NOTHING,
 }
 
 
