@@ -19,6 +19,7 @@ NAMES = (
     "tail",
     "outage",
     "cache",
+    "message",
     "sync",
     "footprint",
 )
