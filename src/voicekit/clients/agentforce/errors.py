@@ -6,6 +6,7 @@ words are looked for in any case and at any place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Literal
@@ -58,6 +59,7 @@ class TurnFailedError(UnavailableError):
 
 # -- what the words of an error say -----------------------------------------------------------
 
+_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}")
 _LOST: Final = ("not found for sessionid", "session not found", "planner_session_not_found")
 _UNATTACHED: Final = "not attached to agent"
 _UNAVAILABLE_SETUP: Final = (
@@ -123,7 +125,7 @@ def error_of(
         status,
         headers,
         code=code,
-        detail=message,
+        detail=_without_tokens(message),
         request_id=fields.get("requestId"),
         **facts,
     )
@@ -209,7 +211,12 @@ def token_error(value: Any, status: int, headers: Mapping[str, str]) -> Provider
         kind = AuthenticationError if fields.get("error") else InvalidRequestError
     else:
         kind = InvalidRequestError
-    return build(kind, status, headers, code=code, detail=words, **facts)
+    return build(kind, status, headers, code=code, detail=_without_tokens(words), **facts)
+
+
+def _without_tokens(words: object) -> object:
+    """What was said, without any token: also one that is not in force any more."""
+    return _JWT.sub("[redacted]", words) if isinstance(words, str) else words
 
 
 def _dialect(asked: Asked) -> Dialect:
