@@ -38,7 +38,9 @@ async def test_async(voicekit_emulator):
         assert llm.base_url.startswith("https:")
 
 def test_plain(voicekit_emulator):
-    assert set(voicekit_emulator.endpoints) == {"openai", "deepgram", "elevenlabs"}
+    all_of_them = {"openai", "deepgram", "elevenlabs", "agentforce", "twilio"}
+    assert all_of_them <= set(voicekit_emulator.endpoints)
+    assert os.environ["TWILIO_BASE_URL"] == voicekit_emulator.twilio.url
 
 def test_nothing_stays():
     assert "OPENAI_BASE_URL" not in os.environ
