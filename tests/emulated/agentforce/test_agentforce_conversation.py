@@ -345,6 +345,27 @@ async def test_a_lost_session_is_replaced_once() -> None:
         assert len(seen.named("SessionReplaced")) == 2
 
 
+async def test_who_goes_away_while_a_lost_session_is_replaced_leaves_none() -> None:
+    """The new one is ended, and the next turn gets one of its own."""
+    opening = Scenario(name="test", agent_replies=ANSWER, agent_session_open=0.15)
+    async with world_and_client(opening) as (world, agents):
+        async with agents.open_session() as session:
+            world.inject("agentforce", Fault("session_lost", operation="messages"))
+            task = asyncio.create_task(session.send("one"))
+            await until(lambda: len(world.journal.requests_for("agentforce", "session.start")) == 2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await session.send("two")).text == ANSWER
+            assert session.replaced == 1
+        await until(lambda: agent_sessions(world.journal)[1].end_reason == "Other")
+        first, late, used = agent_sessions(world.journal)
+        assert [each.text for each in first.messages] == ["one", "two"]
+        assert late.messages == []
+        assert [each.text for each in used.messages] == ["two"]
+        assert used.end_reason == "UserRequest"
+
+
 async def test_a_session_that_is_lost_again_and_again_is_an_error() -> None:
     """One resend, no loop."""
     async with world_and_client() as (world, agents):

@@ -160,9 +160,14 @@ class Conversations(Client):
         self._open[id(session)] = session
         return session
 
-    async def _start_again(self, request: SessionRequest) -> Started:
-        """Another session like that one."""
-        return await self._started(request, self._begin_start(request))
+    async def _start_again(self, request: SessionRequest) -> AgentforceSession:
+        """Another session like that one, which takes the place of one that was lost.
+
+        Cancelled, it is ended in the background when it is there.
+        """
+        fresh = await Opener(self._openers, self, request, None, kept=False).join()
+        self._forget(fresh)
+        return fresh
 
     async def _started(self, request: SessionRequest, call: Call) -> Started:
         try:

@@ -309,12 +309,14 @@ class AgentforceSession:
             left = call.remaining()
             try:
                 async with asyncio.timeout(left):
-                    started = await self._client._start_again(self._request)
-            except TimeoutError:
+                    fresh = await self._client._start_again(self._request)
+            except TimeoutError as error:
+                if isinstance(error, VoicekitError):
+                    raise
                 raise call.total_timeout() from None
-            self._id = started.id
+            self._id = fresh._id
             self.replaced += 1
-            self.raw, self.headers = started.raw, started.headers
+            self.raw, self.headers = fresh.raw, fresh.headers
             call.emit(events.SessionReplaced, error="SessionLostError")
 
     # -- who holds it ---------------------------------------------------------------------------
@@ -331,4 +333,3 @@ class AgentforceSession:
 
 if TYPE_CHECKING:
     _conforms: type[interfaces.AgentSession] = AgentforceSession
-    _raises = VoicekitError
