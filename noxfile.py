@@ -99,7 +99,7 @@ def lint(session: nox.Session) -> None:
     session.install(".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", "src", "tests", "docs", "benchmarks", "README.md", "CONTRIBUTING.md")
+    session.run("codespell", "src", "tests", "docs", "benchmarks", "examples", "README.md", "CONTRIBUTING.md")
     session.run("validate-pyproject", "pyproject.toml")
     session.run("lint-imports")
 
@@ -107,9 +107,10 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy, strict; the public API as users write it, besides."""
-    session.install(EVERYTHING, *group("types"), *group("tests"))  # our plugin is pytest's
+    # Our plugin is pytest's; the example is served by uvicorn.
+    session.install(EVERYTHING, *group("types"), *group("tests"), *group("docs"))
     session.run("mypy")
-    session.run("mypy", "--strict", "tests/typing")
+    session.run("mypy", "--strict", "tests/typing", "examples")
 
 
 @nox.session
