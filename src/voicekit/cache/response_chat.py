@@ -25,6 +25,7 @@ from voicekit.cache.rules import (
     NotCached,
     Question,
     acts,
+    canonical,
     conversation_of,
     spoken_part,
     unstorable_chat,
@@ -141,8 +142,15 @@ class CachedChat(ResponseCache):
                 raise NotCached("normalize") from None
         if len(folded) != len(leaves):
             raise NotCached("producer")
+        # Who serves a model is no part of a request: two may have the same, and answer otherwise.
+        places: dict[str, set[str]] = {}
+        addresses = _addresses(self._inner, asked)
+        for leaf, address in zip(leaves, addresses, strict=True):
+            places.setdefault(leaf.identity, set()).add(address)
         names = {
-            leaf.identity: self._keys.of(one.identity, *parts)
+            leaf.identity: self._keys.of(
+                one.identity, canonical(sorted(places[leaf.identity]), "producer"), *parts
+            )
             for leaf, one in zip(leaves, folded, strict=True)
         }
         return question, names
@@ -345,3 +353,17 @@ def _leaves(request: Any) -> list[Any]:
     if isinstance(of, tuple):
         return [leaf for each in of for leaf in _leaves(each)]
     return [request] if of is None else _leaves(of)
+
+
+def _addresses(engine: Any, request: Any) -> list[str]:
+    """Where each of them is, in the same order; empty where that is not known."""
+    of = getattr(request, "of", None)
+    if isinstance(of, tuple):
+        engines = getattr(engine, "engines", None)
+        if not isinstance(engines, tuple) or len(engines) != len(of):
+            engines = (None,) * len(of)
+        pairs = zip(engines, of, strict=True)
+        return [address for one, each in pairs for address in _addresses(one, each)]
+    if of is not None:
+        return _addresses(engine._inner if isinstance(engine, CachedChat) else None, of)
+    return [str(getattr(engine, "base_url", ""))]

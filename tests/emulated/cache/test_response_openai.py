@@ -108,6 +108,22 @@ async def test_the_second_provider_s_answer_is_kept_under_its_own_name() -> None
         assert asked(world) == 1
 
 
+async def test_one_model_at_two_places_is_two() -> None:
+    """A gateway or a server of one's own may call its model by the same name."""
+    storage = MemoryStorage()
+    async with chat_and_world() as (_, one), chat_and_world() as (_, two):
+        caches = [ResponseCache(llm, storage=storage, close=False) for llm in (one, two)]
+        both = ResponseCache(
+            fallback(one, two, close=False, names=("one", "two")), storage=storage, close=False
+        )
+        for cached in (*caches, both):
+            assert (await cached.chat(QUESTION)).cache is None
+            await until(lambda cached=cached: cached.stats().stored)  # type: ignore[misc]
+            assert (await cached.chat(QUESTION)).cache == "hit"
+        for cached in (*caches, both):
+            await cached.aclose()
+
+
 @pytest.mark.parametrize("check", CHAT_MODEL_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("filled", [False, True])
 async def test_it_passes_the_checks_for_a_chat_model(check: Any, filled: bool) -> None:

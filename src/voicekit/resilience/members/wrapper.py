@@ -129,6 +129,11 @@ class Wrapper:
         """Those behind it, by name, in their order."""
         return {member.name: member.engine for member in self._group.members}
 
+    @property
+    def engines(self) -> tuple[Any, ...]:
+        """What the members are, in their order."""
+        return tuple(member.engine for member in self._group.members)
+
     def stats(self) -> tuple[MemberStats, ...]:
         """What is known of each member, in their order."""
         return tuple(self._group.choice.stats(member) for member in self._group.members)
