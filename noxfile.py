@@ -99,7 +99,8 @@ def lint(session: nox.Session) -> None:
     session.install(".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", "src", "tests", "docs", "benchmarks", "examples", "README.md", "CONTRIBUTING.md")
+    folders = ("src", "tests", "docs", "benchmarks", "examples")
+    session.run("codespell", *folders, "README.md", "CONTRIBUTING.md")
     session.run("validate-pyproject", "pyproject.toml")
     session.run("lint-imports")
 
