@@ -20,6 +20,7 @@ NAMES = (
     "outage",
     "cache",
     "message",
+    "savings",
     "sync",
     "footprint",
 )
