@@ -7,11 +7,11 @@ import copy
 import inspect
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from voicekit import events
 from voicekit.cache.session_ids import SessionIds
+from voicekit.cache.session_reports import Held, SessionStoreStats
 from voicekit.cache.stored_session import StoredSession
 from voicekit.checks import integer, number, text, wrong
 from voicekit.errors import ClosedError, VoicekitError
@@ -30,52 +30,6 @@ __all__ = ["SessionStore", "SessionStoreStats", "StoredSession"]
 DEFAULT_TTL: Final = 30 * 60.0
 END_WITHIN: Final = 5.0
 """How long ending one session may take before it is left to the provider, in seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStoreStats:
-    """A look at a store.
-
-    Attributes:
-        open: Sessions that are open.
-        opening: Those that are being opened.
-        in_use: Those that somebody holds.
-        opened: How many were opened so far.
-        resumed: How many of them by their id.
-        reused: How often an open one served.
-        joined: How often a caller waited for one that was being opened already.
-        expired: How many ended because nobody used them for ``ttl``.
-        evicted: How many ended to make room.
-        ended: How many the agent ended, or a caller did.
-        failures: How many could not be opened, or not be ended politely.
-        storage_failures: How often the storage failed.
-    """
-
-    open: int
-    opening: int
-    in_use: int
-    opened: int
-    resumed: int
-    reused: int
-    joined: int
-    expired: int
-    evicted: int
-    ended: int
-    failures: int
-    storage_failures: int
-
-
-class _Held:
-    """One conversation's session, or the opening of it."""
-
-    __slots__ = ("key", "opening", "session", "used_at", "users")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.session: StoredSession | None = None
-        self.opening: asyncio.Task[Any] | None = None
-        self.users = 0
-        self.used_at = 0.0
 
 
 class SessionStore:
@@ -137,7 +91,7 @@ class SessionStore:
         self._ids = SessionIds(
             agent, storage, provider=self._provider, ttl=self._ttl, secret=secret
         )
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._held: OrderedDict[str, Held] = OrderedDict()
         self._background = Background()
         self._ending: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -200,7 +154,7 @@ class SessionStore:
         await asyncio.shield(self._end(held))
         return True
 
-    def _current(self, key: str) -> _Held | None:
+    def _current(self, key: str) -> Held | None:
         """What is held for a key, unless the agent has ended it."""
         held = self._held.get(key)
         if held is not None and held.session is not None and held.session.over:
@@ -209,15 +163,15 @@ class SessionStore:
             return None
         return held
 
-    def _begin(self, key: str, options: Mapping[str, Any]) -> _Held:
-        held = self._held[key] = _Held(key)
+    def _begin(self, key: str, options: Mapping[str, Any]) -> Held:
+        held = self._held[key] = Held(key)
         held.opening = self._background.spawn(
             self._open(held, options), f"voicekit-open-session-{self._provider}"
         )
         held.opening.add_done_callback(_heard)
         return held
 
-    async def _open(self, held: _Held, options: Mapping[str, Any]) -> None:
+    async def _open(self, held: Held, options: Mapping[str, Any]) -> None:
         try:
             session = await self._ids.resumed(held.key)
             if session is None:
@@ -232,7 +186,7 @@ class SessionStore:
         held.session = StoredSession(session, held.key, self.end)
         await self._ids.keep(held.key, session)
 
-    async def _take(self, key: str, options: Mapping[str, Any]) -> _Held:
+    async def _take(self, key: str, options: Mapping[str, Any]) -> Held:
         self._check_open()
         held, result = self._current(key), "miss"
         if held is None:
@@ -255,7 +209,7 @@ class SessionStore:
             raise
         return held
 
-    async def _opened(self, held: _Held) -> None:
+    async def _opened(self, held: Held) -> None:
         """Wait for an opening that is everybody's, within this caller's own deadline."""
         opening = held.opening
         assert opening is not None  # noqa: S101 - what has no session is being opened
@@ -276,11 +230,11 @@ class SessionStore:
             raise twin from error.__cause__
         call.end()
 
-    def _give_back(self, held: _Held) -> None:
+    def _give_back(self, held: Held) -> None:
         held.users -= 1
         self._released(held)
 
-    def _released(self, held: _Held) -> None:
+    def _released(self, held: Held) -> None:
         held.used_at = _now()
         if self._freed is not None:
             self._freed.set()
@@ -321,7 +275,7 @@ class SessionStore:
             self._end(held)
         self._arm()
 
-    def _end(self, held: _Held) -> asyncio.Task[Any]:
+    def _end(self, held: Held) -> asyncio.Task[Any]:
         """Forget it, and say goodbye in the background."""
         if self._held.get(held.key) is held:
             del self._held[held.key]
@@ -330,7 +284,7 @@ class SessionStore:
         task.add_done_callback(self._ending.discard)
         return task
 
-    async def _goodbye(self, held: _Held) -> None:
+    async def _goodbye(self, held: Held) -> None:
         opening = held.opening
         if opening is not None and not opening.done():
             opening.cancel()  # what it had begun, the agent takes back
@@ -432,7 +386,7 @@ class _Use:
         self._store = store
         self._key = key
         self._options = options
-        self._held: list[_Held] = []
+        self._held: list[Held] = []
 
     async def __aenter__(self) -> StoredSession:
         held = await self._store._take(self._key, self._options)
