@@ -41,7 +41,7 @@ class AgentforceSession(Facade):
     key = Evidence[str | None](doc="Whose it is, if a name was given.")
     ended = Evidence[bool](doc="The agent ended it, or handed it over to a person.")
     replaced = Evidence[int](doc="How often a new one took its place.")
-    timings = Evidence[Timings](doc="Where the time of its start went.")
+    timings = Evidence[Timings | None](doc="Where the time of its start went.")
     connection = Evidence[ConnectionInfo | None](doc="Which connection carried that.")
     attempts = Evidence[int](doc="How often it was put on a wire.")
     request_id = Evidence[str | None](doc="The id of that request.")
@@ -183,6 +183,18 @@ class AgentforceClient(Client[agentforce.AgentforceClient]):
     ) -> OpeningSession:
         """See ``voicekit.AgentforceClient.open_session``: enter it, or ask for its session()."""
         return OpeningSession(self, self._inner.open_session(key, **options))
+
+    def resume_session(
+        self,
+        id: str,  # noqa: A002 - the asynchronous one's name
+        /,
+        *,
+        key: str | None = None,
+        **options: Unpack[agentforce.SessionOptions],
+    ) -> AgentforceSession:
+        """See ``voicekit.AgentforceClient.resume_session``."""
+        found = self._portal.run(self._inner.resume_session, id, key=key, **options)
+        return AgentforceSession(self, found)
 
     def start_session(
         self, key: str | None = None, **options: Unpack[agentforce.SessionOptions]

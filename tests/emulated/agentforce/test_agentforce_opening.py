@@ -275,3 +275,22 @@ async def test_opening_cancelled_at_every_await(warm: bool) -> None:
         await session.aclose()
         await settled(agents)
         await until(lambda: ended(world))
+
+
+async def test_a_session_may_be_resumed_elsewhere() -> None:
+    """Without a request; one that is gone by then is replaced with the next turn."""
+    async with world_and_client() as (world, agents):
+        first = await agents.open_session(key="a")
+        await first.send("one")
+        world.journal.clear()
+        again = await agents.resume_session(first.id, key="a", variables={"Phone": "1"})
+        assert (again.key, again.greeting, again.timings) == ("a", "", None)
+        assert world.journal.requests == []
+        assert (await again.send("two")).text == ANSWER
+        assert again.id == first.id
+        world.inject("agentforce", Fault("session_lost", operation="messages"))
+        assert (await again.send("three")).text == ANSWER
+        assert again.id != first.id
+        assert set(agent_sessions(world.journal)[-1].variables) == {"Phone"}
+        with pytest.raises(InvalidArgumentError):
+            await agents.resume_session("")

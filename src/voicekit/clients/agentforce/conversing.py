@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 from urllib.parse import urlencode
 
-from voicekit.checks import text
+from voicekit.checks import text, text_up_to
 from voicekit.clients.agentforce.config import (
     API_URL,
     MessageSettings,
@@ -19,6 +20,7 @@ from voicekit.clients.agentforce.errors import DIALECT, PROVIDER, START_DIALECT
 from voicekit.clients.agentforce.opening import Opener, Openers, OpeningSession
 from voicekit.clients.agentforce.operations import END_SESSION, FEEDBACK, OPEN_SESSION
 from voicekit.clients.agentforce.protocol import (
+    Started,
     end_request,
     feedback_request,
     read_start,
@@ -29,7 +31,7 @@ from voicekit.clients.agentforce.sessions import AgentforceSession
 from voicekit.clients.base import Client
 from voicekit.clients.execute import fetch, fetch_json
 from voicekit.clients.settings import json_of
-from voicekit.errors import VoicekitError
+from voicekit.errors import ClosedError, VoicekitError
 from voicekit.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
     from voicekit.clients.agentforce.config import MessageRequest, SessionRequest
     from voicekit.clients.agentforce.options import MessageOptions, SessionOptions
-    from voicekit.clients.agentforce.protocol import Started
     from voicekit.clients.agentforce.tokens import Tokens
     from voicekit.operation import Call
     from voicekit.tasks import Background
@@ -116,6 +117,37 @@ class Conversations(Client):
         handle = OpeningSession(self._opening(key, options, kept=True))
         handle._ahead()
         return handle
+
+    async def resume_session(
+        self,
+        id: str,  # noqa: A002 - what it is called on a session
+        /,
+        *,
+        key: str | None = None,
+        **options: Unpack[SessionOptions],
+    ) -> AgentforceSession:
+        """Go on with a session that is open at the provider, such as another process's. No I/O.
+
+        It has no greeting. Whether the provider still knows it shows with the next turn: if
+        not, a new one takes its place, with these options.
+
+        Args:
+            id: The session's ``id``.
+            key: Whose it is.
+            **options: With what one would be started in its place.
+
+        Raises:
+            InvalidArgumentError: The id or an option is not allowed.
+            ClosedError: The client is closed.
+        """
+        request = self._family(SessionSettings).updated(options).request(self._domain)
+        started = Started(id=text_up_to(256)("id", id), greeting="", raw={}, headers={})
+        if self._closed:
+            raise ClosedError("the client is closed", provider=PROVIDER)
+        session = AgentforceSession(self, request, started, None)
+        session.key = None if key is None else text("key", key)
+        self._open[builtins.id(session)] = session
+        return session
 
     def _opening(
         self, key: str | None, options: Mapping[str, Any], *, kept: bool

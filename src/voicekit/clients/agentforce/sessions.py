@@ -61,7 +61,7 @@ class AgentforceSession:
         key: Whose it is, if a name was given.
         ended: The agent ended it, or handed it over to a person.
         replaced: How often the provider had forgotten it, so that a new one took its place.
-        timings: Where the time of its start went.
+        timings: Where the time of its start went; None where it was resumed.
         connection: Which connection carried that.
         attempts: How often it was put on a wire.
         request_id: The id of that request, for the provider's support.
@@ -70,15 +70,19 @@ class AgentforceSession:
     """
 
     def __init__(
-        self, client: Conversations, request: SessionRequest, started: Started, call: Call
+        self,
+        client: Conversations,
+        request: SessionRequest,
+        started: Started,
+        call: Call | None,
     ) -> None:
         self.key: str | None = None
         self.ended = False
         self.replaced = 0
-        self.timings: Timings = call.timings
-        self.connection: ConnectionInfo | None = call.connection
-        self.attempts = call.attempts
-        self.request_id = call.request_id
+        self.timings: Timings | None = None if call is None else call.timings
+        self.connection: ConnectionInfo | None = None if call is None else call.connection
+        self.attempts = 0 if call is None else call.attempts
+        self.request_id = None if call is None else call.request_id
         self.headers: Mapping[str, str] = started.headers
         self.raw: Any = started.raw
         self._client = client
