@@ -52,7 +52,7 @@ class AgentforceSession(Facade):
     feedback = blocking(agentforce.AgentforceSession.feedback)
 
     def stream_message(
-        self, text: str, /, **options: Unpack[agentforce.MessageOptions]
+        self, text: str | agentforce.MessageRequest, /, **options: Unpack[agentforce.MessageOptions]
     ) -> AgentReply:
         """See ``voicekit.clients.agentforce.AgentforceSession.stream_message``."""
         return AgentReply(self, self._inner.stream_message(text, **options))
@@ -165,6 +165,7 @@ class AgentforceClient(Client[agentforce.AgentforceClient]):
         )
 
     api_url = Evidence(agentforce.AgentforceClient.api_url)
+    identity = Evidence(agentforce.AgentforceClient.identity)
     session_request = directly(agentforce.AgentforceClient.session_request)
     message_request = directly(agentforce.AgentforceClient.message_request)
     status = blocking(agentforce.AgentforceClient.status)

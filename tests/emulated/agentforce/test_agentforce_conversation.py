@@ -425,6 +425,27 @@ async def test_bad_input_is_refused_before_anything_is_sent() -> None:
         await session.send("x", variables={"$Context.EndUserLanguage": "it"})
 
 
+async def test_a_message_may_be_made_before_it_is_said() -> None:
+    """Frozen, with an identity that covers all that can change the answer; said any time."""
+    async with world_and_client() as (world, agents), agents.open_session() as session:
+        request = agents.message_request("hi", variables={"A": 1})
+        assert request.variables == ("A",)
+        assert "hi" not in repr(request)
+        others = [
+            agents.message_request("hi"),
+            agents.message_request("ho", variables={"A": 1}),
+            agents.message_request("hi", variables={"A": 2}),
+            agents.message_request("hi", variables={"A": 1}, extra_headers={"x": "y"}),
+        ]
+        assert len({request.identity, *(each.identity for each in others)}) == 5
+        assert (await session.send(request)).text == ANSWER
+        assert (await session.stream_message(request).result()).text == ANSWER
+        with pytest.raises(InvalidArgumentError, match="no further options"):
+            await session.send(request, in_reply_to="x")
+        assert [each.text for each in agent_messages(world.journal)] == ["hi", "hi"]
+        assert AGENT in agents.identity
+
+
 async def test_escape_hatches_reach_the_wire() -> None:
     """Query, headers and body of a session and of a message."""
     extra = {"extra_query": {"q": "1"}, "extra_headers": {"X-Mine": "1"}, "extra_body": {"b": 1}}

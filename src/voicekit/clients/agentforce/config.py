@@ -200,6 +200,11 @@ class SessionSettings(_WithVariables):
     purpose = "a session"
     option_checks = SESSION_CHECKS
 
+    @property
+    def agent(self) -> str:
+        """The record id of the agent; empty where none was named."""
+        return self.options.get("agent_id") or os.environ.get("AGENTFORCE_AGENT_ID") or ""
+
     def request(self, domain: str) -> SessionRequest:
         """Freeze these settings for an org.
 
@@ -207,7 +212,7 @@ class SessionSettings(_WithVariables):
             InvalidArgumentError: No agent was named.
         """
         options = self.options
-        agent = options.get("agent_id") or os.environ.get("AGENTFORCE_AGENT_ID")
+        agent = self.agent
         if not agent:
             raise InvalidArgumentError(
                 "is required, in the constructor, in the call, or as AGENTFORCE_AGENT_ID",

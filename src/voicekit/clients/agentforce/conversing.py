@@ -80,6 +80,11 @@ class Conversations(Client):
         """
         return self._family(MessageSettings).updated(options).request(text)
 
+    @property
+    def identity(self) -> str:
+        """Which agent of which org this client talks with."""
+        return f"{self._domain} {self._family(SessionSettings).agent}"
+
     def open_session(
         self, key: str | None = None, **options: Unpack[SessionOptions]
     ) -> OpeningSession:

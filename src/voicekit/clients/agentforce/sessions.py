@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast
 
 from voicekit import events
-from voicekit.checks import fields, word, wrong
+from voicekit.checks import fields, no_options, word, wrong
 from voicekit.checks import text as some_text
 from voicekit.clients.agentforce.config import MessageRequest, MessageSettings, RequestSettings
 from voicekit.clients.agentforce.errors import PROVIDER, TURN_DIALECT
@@ -114,7 +114,9 @@ class AgentforceSession:
 
     # -- turns --------------------------------------------------------------------------------
 
-    async def send(self, text: str, /, **options: Unpack[MessageOptions]) -> AgentAnswer:
+    async def send(
+        self, text: str | MessageRequest, /, **options: Unpack[MessageOptions]
+    ) -> AgentAnswer:
         """One turn, whole; ``stream_message`` has the first words sooner.
 
         The agent may act: a turn of which it is not known whether it was heard is never said
@@ -123,7 +125,7 @@ class AgentforceSession:
         the background.
 
         Args:
-            text: What is said.
+            text: What is said, or a request made before (then no options).
             **options: On top of the constructor's.
 
         Raises:
@@ -146,7 +148,9 @@ class AgentforceSession:
         )
         return messages.answer(call, response.headers)
 
-    def stream_message(self, text: str, /, **options: Unpack[MessageOptions]) -> AgentReply:
+    def stream_message(
+        self, text: str | MessageRequest, /, **options: Unpack[MessageOptions]
+    ) -> AgentReply:
         """One turn as it is said: iterate for text, see ``AgentReply`` for the rest.
 
         Returns a handle without I/O; entering, awaiting or iterating it opens it, until the
@@ -156,7 +160,7 @@ class AgentforceSession:
         turn waits for this one: in the same task, read it to its end or leave it first.
 
         Args:
-            text: What is said.
+            text: What is said, or a request made before (then no options).
             **options: On top of the constructor's.
 
         Raises:
@@ -236,8 +240,12 @@ class AgentforceSession:
 
     # -- what a turn needs ----------------------------------------------------------------------
 
-    def _message(self, text: str, options: Mapping[str, Any]) -> MessageRequest:
-        request = self._client._family(MessageSettings).updated(options).request(text)
+    def _message(self, text: str | MessageRequest, options: Mapping[str, Any]) -> MessageRequest:
+        if isinstance(text, MessageRequest):
+            no_options(options, allowed="in message_request()")
+            request = text
+        else:
+            request = self._client._family(MessageSettings).updated(options).request(text)
         self._check()
         return request
 
