@@ -138,9 +138,8 @@ def _params(url: str, headers: Mapping[str, str], body: Body) -> tuple[dict[str,
     except ValueError:
         pairs = None
     if pairs is None:
-        raise InvalidArgumentError(
-            "has too many fields", argument="body", allowed=f"at most {_MOST_FIELDS}"
-        )
+        # Whoever sends this is nobody yet: no fault of the caller's arguments.
+        raise SignatureError(f"the body has more than {_MOST_FIELDS} fields", reason="body")
     return _gathered(pairs), True
 
 
