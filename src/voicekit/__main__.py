@@ -30,7 +30,7 @@ def _main(arguments: list[str]) -> int:
         prog="python -m voicekit", description="Latency-optimized speech clients."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser("demo", help="a spoken question answered aloud, cold and then warm")
+    demo = commands.add_parser("demo", help="a spoken question answered aloud: cold, warm, again")
     # For the list of commands only: its options are the emulator's own.
     commands.add_parser(
         "emulate", help="the providers, emulated, in the foreground", add_help=False

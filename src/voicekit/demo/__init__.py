@@ -1,1 +1,1 @@
-"""``python -m voicekit demo``: a spoken question answered aloud, cold and then warm."""
+"""``python -m voicekit demo``: a spoken question answered aloud, cold, warm, and asked again."""

@@ -1,4 +1,4 @@
-"""The demo without keys: both turns against the emulator, and what its journal says of them."""
+"""The demo without keys: its turns against the emulator, and what its journal says of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient
-from voicekit.demo.turn import Clients, Progress, Turn, run_turn
+from voicekit.demo.turn import Clients, Memory, Progress, Turn, run_turn
 
 if TYPE_CHECKING:
     from voicekit.demo.question import Question
@@ -65,7 +65,9 @@ def make_world(seed: int) -> EmulatorProcess:
 def take_turns(
     world: EmulatorProcess, question: Question, progress: Progress, *, voice: str, model: str | None
 ) -> list[tuple[Turn, Handshakes]]:
-    """One cold turn, then one whose connections were opened before the first word.
+    """One cold turn, one whose connections were opened before the first word, and that one again.
+
+    The last one finds in memory what the warm one was answered.
 
     Each has clients and an event loop of its own, and the same draws of latency.
 
@@ -74,20 +76,31 @@ def take_turns(
         EmulatorError: The emulator failed.
     """
     turns = []
-    for label in ("cold", "warm"):
+    memories = memory_by_turn()
+    for label, memory in memories.items():
         world.set_scenario(SCENARIO)  # begins the seeded draws again
-        clients = _clients(world, voice=voice, model=model)
+        clients = _clients(world, memory, voice=voice, model=model)
         turn = asyncio.run(take_turn(clients, question, label, progress))
         turns.append((turn, handshakes(world.journal, turn)))
     return turns
 
 
+def memory_by_turn() -> dict[str, Memory]:
+    """Of each turn, by its label: only the last one remembers another, the one before it."""
+    kept = Memory()
+    return {"cold": Memory(), "warm": kept, "again": kept}
+
+
 async def take_turn(clients: Clients, question: Question, label: str, progress: Progress) -> Turn:
-    """One turn, warmed up if it is the warm one; closes the clients."""
+    """One turn, warmed up unless it is the cold one; closes the clients."""
     async with clients:
-        if label == "warm":
+        if label != "cold":
             await clients.warm()
-        return await run_turn(clients, question, label, progress)
+        turn = await run_turn(clients, question, label, progress)
+        if label == "warm" and turn.answer.strip():
+            await clients.keep(turn.answer)
+            progress("warm: the answer is kept, and how it sounds")
+        return turn
 
 
 def handshakes(journal: Journal, turn: Turn) -> Handshakes:
@@ -101,9 +114,10 @@ def handshakes(journal: Journal, turn: Turn) -> Handshakes:
     return Handshakes(len(opened), sum(each.handshake_round_trips for each in opened))
 
 
-def _clients(world: EmulatorProcess, *, voice: str, model: str | None) -> Clients:
+def _clients(world: EmulatorProcess, memory: Memory, *, voice: str, model: str | None) -> Clients:
     key, ca = "emulated", str(world.ca_file)
-    return Clients(
+    return Clients.remembering(
+        memory,
         DeepgramClient(key, base_url=world.deepgram.url, ca=ca),
         OpenAIClient(key, base_url=world.openai.url, ca=ca, model=model or "emulated"),
         ElevenLabsClient(key, base_url=world.elevenlabs.url, ca=ca, voice=voice),

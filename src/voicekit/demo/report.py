@@ -22,7 +22,8 @@ def as_json(
 ) -> dict[str, Any]:
     """The document of ``--json``. Times are milliseconds; stages count from the start of speech.
 
-    ``first_audio_ms`` counts from the end of the speech, ``end_of_speech_ms`` says when that was.
+    ``first_audio_ms`` counts from the end of the speech, ``end_of_speech_ms`` says when that was;
+    ``transcript_to_audio_ms`` counts from the transcript in hand.
     """
     last = turns[-1][0]
     seconds = last.format.duration_s(len(last.audio)) if last.format is not None else None
@@ -32,6 +33,7 @@ def as_json(
             {
                 "label": turn.label,
                 "first_audio_ms": _round(turn.first_audio_ms),
+                "transcript_to_audio_ms": _round(turn.transcript_to_audio_ms),
                 "new_connections_on_turn": seen.new_connections,
                 "handshake_round_trips_on_turn": seen.round_trips,
                 "end_of_speech_ms": _round((turn.speech_ended - turn.started) * 1000),
@@ -58,8 +60,14 @@ def _stage(stage: Stage, origin: float) -> dict[str, Any]:
         "start_ms": _round((stage.start - origin) * 1000),
         "first_output_ms": None if first is None else _round((first - origin) * 1000),
         "end_ms": None if end is None else _round((end - origin) * 1000),
-        "connection": "reused" if stage.connection and stage.connection.reused else "new",
+        "connection": _came(stage),
     }
+
+
+def _came(stage: Stage) -> str:
+    if stage.cache == "hit":
+        return "cache"
+    return "reused" if stage.connection and stage.connection.reused else "new"
 
 
 def waterfall(turns: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -103,11 +111,12 @@ def show(document: dict[str, Any], out: TextIO | None = None) -> None:
     """Waterfalls and table, with rich where it is installed."""
     out = sys.stdout if out is None else out
     turns = document["turns"]
-    heads = ("turn", "speech end → first audio", "new connections", "handshake round trips")
+    heads = ("turn", "speech → audio", "transcript → audio", "new connections", "round trips")
     rows = [
         (
             turn["label"],
             _milliseconds(turn["first_audio_ms"]),
+            _milliseconds(turn["transcript_to_audio_ms"]),
             str(turn["new_connections_on_turn"]),
             str(turn["handshake_round_trips_on_turn"]),
         )
@@ -136,7 +145,10 @@ def show(document: dict[str, Any], out: TextIO | None = None) -> None:
         console.print()
         console.print(table)
     answer = document["answer"]
-    out.write(f"\n| is the end of the speech, from which times count. {_gain(turns)}\n")
+    out.write(
+        "\n| is the end of the speech, from which times count; audio is its first, round\n"
+        f"trips are those of handshakes. {_gain(turns)}\n"
+    )
     out.write(
         f"\nheard:  {document['question']['heard']}\nanswer: {answer['text'].strip()}\n"
         f"spoken: {answer['audio']} ({answer['duration_s']} s)\n"
@@ -145,10 +157,12 @@ def show(document: dict[str, Any], out: TextIO | None = None) -> None:
 
 
 def _gain(turns: Sequence[dict[str, Any]]) -> str:
-    cold, warm = turns[0]["first_audio_ms"], turns[-1]["first_audio_ms"]
-    if cold is None or warm is None or len(turns) < 2:
+    took = {turn["label"]: turn["first_audio_ms"] for turn in turns}
+    cold, warm, again = took.get("cold"), took.get("warm"), took.get("again")
+    if cold is None or warm is None:
         return ""
-    return f"Warm, the answer came {cold - warm:.0f} ms sooner."
+    gain = f"Warm, the answer came {cold - warm:.0f} ms sooner"
+    return f"{gain}." if again is None else f"{gain}, asked again {cold - again:.0f} ms."
 
 
 def _milliseconds(value: float | None) -> str:

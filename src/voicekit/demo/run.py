@@ -1,4 +1,4 @@
-"""The demo as a command: emulator (or live providers), two turns, report, ``answer.wav``."""
+"""The demo as a command: emulator (or live providers), three turns, report, ``answer.wav``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from voicekit import AudioClip, DeepgramClient, ElevenLabsClient, OpenAIClient, VoicekitError
-from voicekit.demo.emulated import Handshakes, make_world, missing, take_turn, take_turns
+from voicekit.demo.emulated import (
+    Handshakes,
+    make_world,
+    memory_by_turn,
+    missing,
+    take_turn,
+    take_turns,
+)
 from voicekit.demo.question import Question, load_question
 from voicekit.demo.report import as_json, show
 from voicekit.demo.turn import Clients, Progress, Turn
@@ -110,13 +117,15 @@ async def _live(
     No server's journal here: a connection counts when its own stage had to wait for it.
     """
     turns = []
-    for label in ("cold", "warm"):
-        clients = Clients(
+    for label, memory in memory_by_turn().items():
+        clients = Clients.remembering(
+            memory,
             DeepgramClient(),
             OpenAIClient(model=options.model),
             ElevenLabsClient(voice=options.voice),
         )
         turn = await take_turn(clients, question, label, progress)
-        waited = [s for s in turn.stages[1:] if s.connection is None or not s.connection.reused]
+        asked = [stage for stage in turn.stages[1:] if stage.cache != "hit"]
+        waited = [s for s in asked if s.connection is None or not s.connection.reused]
         turns.append((turn, Handshakes(len(waited), 2 * len(waited))))  # TCP and TLS 1.3
     return turns

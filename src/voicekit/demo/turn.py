@@ -1,7 +1,8 @@
 """One turn: hear the question, ask the model, speak the answer while it is being written.
 
-This is what an application built from the library looks like: three clients, and the
-stages overlapping as far as the words allow. Cold and warm turns run this same code.
+This is what an application built from the library looks like: three clients, two of them with a
+memory, and the stages overlapping as far as the words allow. Every turn runs this same code; what
+was asked and said before is answered from memory.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 from voicekit import ConnectionInfo, DeepgramClient, ElevenLabsClient, OpenAIClient
+from voicekit.cache import MemoryStorage, ResponseCache, SpeechCache
 from voicekit.demo.question import FRAME_S, Question
 from voicekit.speech import AudioFormat, TranscriptionResult
 from voicekit.streams import TextStream
+
+if TYPE_CHECKING:
+    from voicekit.cache.response_chat import CachedChat
 
 INSTRUCTIONS = "You answer the phone of a small shop. Answer in two or three short sentences."
 
@@ -38,6 +44,7 @@ class Stage:
     first_output: float | None = None
     end: float | None = None
     connection: ConnectionInfo | None = None
+    cache: str | None = None
 
     def output(self, now: float) -> None:
         """Something useful arrived; only the first counts."""
@@ -50,7 +57,7 @@ class Turn:
     """What happened in one turn.
 
     Attributes:
-        label: ``"cold"`` or ``"warm"``.
+        label: ``"cold"``, ``"warm"`` or ``"again"``.
         started: When the speech began, in ``time.monotonic()``.
         speech_ended: When its last frame had been spoken.
         stages: Listening, answering, speaking.
@@ -86,14 +93,53 @@ class Turn:
         first = self.first_audio
         return None if first is None else (first - self.speech_ended) * 1000
 
+    @property
+    def transcript_to_audio_ms(self) -> float | None:
+        """From the transcript in hand to the first audio of the answer."""
+        first, heard = self.first_audio, self.stages[0].end
+        return None if first is None or heard is None else (first - heard) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What was answered and spoken before; it outlives the clients."""
+
+    answers: MemoryStorage = field(default_factory=MemoryStorage)
+    speech: MemoryStorage = field(default_factory=MemoryStorage)
+
 
 @dataclass(frozen=True, slots=True)
 class Clients:
     """The three that a turn needs. Leaving ``async with`` closes them."""
 
     stt: DeepgramClient
-    llm: OpenAIClient
-    tts: ElevenLabsClient
+    llm: CachedChat
+    tts: SpeechCache
+
+    @classmethod
+    def remembering(
+        cls, memory: Memory, stt: DeepgramClient, llm: OpenAIClient, tts: ElevenLabsClient
+    ) -> Self:
+        """Those, with what ``memory`` holds."""
+        return cls(
+            stt,
+            ResponseCache(llm, storage=memory.answers),
+            SpeechCache(tts, storage=memory.speech),
+        )
+
+    async def keep(self, answer: str) -> None:
+        """Have an answer spoken as a whole, for whoever asks again.
+
+        Speech that is made while its text is being written is nobody's to keep: of which text
+        it is was not known when it was asked for. So this is a request of its own.
+
+        Raises:
+            VoicekitError: It could not be spoken.
+        """
+        report = await self.tts.preload([answer])
+        for phrase in report.phrases:
+            if phrase.error is not None:
+                raise phrase.error
 
     async def warm(self) -> None:
         """Open what a turn uses, one connection of each kind, before the first word."""
@@ -167,8 +213,7 @@ async def _answer(clients: Clients, turn: Turn, progress: Progress) -> None:
     parts: list[bytes] = []
     async with clients.llm.stream_chat(messages) as reply:
         answering.output(now())
-        answering.connection = reply.connection
-        await _speakable(reply, words)
+        answering.connection, answering.cache = reply.connection, reply.cache
 
         async def text() -> AsyncIterator[str]:
             yield "".join(words)
@@ -177,9 +222,20 @@ async def _answer(clients: Clients, turn: Turn, progress: Progress) -> None:
                 yield delta
             answering.end = now()
 
+        said: str | AsyncIterator[str]
+        if reply.cache == "hit":
+            # All of it is there, so that its speech can be, too.
+            words += [delta async for delta in reply]
+            said, answering.end = "".join(words), now()
+        else:
+            await _speakable(reply, words)
+            said = text()
         speaking = turn.stage("speaking", now())
-        async with clients.tts.stream_speech(text()) as speech:
+        # Speech of a text, or of one that is still being written: two kinds, used alike.
+        handle: Any = clients.tts.stream_speech(said)
+        async with handle as speech:
             speaking.connection = speech.connection
+            speaking.cache = getattr(speech, "cache", None)
             async for chunk in speech:
                 if not parts:
                     speaking.output(now())
