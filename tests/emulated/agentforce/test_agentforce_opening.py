@@ -116,6 +116,21 @@ async def test_other_options_are_another_session() -> None:
         assert unwanted.variables != used.variables
 
 
+async def test_a_view_of_another_agent_joins_nobody_elses() -> None:
+    """A key is shared by views; a session of one agent never answers for another."""
+    async with world_and_client(OPENING) as (world, agents):
+        other = agents.with_options(agent_id="0XxHu000000YYYYKX4")
+        same = agents.with_options(message={"extra_headers": {"x-a": "b"}})
+        agents.start_session(key="a")
+        async with same.open_session(key="a"):
+            assert asked(world, "session.start") == [200]
+        agents.start_session(key="b")
+        async with other.open_session(key="b"):
+            pass
+        started = world.journal.requests_for("agentforce", "session.start")[-1]
+        assert "0XxHu000000YYYYKX4" in started.path
+
+
 async def test_who_goes_away_while_it_opens_leaves_nothing() -> None:
     """The session that comes late is ended in the background."""
     async with world_and_client(OPENING) as (world, agents):

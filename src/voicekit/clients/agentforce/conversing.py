@@ -96,7 +96,8 @@ class Conversations(Client):
 
         Args:
             key: Whose it is. While one is being started for it, or was by ``start_session``,
-                that one is joined: by whoever names no options or the same.
+                that one is joined: by whoever names no options or the same. A view with other
+                defaults joins only what is the same.
             **options: On top of the constructor's.
 
         Raises:

@@ -8,6 +8,7 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.clients.agentforce.config import SessionSettings
 from voicekit.clients.agentforce.errors import PROVIDER
 from voicekit.deadlines import ambient_deadline
 from voicekit.errors import ClosedError, TotalTimeout, VoicekitError
@@ -71,6 +72,10 @@ class Opener:
         return self.task.done() and (
             self.task.cancelled() or isinstance(self.task.result(), Exception)
         )
+
+    def of(self, client: Conversations) -> bool:
+        """Whether sessions of ``client`` have the defaults that this one was started on."""
+        return self._client._family(SessionSettings) == client._family(SessionSettings)
 
     async def join(self) -> AgentforceSession:
         """The session, as soon as it is there. Cancelled, it takes nothing from the others.
@@ -190,11 +195,13 @@ class Openers:
             client: Who asks.
             request: With what it should be started.
             key: Whose it is.
-            like: Any will do that was asked for under that key: no options were named.
+            like: Any will do that was asked for under that key, by clients with the same
+                defaults: no options were named.
             kept: It is asked for ahead.
         """
         known = None if key is None else self._by_key.get(key)
         if known is not None:
+            like = like and known.of(client)
             if not known.stale and (like or known.request.identity == request.identity):
                 known.kept = known.kept or kept
                 return known
