@@ -110,14 +110,26 @@ class AiohttpResponse:
         )
 
     async def chunk(self) -> bytes:
-        """The next piece of the body as it arrived; empty at its end."""
+        """The next piece of the body as it arrived; empty at its end.
+
+        What arrived before the connection broke is given first: aiohttp itself throws it away
+        where its reader comes later than the end.
+        """
         try:
+            if (broken := self._content.exception()) and not isinstance(broken, VoicekitError):
+                arrived = self._arrived()
+                if arrived:
+                    return arrived
             return await self._content.readany()
         except VoicekitError:
             raise
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             # RuntimeError is how aiohttp says that the connector was closed under us.
             raise self._pool.failure(error) from error
+
+    def _arrived(self) -> bytes:
+        """What is in hand and was not read."""
+        return self._content._read_nowait(-1)
 
     @property
     def ended(self) -> bool:
