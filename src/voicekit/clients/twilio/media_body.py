@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from voicekit.errors import ConnectionLostError, LocalProtocolError, RemoteProtocolError
+from voicekit.errors import (
+    ConnectionLostError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    StreamInterruptedError,
+)
 from voicekit.streams import Opened, Stream
 
 if TYPE_CHECKING:
@@ -156,6 +161,10 @@ class MediaStream(Stream[bytes]):
 
     def _count(self, item: bytes) -> None:
         self.delivered_bytes += len(item)
+
+    def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
+        error.delivered_bytes = self.delivered_bytes
+        return super()._account(error)
 
     @property
     def _read(self) -> MediaDecoder | None:
