@@ -20,6 +20,7 @@ import pybreaker
 import tenacity
 from aiohttp.abc import AbstractResolver, ResolveResult
 from operations import KEY, RECORDING, TEXT, Row, Taken
+from operations_twilio import ACCOUNT, BODY, FROM, TO
 from recording import FRAME, PCM
 from subjects import POOL
 from world import Names
@@ -145,10 +146,13 @@ async def _speech(client: Client, got: Taken, wrap: Wrap, _row: Row) -> None:
 
 
 async def _send(client: Client, got: Taken, wrap: Wrap, _row: Row) -> None:
+    form = {"To": TO, "From": FROM, "Body": BODY}
+    url = f"{client.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+
     async def request() -> Any:
-        headers = await client.headers("Authorization")
-        url = client.url + "/messages"
-        async with client.session.post(url, json={"body": "once"}, headers=headers) as response:
+        key = await client.key() if callable(client.key) else client.key
+        auth = aiohttp.BasicAuth(ACCOUNT, key)
+        async with client.session.post(url, data=form, auth=auth) as response:
             return await response.json()
 
     got += (await wrap(request))["sid"].encode()
@@ -197,7 +201,7 @@ async def _listen_as_asked(client: Client, got: Taken, wrap: Wrap, row: Row) -> 
 _ASKS: dict[str, Callable[[Client, Taken, Wrap, Row], Awaitable[None]]] = {
     "openai.chat": _chat,
     "elevenlabs.stream_speech": _speech,
-    "effects.send_message": _send,
+    "twilio.send_message": _send,
     "deepgram.open_transcription": _listen_as_asked,
 }
 ROWS = tuple(_ASKS)

@@ -79,6 +79,7 @@ class Cell:
         context = world.server_tls() if tls else None
         self.server = FaultServer(self.reference.reply, world.relay_port(row), context)
         self.server.script = self.good
+        self.server.aside = row.aside
 
     # -- the server -----------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class Cell:
     def another(self, host: str, *, tls: Any = None, **attributes: Any) -> Iterator[FaultServer]:
         """A second server at the same port of another loopback address."""
         other = FaultServer(self.reference.reply, self.world.relay_port(self.row), tls)
-        other.script = self.good
+        other.script, other.aside = self.good, self.row.aside
         for name, value in attributes.items():
             setattr(other, name, value)
         self.there(other.start(host, self.server.port))

@@ -129,6 +129,10 @@ def http(row: Row) -> str:
     return "a WebSocket has columns of its own: 35 to 40" if row.socket else LIVE
 
 
+def bodies(row: Row) -> str:
+    return "its answer is a status, without a body" if row.bodiless else http(row)
+
+
 def uploads(row: Row) -> str:
     return LIVE if row.uploads else "its request leaves in one piece: column 13"
 

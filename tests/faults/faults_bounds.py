@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import scaled
 from operations import Row
 
-from faults import LIVE, OK, Fault, expect, fails, http
+from faults import LIVE, OK, Fault, bodies, expect, fails, http
 from voicekit.errors import VoicekitError
 
 if TYPE_CHECKING:
@@ -137,12 +137,14 @@ async def _too_long(cell: Cell) -> None:
 def _streams(row: Row) -> str:
     if row.socket:
         return http(row)
+    if row.streams and row.follows:
+        return "a length of more than max_bytes is refused at once: column 33b"
     return LIVE if row.streams else "what comes whole is bounded by its first output: column 18"
 
 
 def _bounded(row: Row) -> str:
-    if row.socket:
-        return http(row)
+    if row.socket or row.bodiless:
+        return bodies(row)
     if row.streams and not row.audio:
         return "text is handed out as it comes, and bounded by its total limit: column 30b"
     if row.provider == "elevenlabs" and row.uploads:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import scaled
 from operations import Row
 from seams import open_sockets
 
@@ -140,7 +141,10 @@ async def _hangs_up_on_handshakes(cell: Cell) -> None:
 
 async def _exhausted(cell: Cell) -> None:
     """Every place is taken by callers whose answers do not come."""
-    client = await cell.make(pool=PoolConfig(max_connections=2, max_wait=0.05, min_ready=0))
+    # So quick that four attempts are over before a place is free.
+    quick = scaled.policies(retry=scaled.retry(base=0.005))
+    pool = PoolConfig(max_connections=2, max_wait=0.04, min_ready=0)
+    client = await cell.make(pool=pool, policies=quick)
     held = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -228,6 +232,12 @@ def _half(body: bytes) -> int:
     return len(body) // 4 * 2
 
 
+def _given_up(row: Row) -> str:
+    if row.outlives:
+        return "what nobody waits for goes on, to be undone: column 48a"
+    return http(row)
+
+
 _BOTH = (False, True)
 _TLS = (True,)
 
@@ -253,6 +263,7 @@ COLUMNS = (
     ),
     Fault(number="14", title="pool exhausted", run=_exhausted, applies=http, tls=_TLS),
     Fault(
-        number="15", title="twenty barge-ins", run=_barge_ins, applies=http, racy=True, tls=_TLS
+        number="15", title="twenty barge-ins", run=_barge_ins, applies=_given_up, racy=True,
+        tls=_TLS,
     ),
 )  # fmt: skip

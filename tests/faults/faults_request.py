@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import scaled
-from operations import KEY
+from operations import KEY, Row
 
 from faults import (
     OK,
@@ -32,6 +32,7 @@ from voicekit.errors import (
     RateLimitError,
     RemoteProtocolError,
     TotalTimeout,
+    UnavailableError,
     VoicekitError,
 )
 
@@ -110,9 +111,11 @@ async def _one_failure(cell: Cell) -> None:
         cell.server.script = cell.first(fail)
         before = len(cell.server.seen)
         result = await cell.call(await cell.make())
-        expect(cell, result, by_kind(OK, UNKNOWN))
+        final = status[:3] in cell.row.final
+        expect(cell, result, fails(UnavailableError) if final else by_kind(OK, UNKNOWN))
         requests = len(cell.server.seen) - before
-        assert requests == (1 if cell.row.kind == "E" else 2), f"{status}: {requests} requests"
+        most = 1 if final or cell.row.kind == "E" else 2
+        assert requests == most, f"{status}: {requests} requests"
 
 
 async def _retry_after(cell: Cell) -> None:
@@ -177,9 +180,9 @@ async def _expired(cell: Cell) -> None:
         return KEY + "-new"
 
     async def checked(visit: Visit) -> None:
-        if b"-old" not in visit.seen.head:
-            return await cell.good(visit)
         await visit.read()
+        if b"-old" not in cell.row.secret(visit.seen):
+            return await cell.good(visit)
         while len(cell.server.seen) < _CALLERS:
             await asyncio.sleep(0.002)
         loop.call_soon_threadsafe(refused.set)
@@ -250,6 +253,18 @@ async def _redirected_handshake(cell: Cell) -> None:
     assert len(cell.server.seen) == 1, "it was repeated"
 
 
+def _stays(row: Row) -> str:
+    if row.follows:
+        return "it is redirected to where the file lies, without the credential: column 27c"
+    return http(row)
+
+
+def _repeats_429(row: Row) -> str:
+    if "429" in row.final:
+        return "refused logins count: none is repeated by itself"
+    return http(row)
+
+
 COLUMNS = (
     Fault(
         number="16", title="reset during the upload", run=_reset_in_upload, applies=uploads,
@@ -265,10 +280,13 @@ COLUMNS = (
     ),
     Fault(number="18", title="reads, never answers", run=_silence, applies=http),
     Fault(number="20", title="one 5xx, then ok", run=_one_failure, applies=http),
-    Fault(number="21", title="429 with each Retry-After", run=_retry_after, applies=http),
+    Fault(
+        number="21", title="429 with each Retry-After", run=_retry_after,
+        applies=_repeats_429,
+    ),
     Fault(number="26", title="401 from an expired token", run=_expired, applies=http),
     Fault(number="26b", title="401 that quotes a wrong key", run=_refused_key, applies=http),
-    Fault(number="27", title="redirects", run=_redirects, applies=http),
+    Fault(number="27", title="redirects", run=_redirects, applies=_stays),
     Fault(
         number="27b", title="redirected handshake", run=_redirected_handshake, applies=sockets
     ),

@@ -22,7 +22,7 @@ from voicekit.resilience.race import Race
 from voicekit.resilience.repeats import verdict
 from voicekit.resilience.retry import Retry, _Repeats
 
-_CHAT, _SPEECH, _EFFECT = "openai.chat", "elevenlabs.stream_speech", "effects.send_message"
+_CHAT, _SPEECH, _EFFECT = "openai.chat", "elevenlabs.stream_speech", "twilio.send_message"
 
 
 def _any_class(error: Exception, kind: Any, **facts: Any) -> Any:

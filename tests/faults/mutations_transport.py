@@ -17,7 +17,7 @@ from voicekit.transport.http_pool import HttpPool
 from voicekit.transport.keeper import IdleConn
 from voicekit.transport.transport import Transport
 
-_CHAT, _SPEECH, _EFFECT = "openai.chat", "elevenlabs.stream_speech", "effects.send_message"
+_CHAT, _SPEECH, _EFFECT = "openai.chat", "elevenlabs.stream_speech", "twilio.send_message"
 _UPLOAD = "deepgram.transcribe"
 _VOICES, _LISTEN = "elevenlabs.voices", "deepgram.open_transcription"
 

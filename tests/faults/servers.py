@@ -140,6 +140,8 @@ class Visit:
 
     async def read(self) -> None:
         """Take the rest of the request: its body."""
+        if self.seen.whole:
+            return
         length, chunked = self.seen.header("content-length"), self.seen.header("transfer-encoding")
         if length:
             missing = int(length) - len(self.seen.body)
@@ -235,7 +237,9 @@ class FaultServer:
     """One provider's address. Answers as ``script`` says, which may change at any time.
 
     Attributes:
-        seen: Every request, in order.
+        seen: Every request, in order, but for those that ``aside`` answered.
+        aside: Answers, well and at once, what is none of the operation's requests.
+        others: What it answered.
         opened: How many connections were accepted.
         lines: Those open now.
     """
@@ -243,7 +247,9 @@ class FaultServer:
     def __init__(self, reply: Reply | None, relay: int | None, tls: ssl.SSLContext | None) -> None:
         self.reply = reply or Reply("200 OK", (), b"", chunked=False)
         self.script: Script = good
+        self.aside: Callable[[Seen], Reply | None] | None = None
         self.seen: list[Seen] = []
+        self.others: list[Seen] = []
         self.opened = 0
         self.sent = 0
         self.lines: dict[asyncio.StreamWriter, bool] = {}
@@ -309,10 +315,17 @@ class FaultServer:
         try:
             count = 0
             while head := await _head(reader):
-                count += 1
                 self.lines[writer] = True
                 seen = Seen(time.monotonic(), line, len(self.seen) + 1, head=head)
                 seen.method, seen.path, _ = head.decode("latin-1").split(" ", 2)
+                if self.aside is not None and (reply := self.aside(seen)) is not None:
+                    self.others.append(seen)
+                    visit = Visit(self, reader, writer, seen, count)
+                    visit.reply = reply
+                    await visit.good()
+                    self.lines[writer] = False
+                    continue
+                count += 1
                 self.seen.append(seen)
                 await self.script(Visit(self, reader, writer, seen, count))
                 self.lines[writer] = False

@@ -90,9 +90,7 @@ class World:
         known = self._references.get(row.id)
         if known is None:
             if row.answer:
-                headers = (("Content-Type", "application/json"),)
-                reply = Reply("200 OK", headers, row.answer, chunked=False)
-                known = self._ask(row, FaultServer(reply, None, None))
+                known = self._ask(row, FaultServer(row.answer, None, None))
             else:
                 known = self._ask(row, FaultServer(None, self.relay_port(row), None))
             self._references[row.id] = known
@@ -103,6 +101,7 @@ class World:
         raw = bytearray()
         if not row.answer:
             server.script = relayed if row.socket else _recording(raw)
+        server.aside = row.aside
         self.thread.do(server.start())
         try:
 
