@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from voicekit.cache.storage import Storage
+    from voicekit.cache.storage import Storage, StorageStats
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -248,6 +248,10 @@ class MediaHost:
         await response.write_eof()
         self._has_served(request.path, answer)
         return response
+
+    def stats(self) -> StorageStats:
+        """A look at what is kept: for ``metrics.watch(host)``; no I/O."""
+        return self._storage.stats()
 
     async def aclose(self) -> None:
         """End every address; frees the storage if it is its own. May be called twice."""

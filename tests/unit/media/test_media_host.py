@@ -307,6 +307,19 @@ async def test_a_storage_of_ones_own_is_bounded_and_closed() -> None:
     assert (await ask(host, last)).status == 404
 
 
+async def test_its_bytes_are_in_the_metrics() -> None:
+    """A clip is memory of the process like that of any cache; what grows must be seen."""
+    pytest.importorskip("ddsketch")
+    from voicekit import Metrics
+
+    async with MediaHost(BASE, secret=SECRET) as host:
+        metrics = Metrics(caches=[host])
+        clip = mp3()
+        await host.publish(clip)
+        assert metrics.snapshot()["cache_bytes"] >= len(clip.data)
+        assert metrics.snapshot()["storages"]["MediaHost"]["entries"] == 1
+
+
 async def test_cancelled_it_has_published_nothing(host: MediaHost, storage: DictStorage) -> None:
     """Wherever it is cancelled: no address was given out, and the host goes on."""
 
