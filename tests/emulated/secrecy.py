@@ -35,14 +35,22 @@ AUDIO = (TEXT.encode() * 40)[:3200]
 RECORDING = AudioClip(data=AUDIO, format=AudioFormat.parse("pcm_16000"))
 
 LIMITS = Limits(connect=0.5, first_output=0.3, gap=0.3, total=1.0)
-OPERATIONS = (
-    "chat", "stream_chat", "synthesize", "stream_speech", "open_speech", "open_transcription",
-    "configure", "transcribe", "submit_transcription", "grant_token",
-    "elevenlabs transcribe", "elevenlabs submit_transcription", "elevenlabs stream-input",
-    "openai synthesize", "openai transcribe", "openai stream_transcription",
-    "deepgram synthesize", "deepgram stream_speech", "deepgram open_speech",
-    "deepgram submit_speech", "stream_chat", "stream_speech", "open_speech",
-)  # fmt: skip
+OPERATIONS = {
+    "openai": (
+        "chat", "stream_chat", "openai synthesize", "openai transcribe",
+        "openai stream_transcription", "stream_chat",
+    ),
+    "elevenlabs": (
+        "synthesize", "stream_speech", "open_speech", "elevenlabs transcribe",
+        "elevenlabs submit_transcription", "elevenlabs stream-input", "stream_speech",
+        "open_speech",
+    ),
+    "deepgram": (
+        "open_transcription", "configure", "transcribe", "submit_transcription", "grant_token",
+        "deepgram synthesize", "deepgram stream_speech", "deepgram open_speech",
+        "deepgram submit_speech",
+    ),
+}  # fmt: skip
 
 
 class Evidence(logging.Handler):
@@ -144,7 +152,8 @@ class Addresses:
 
 
 async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], None]) -> None:
-    """Each operation once more than it can succeed; ``before`` gets its name first.
+    """Each operation once more than it can succeed, of all providers at a time; ``before`` gets
+    the provider first.
 
     The loop is in debug mode and calls every callback slow: asyncio then logs what each one is.
     """
@@ -213,15 +222,19 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
     try:
         for client in (stt, llm, tts):
             evidence.show("client", client, client.transport, client._credential)
-        for name in OPERATIONS:
-            before(name)
-            try:
-                async with asyncio.timeout(5):
-                    await calls[name](evidence)
-            except Exception as error:
-                evidence.failed(name, error)
+
+        async def in_turn(provider: str) -> None:
+            for name in OPERATIONS[provider]:
+                before(provider)
+                try:
+                    async with asyncio.timeout(5):
+                        await calls[name](evidence)
+                except Exception as error:
+                    evidence.failed(name, error)
+
+        await asyncio.gather(*map(in_turn, OPERATIONS))
         for client in (stt, llm, tts):
-            before("warm")
+            before(client.provider)
             with suppress(VoicekitError):
                 evidence.show("warm", await client.warm(1))
             evidence.show("stats", client.stats(), client)

@@ -15,7 +15,7 @@ from voicekit import AuthenticationError, InvalidArgumentError, ProviderError, V
 from voicekit.emulator import EmulatorProcess, Fault, Scenario
 from voicekit.emulator.faults import FaultKind
 
-pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("secrets")]
+pytestmark = pytest.mark.emulated
 
 _BODY = {"error": {"message": SECRET, "code": "x y"}, "detail": {"message": SECRET}}
 _FAULTS = {
@@ -71,10 +71,9 @@ def test_calls_that_succeed_tell_nothing(world) -> None:
 def test_the_emulators_faults_tell_nothing(world, name: str) -> None:
     """Each fault on each operation, the vendor's words quoting key and text where it speaks."""
 
-    def inject(_: str) -> None:
-        world.clear_faults()
-        for provider in ("deepgram", "openai", "elevenlabs"):
-            world.inject(provider, _FAULTS[name])
+    def inject(provider: str) -> None:
+        world.clear_faults(provider)
+        world.inject(provider, _FAULTS[name])
 
     try:
         _check(_run(_addresses(world), inject))

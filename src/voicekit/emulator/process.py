@@ -144,9 +144,9 @@ class EmulatorProcess(Addresses):
         """As `Emulator.inject`."""
         self._call("inject", provider=provider, fault=fault)
 
-    def clear_faults(self) -> None:
+    def clear_faults(self, provider: str | None = None) -> None:
         """As `Emulator.clear_faults`."""
-        self._call("clear_faults")
+        self._call("clear_faults", provider=provider)
 
     def set_scenario(self, scenario: str | Scenario) -> None:
         """As `Emulator.set_scenario`."""

@@ -167,9 +167,9 @@ class Emulator(Addresses):
         """Make a provider's next fitting request fail as the fault says."""
         self._port(provider).provider.ctx.faults.inject(fault)
 
-    def clear_faults(self) -> None:
-        """Forget every fault that has not struck yet."""
-        for port in self._ports.values():
+    def clear_faults(self, provider: str | None = None) -> None:
+        """Forget every fault that has not struck yet, of one provider or of all."""
+        for port in self._ports.values() if provider is None else [self._port(provider)]:
             port.provider.ctx.faults.clear()
 
     def set_scenario(self, scenario: str | Scenario) -> None:

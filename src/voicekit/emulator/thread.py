@@ -107,9 +107,9 @@ class ThreadedEmulator(Addresses):
         """As `Emulator.inject`."""
         self._call(lambda: self._world.inject(provider, fault))
 
-    def clear_faults(self) -> None:
+    def clear_faults(self, provider: str | None = None) -> None:
         """As `Emulator.clear_faults`."""
-        self._call(self._world.clear_faults)
+        self._call(lambda: self._world.clear_faults(provider))
 
     def set_scenario(self, scenario: str | Scenario) -> None:
         """As `Emulator.set_scenario`."""
