@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 import voicekit
 from voicekit.clients.twilio import InboundMessage
-from voicekit.errors import SignatureError
+from voicekit.errors import InvalidArgumentError, SignatureError
 from voicekit.web import lifespan, routes
 
 from .assistant import Assistant
@@ -29,15 +29,18 @@ LARGEST_WEBHOOK = 64 << 10
 async def webhook(request: Request) -> Response:
     """A message, or the status of one; answered at once, since Twilio waits for 15 s only."""
     assistant: Assistant = request.app.state.assistant
-    if int(request.headers.get("content-length", LARGEST_WEBHOOK + 1)) > LARGEST_WEBHOOK:
+    length = request.headers.get("content-length", "")
+    if not (length.isdecimal() and len(length) < 8 and int(length) <= LARGEST_WEBHOOK):
         return Response(status_code=413)
     # Signed is the address that Twilio called, not the one that a proxy has made of it.
-    query = request.scope["query_string"].decode("ascii")
-    url = assistant.settings.public_url + request.url.path + (f"?{query}" if query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    url = assistant.settings.public_url + request.scope["path"] + (f"?{query}" if query else "")
     try:
         said = assistant.twilio.parse_webhook(url, request.headers, await request.body())
     except SignatureError:
         return Response(status_code=403)
+    except InvalidArgumentError:  # signed, and about a phone call or the like
+        return Response(status_code=400)
     if isinstance(said, InboundMessage):
         voicekit.background(assistant.take(said), name=f"message {said.sid}")
     else:

@@ -20,6 +20,7 @@ from voicekit import (
     OutcomeUnknownError,
     Policies,
     PoolConfig,
+    RemoteProtocolError,
     TwilioClient,
     VoicekitError,
 )
@@ -99,7 +100,9 @@ class Assistant:
         self.alerts = Alerts(
             RULES, send=alert, metrics=self.metrics, health=self.health, every=look
         )
-        self.metrics.watch(self.twilio, self.stt, agents, tts, answers, self.speech)
+        self.metrics.watch(
+            self.twilio, self.stt, agents, tts, answers, self.speech, self.media, claims
+        )
         self.resources = [
             self.media, self.twilio, self.stt, answers, self.speech, self.sessions,
             self.health, self.alerts,
@@ -130,6 +133,8 @@ class Assistant:
         excused = self._excused(message, "answering", NO_ANSWER)
         async with excused, self.sessions.session(message.key) as session:
             answer = await session.send(question)
+            if not answer.text.strip():  # it handed over, or only did something
+                raise RemoteProtocolError("an answer without words")
         with self.metrics.stage("replying"):
             await self._send(message, body=answer.text)
         self.metrics.observe_stage("total_time", monotonic() - began)
@@ -199,10 +204,8 @@ class Assistant:
             log.warning("%s: not even that: %s", message.sid, type(error).__name__)
 
     async def _show_typing(self, message: InboundMessage) -> None:
-        try:
-            await self.twilio.typing(message.sid)
-        except VoicekitError:
-            self.metrics.stage_failed("typing")  # nobody waits for it
+        if not await self.twilio.typing(message.sid):  # a courtesy: it raises nothing of theirs
+            self.metrics.stage_failed("typing")
 
     def delivered(self, status: MessageStatus) -> None:
         """What became of a message that we sent."""

@@ -27,8 +27,8 @@ class Settings:
     """
 
     public_url: str
-    metrics_token: str = field(default_factory=token_urlsafe)
-    media_secret: str | None = None
+    metrics_token: str = field(default_factory=token_urlsafe, repr=False)
+    media_secret: str | None = field(default=None, repr=False)
     port: int = 8080
     voice: str = "21m00Tcm4TlvDq8ikWAM"
     voice_format: str = "opus_48000_32"

@@ -15,6 +15,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -25,9 +26,11 @@ if any(find_spec(name) is None for name in ("starlette", "uvicorn", "ddsketch", 
     )
 
 sys.path.insert(0, str(Path(__file__).parent))
-from whatsapp_world import ANNA, BEN, PROVIDERS, ROOT, TOKEN, Running, running
+from whatsapp_world import ANNA, BEN, PROVIDERS, ROOT, TOKEN, Running, Settings, running
 
+from voicekit.clients.twilio import signing
 from voicekit.emulator import SCENARIOS, Emulator, Fault
+from voicekit.emulator.endpoints import AUTH_TOKEN
 from voicekit.emulator.thread import ThreadedEmulator
 
 pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("docs")]
@@ -235,6 +238,80 @@ async def test_who_is_not_twilio_is_refused(bot: Running) -> None:
             assert answer.status == 413
     await bot.at_rest()
     assert len(bot.texts()) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("query", "length", "fields", "status"),
+    [
+        (b"a=\xe9\xff", None, {"Body": "Hello?"}, 403),
+        (b"", "\u0661\u0662", {"Body": "Hello?"}, 413),
+        (b"", "1_0", {"Body": "Hello?"}, 413),
+        (b"", None, {"CallSid": "CA1", "CallStatus": "ringing"}, 400),
+    ],
+    ids=["a query that is no ASCII", "digits of another script", "a length", "a phone call"],
+)
+async def test_a_request_that_makes_no_sense_is_refused(
+    bot: Running, query: bytes, length: str | None, fields: dict[str, str], status: int
+) -> None:
+    """As servers that are less strict hand it on; nothing breaks, and nothing runs."""
+    body = urlencode(fields).encode()
+    signature = signing.sign(bot.webhook, fields, AUTH_TOKEN)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await bot.app(
+        {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/twilio",
+            "root_path": "",
+            "query_string": query,
+            "headers": [
+                (b"content-type", b"application/x-www-form-urlencoded"),
+                (b"content-length", (length or str(len(body))).encode()),
+                (b"x-twilio-signature", signature.encode()),
+            ],
+        },
+        receive,
+        send,
+    )
+    assert sent[0]["status"] == status
+
+
+def test_settings_show_no_secret() -> None:
+    """Neither the token of the metrics nor what signs the voice notes."""
+    told = Settings(
+        public_url="https://bot.example.com", metrics_token=TOKEN, media_secret="s" * 20
+    )
+    assert TOKEN not in repr(told)
+    assert "ssss" not in repr(told)
+
+
+@pytest.mark.anyio
+async def test_an_answer_without_words_is_told(bot: Running) -> None:
+    """An agent that only hands over says nothing; the sender is not left waiting."""
+    bot.world.set_scenario(replace(SCENARIO, agent_replies=lambda _said: " "))
+    await bot.tell(body="Where is my order?")
+    await bot.replied(voices=0)
+    assert "cannot answer" in bot.texts()[0]
+    assert bot.failed() == {"answering": 1}
+
+
+@pytest.mark.anyio
+async def test_an_indicator_that_fails_is_counted(bot: Running) -> None:
+    """And nothing else comes of it."""
+    bot.world.inject("twilio", Fault("status", status=500, times=None, operation="typing"))
+    await bot.tell(body="Where is my order?")
+    await bot.replied()
+    await bot.until(lambda: bot.failed() == {"typing": 1})
 
 
 @pytest.mark.anyio

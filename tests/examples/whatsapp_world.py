@@ -42,6 +42,7 @@ class Running:
     world: Emulator
     assistant: Assistant
     settings: Settings
+    app: Any
 
     @property
     def webhook(self) -> str:
@@ -116,7 +117,7 @@ async def running(world: Emulator, **settings: Any) -> AsyncIterator[Running]:
         try:
             while not server.started and not serving.done():
                 await asyncio.sleep(0.005)
-            yield Running(world, app.state.assistant, told)
+            yield Running(world, app.state.assistant, told, app)
         finally:
             server.should_exit = True
             await serving
