@@ -130,7 +130,7 @@ class Metrics:
         """A stage of the application failed."""
         with self._lock:
             self._stage(name)  # one that never succeeds is shown as well
-            count_in(self.stage_errors, name)
+            self.stage_errors[name if name in self.stages else OTHER] += 1
         self._count()
 
     def watch(self, *things: Any, **named: Any) -> None:

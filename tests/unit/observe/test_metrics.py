@@ -277,6 +277,16 @@ def test_bad_stages_are_refused() -> None:
         Metrics(most_series=0)
 
 
+def test_a_stage_that_is_shown_shows_its_failures() -> None:
+    """However many stages fail: none is at 0 beside a count that nobody sees."""
+    metrics = Metrics()
+    for number in range(100):
+        metrics.stage_failed(f"stage {number}")
+    stages = metrics.snapshot()["stages"]
+    assert stages["stage 50"]["failed"] == 1
+    assert sum(each["failed"] for each in stages.values()) == 100
+
+
 def test_memory_is_bounded_whatever_comes() -> None:
     """Labels without end are counted as other ones, and nothing is lost of the sum."""
     metrics = Metrics(most_series=20)
