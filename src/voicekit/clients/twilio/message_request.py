@@ -83,14 +83,14 @@ def message_request(settings: OneMessageSettings) -> MessageRequest:
     _check_sender(options)
     _check_content(options, text)
     texts: tuple[str, ...] = (text or "",)
-    if text is not None and len(text) > MOST_CHARACTERS:
-        if not split:
-            raise InvalidArgumentError(
-                f"a text of {len(text)} characters",
-                argument="body",
-                allowed=f"at most {MOST_CHARACTERS}, or split=True",
-            )
+    if text is not None and split and _units(text) > MOST_CHARACTERS:
         texts = parts_of(text)
+    elif len(texts[0]) > MOST_CHARACTERS:
+        raise InvalidArgumentError(
+            f"a text of {len(texts[0])} characters",
+            argument="body",
+            allowed=f"at most {MOST_CHARACTERS}, or split=True",
+        )
     form = form_of(options, _NAMES)
     if "send_at" in options:
         form["ScheduleType"] = "fixed"
@@ -117,11 +117,14 @@ def parts_of(text: str) -> tuple[str, ...]:
     """
     parts: list[str] = []
     for passage in passages(text, most=MOST_CHARACTERS):
-        # Whether Twilio counts signs beyond 16 bits once or twice could not be verified.
-        units = len(passage.encode("utf-16-le", "surrogatepass")) // 2
-        fits = units <= MOST_CHARACTERS
+        fits = _units(passage) <= MOST_CHARACTERS
         parts += [passage] if fits else passages(passage, most=MOST_CHARACTERS // 2)
     return tuple(part for part in map(str.strip, parts) if part)
+
+
+def _units(text: str) -> int:
+    """Characters at most: whether Twilio counts signs beyond 16 bits twice is not verified."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _check_sender(options: Mapping[str, Any]) -> None:
