@@ -23,7 +23,7 @@ from agent_world import (
 )
 
 from voicekit.clients.agentforce import AgentforceSession
-from voicekit.emulator import Fault, Scenario, agent_messages
+from voicekit.emulator import AgentTurn, Fault, Scenario, agent_messages
 from voicekit.errors import (
     ConnectionLostError,
     FirstOutputTimeout,
@@ -97,6 +97,32 @@ async def test_an_unknown_outcome_is_never_repeated(
     shown += "".join(traceback.format_exception(caught.value))
     for secret in (TEXT, SECRET):
         assert secret not in shown
+
+
+@pytest.mark.parametrize("operation", list(RUNS))
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (401, "UnauthorizedException", "the order service refused its token"),
+        (404, "NotFoundException", "no order of that number"),
+        (404, "NotFoundException", "V6Session not found for sessionId: x"),
+        (410, "NotAvailableError", "the record is gone"),
+        (423, "ServerBusyError", "the record is locked"),
+        (429, "TooManyRequestsError", "the order service is busy"),
+    ],
+)
+async def test_an_error_inside_a_turn_repeats_nothing(
+    status: int, error: str, words: str, operation: str
+) -> None:
+    """The agent was at work: whatever an action of it ran into, nothing is said twice."""
+    failed = {"type": "Error", "httpStatus": status, "error": error, "message": words}
+    turn = AgentTurn(messages=({"type": "ProgressIndicator", "message": "Looking"}, failed))
+    async with world_and_client(Scenario(name="test", agent_replies=turn)) as (world, agents):
+        async with agents.open_session() as session:
+            with pytest.raises(OutcomeUnknownError):
+                await RUNS[operation](session)
+        assert len(agent_messages(world.journal)) == 1
+        assert asked(world, "session.start", "token") == [200, 200]
 
 
 @pytest.mark.parametrize("operation", list(RUNS))

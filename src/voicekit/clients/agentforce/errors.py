@@ -77,6 +77,8 @@ _PLANNER: Final[Mapping[str, type[ProviderError]]] = {
     "PLANNER_LLM_GATEWAY_RATE_LIMIT": RateLimitError,
     "RATE_LIMIT_EXCEEDED": RateLimitError,
 }
+_OURS: Final = frozenset({AuthenticationError, SessionBusyError, SessionLostError})
+"""What is cured by asking again: with another token, later, in another session."""
 _LEAST_WAIT: Final[Mapping[str, float]] = {
     "PLANNER_LLM_GATEWAY_RATE_LIMIT": 5.0,
     "RATE_LIMIT_EXCEEDED": 10.0,
@@ -99,7 +101,13 @@ def read_error(
 
 
 def error_of(
-    value: Any, status: int, headers: Mapping[str, str], *, asked: Asked, inside: bool = False
+    value: Any,
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    asked: Asked,
+    inside: bool = False,
+    begun: bool = False,
 ) -> ProviderError:
     """Our error for a parsed Error object.
 
@@ -109,6 +117,7 @@ def error_of(
         headers: Of the response.
         asked: What was asked for.
         inside: It came inside a turn, with status 200: the agent was at work already.
+        begun: And not as the first that came of it.
     """
     fields = _fields(value)
     if inside:
@@ -117,8 +126,11 @@ def error_of(
     message = fields.get("message")
     said = f"{code} {message}".lower() if fields else ""
     kind, facts = _judge(status, said, code, asked=asked, known=bool(fields))
-    if inside and kind is not SessionLostError:
-        # What was refused at the door did nothing; who answers 200 has let us in.
+    if inside and not (kind is SessionLostError and not begun and _names_session(said)):
+        # What was refused at the door did nothing; who answers 200 has let us in. What the
+        # status speaks of is then what an action ran into: no lock, loss or token of ours.
+        if kind in _OURS:
+            kind, facts = UnavailableError, {}
         facts["outcome"] = "unknown"
     error = build(
         kind,
@@ -173,6 +185,10 @@ def _is_lost(status: int, said: str) -> bool:
         return True
     if status == 404 and "notfound" in said:
         return True
+    return _names_session(said)
+
+
+def _names_session(said: str) -> bool:
     return any(words in said for words in _LOST)
 
 

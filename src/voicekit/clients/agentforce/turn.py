@@ -17,6 +17,7 @@ from voicekit.wire.sse import SseDecoder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from voicekit.errors import ProviderError
     from voicekit.operation import Call
 
 MAX_TURN_BYTES: Final = 16 << 20
@@ -68,6 +69,7 @@ class Messages:
         kind = message.get("type")
         if kind == "TextChunk":
             return self._say(_text(message), chunk=True)
+        begun = self._begun
         self.raw.append(message)
         if found := message.get("feedbackId"):
             self.feedback_id = found if isinstance(found, str) else self.feedback_id
@@ -89,11 +91,19 @@ class Messages:
             case "Failure":
                 raise self._failure(message)
             case "Error":
-                raise error_of(message, 200, self._headers, asked="turn", inside=True)
+                raise self._refused(message, begun=begun)
             case _ if kind in _SPOKEN:
                 return [*self._whole(_text(message)), *([message] if kind != "Inform" else [])]
         # Unknown ones, too: who reads events() may know them.
         return [] if kind == "EndOfTurn" else [message]
+
+    @property
+    def _begun(self) -> bool:
+        """Whether anything of the turn was there."""
+        return bool(self.raw or self.text)
+
+    def _refused(self, value: Mapping[str, Any], *, begun: bool) -> ProviderError:
+        return error_of(value, 200, self._headers, asked="turn", inside=True, begun=begun)
 
     def _failure(self, message: dict[str, Any]) -> TurnFailedError:
         error = build(
@@ -215,7 +225,7 @@ class TurnDecoder(Messages):
             if isinstance(value.get("type"), str) and "status" not in value:
                 return self.take(value)  # unverified: a message without its envelope
             if value.get("error") is not None or "status" in value:
-                raise error_of(value, 200, self._headers, asked="turn", inside=True)
+                raise self._refused(value, begun=self._begun)
         except RemoteProtocolError:
             raise
         except Exception:
@@ -237,7 +247,7 @@ class WholeTurn(Messages):
         messages = value.get("messages")
         if not isinstance(messages, list):
             if value.get("error") is not None:
-                raise error_of(value, 200, self._headers, asked="turn", inside=True)
+                raise self._refused(value, begun=self._begun)
             raise RemoteProtocolError("the answer holds no messages")
         for message in messages:
             self.take(message)

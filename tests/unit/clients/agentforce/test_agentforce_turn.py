@@ -170,6 +170,19 @@ def test_unknown_messages_and_events_pass() -> None:
     assert not answer(decoder).plain
 
 
+LOST = {"status": 404, "error": "NotFoundException", "message": "not found for sessionId: x"}
+
+
+def test_a_lost_session_may_be_all_that_a_turn_says() -> None:
+    """Nothing of a turn before it: nothing was done. Other 404s are what an action ran into."""
+    with pytest.raises(SessionLostError) as caught:
+        read(event("ERROR", LOST))
+    assert caught.value.outcome == "not_applied"
+    with pytest.raises(UnavailableError) as other:
+        read(event("ERROR", {**LOST, "message": "no such order"}))
+    assert other.value.outcome == "unknown"
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "outcome"),
     [
@@ -180,8 +193,7 @@ def test_unknown_messages_and_events_pass() -> None:
         (wrapped({"type": "Error", "httpStatus": 400}), InvalidRequestError, "unknown"),
         ({"status": 500, "error": "InternalServerError", "message": "planner failed"},
          UnavailableError, "unknown"),
-        ({"status": 404, "error": "NotFoundException", "message": "not found for sessionId: x"},
-         SessionLostError, "not_applied"),
+        (LOST, UnavailableError, "unknown"),
         ({"messages": [final("Failure", code="ACTION_FAILED")]}, TurnFailedError, "applied"),
     ],
 )  # fmt: skip
