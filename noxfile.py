@@ -53,13 +53,16 @@ def tests(session: nox.Session) -> None:
     ("python", "extras"), MATRIX, ids=[f"{python}-{extras}" for python, extras in MATRIX]
 )
 def tests_all(session: nox.Session, extras: str) -> None:
-    """Each Python × no extras, all extras, lowest versions; no vendors' SDKs, no docs group."""
+    """Each Python × no extras, all extras, lowest versions; no vendors' SDKs, no docs group.
+
+    Without what is slow, which ``tests`` runs.
+    """
     if extras == "lowest":
         session.install(EVERYTHING, *lowest(), *group("tests"))
     else:
         session.install(EVERYTHING if extras == "all" else ".", *group("tests"))
     only = [] if extras == "none" else [ONLY_SKIPS.format("|SDK|docs group")]
-    session.run("pytest", *WORKERS, *only, *session.posargs)
+    session.run("pytest", "-m", "not slow", *WORKERS, *only, *session.posargs)
 
 
 @nox.session

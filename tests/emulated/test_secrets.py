@@ -15,7 +15,7 @@ from voicekit import AuthenticationError, InvalidArgumentError, ProviderError, V
 from voicekit.emulator import EmulatorProcess, Fault, Scenario
 from voicekit.emulator.faults import FaultKind
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.slow]
 
 _BODY = {"error": {"message": SECRET, "code": "x y"}, "detail": {"message": SECRET}}
 _FAULTS = {

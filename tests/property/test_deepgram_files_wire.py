@@ -16,6 +16,8 @@ from voicekit.operation import Call
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request
 
+pytestmark = pytest.mark.slow
+
 # Composed from the vendor's OpenAPI file, in its own spacing.
 ANSWER = (
     '{"metadata":{"transaction_key":"deprecated","request_id":"r1","sha256":"ab12","created":'

@@ -17,7 +17,7 @@ pytest.importorskip("espeakng_loader", reason="needs the demo extra")
 pytest.importorskip("pocketsphinx", reason="needs the demo extra")
 pytest.importorskip("trustme", reason="needs the demo extra")
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo"), pytest.mark.timeout(150)]
 
 RTT_MS = 40.0
 LATE_MS = 250.0

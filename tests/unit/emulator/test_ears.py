@@ -17,7 +17,7 @@ from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.resample import resample
 from voicekit.emulator.speech_process import SpeechProcess
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SPEECH = Path(__file__).parents[2] / "data" / "speech"
 QUESTION = "what are your opening hours today"
