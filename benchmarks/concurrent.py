@@ -8,6 +8,7 @@ waiting for a connection, for the event loop and for a handshake adds.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -84,6 +85,7 @@ async def _measure(
             shares, waited = [], 0
             for _ in range(turns):
                 world.clear_journal()
+                gc.collect()  # our own journals, and not in the middle of a turn
                 await asyncio.gather(*(caller(number) for number in range(CALLERS)))
                 journal = world.journal
                 connections += journal.connections
