@@ -58,6 +58,7 @@ class Cell:
         alone: No other server but ``server`` is in play, so that its journal is complete.
         healthy: The next call must succeed at once, when the fault is over.
         rng: Jitters pauses; seeded by the repeat.
+        hops: Requests that are a part of an attempt and none of their own, as the column knows.
         most: Calls begun in the same turn of the loop.
     """
 
@@ -74,6 +75,7 @@ class Cell:
         self.alone = True
         self.healthy = True
         self.most = 1
+        self.hops = 0
         self._clients = contextlib.AsyncExitStack()
         self._main: Any = None
         context = world.server_tls() if tls else None

@@ -29,6 +29,8 @@ GROUPS = (
     "silence",
     "frames",
     "local",
+    "acting",
+    "cache",
 )
 LIVE = ""
 BACKOFF = 0.03 + 0.06

@@ -161,9 +161,9 @@ def _late(cell: Cell) -> Iterator[str]:
 def _attempts(cell: Cell) -> Iterator[str]:
     most = 1 + cell.row.repeats
     for end in cell.ends:
-        if end.attempts > most:
+        if end.attempts > most + cell.hops:
             yield f"{end.attempts} attempts, the policy allows {most}"
-    seen, most = len(cell.server.seen), most * len(cell.results)
+    seen, most = len(cell.server.seen) - cell.hops, most * len(cell.results)
     if seen > most:
         yield f"the server saw {seen} requests, the policy allows {most}"
     if cell.subject.typed and not cell.row.socket:

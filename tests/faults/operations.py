@@ -24,6 +24,7 @@ from row import (
 )
 
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient
+from voicekit.cache import ResponseCache, SpeechCache
 
 __all__ = [
     "DIALS",
@@ -74,6 +75,15 @@ async def _session(client: Any, got: Taken, **options: Any) -> None:
             await got.took(chunk)
 
 
+def _speech_cache(client: Any, **options: Any) -> Any:
+    speaks = client if isinstance(client, ElevenLabsClient) else client.as_synthesizer()
+    return SpeechCache(speaks, close=False, **options)
+
+
+def _response_cache(client: Any, **options: Any) -> Any:
+    return ResponseCache(client, close=False, **options)
+
+
 async def _text(method: str, client: Any, got: Taken, asked: Any) -> None:
     async with getattr(client, method)(asked) as reply:
         async for text in reply:
@@ -99,7 +109,9 @@ _OPENAI = partial(Row, provider="openai", make=_openai, path="/v1")
 
 ROWS: tuple[Row, ...] = (
     _ELEVENLABS(name="synthesize", kind="C", ask=_clip, commits=True, audio=True),
-    _ELEVENLABS(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True),
+    _ELEVENLABS(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True,
+        cached=_speech_cache,
+    ),
     _ELEVENLABS(
         name="stream_speech",
         label="stream_speech+timestamps",
@@ -147,7 +159,9 @@ ROWS: tuple[Row, ...] = (
         name="open_transcription", kind="C", ask=_live, streams=True, socket=True, one_use=True
     ),
     _DEEPGRAM(name="synthesize", kind="C", ask=_clip, commits=True, audio=True),
-    _DEEPGRAM(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True),
+    _DEEPGRAM(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True,
+        cached=_speech_cache,
+    ),
     _DEEPGRAM(
         name="submit_speech", kind="E",
         ask=asks("submit_speech", lambda _: "sent", TEXT, callback=CALLBACK),
@@ -157,9 +171,11 @@ ROWS: tuple[Row, ...] = (
         also=("dial_speech",),
     ),
     _DEEPGRAM(name="grant_token", kind="I", ask=asks("grant_token", lambda _: "granted")),
-    _OPENAI(name="chat", kind="C", ask=asks("chat", lambda reply: reply.text, TEXT)),
+    _OPENAI(name="chat", kind="C", ask=asks("chat", lambda reply: reply.text, TEXT),
+        cached=_response_cache,
+    ),
     _OPENAI(
-        name="stream_chat", kind="C", streams=True,
+        name="stream_chat", kind="C", streams=True, cached=_response_cache,
         ask=lambda client, got: _text("stream_chat", client, got, TEXT),
     ),
     _OPENAI(name="respond", kind="C", ask=asks("respond", lambda reply: reply.text, TEXT)),
@@ -168,7 +184,9 @@ ROWS: tuple[Row, ...] = (
         ask=lambda client, got: _text("stream_response", client, got, TEXT),
     ),
     _OPENAI(name="synthesize", kind="C", ask=_clip, commits=True, audio=True),
-    _OPENAI(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True),
+    _OPENAI(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True,
+        cached=_speech_cache,
+    ),
     _OPENAI(
         name="transcribe", kind="C", uploads=True,
         ask=asks("transcribe", lambda heard: heard.text, LONG_RECORDING),

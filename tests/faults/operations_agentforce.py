@@ -8,7 +8,7 @@ background when he does not is a column of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -80,13 +80,10 @@ def end_aside(seen: Seen) -> Reply | None:
 # -- how to ask ---------------------------------------------------------------------------------
 
 
-def _agents(*, limits: Any, **common: Any) -> AgentforceClient:
-    limits = {"end_session": LIMITS, **limits} if limits else None
-    return AgentforceClient(agent_id=AGENT, domain=_DOMAIN, limits=limits, **common)
-
-
-def _quick(**common: Any) -> AgentforceClient:
-    return _agents(**{"limits": None, **common})
+def _agents(**common: Any) -> AgentforceClient:
+    given: dict[str, Any] = {"domain": _DOMAIN, **common}
+    limits = {"end_session": LIMITS, **(given.pop("limits", None) or {})}
+    return AgentforceClient(agent_id=AGENT, limits=limits, **given)
 
 
 def session_of(client: Any) -> AgentforceSession:
@@ -123,6 +120,19 @@ async def _open(client: Any, got: Taken) -> None:
     """It stays open until the client ends it."""
     session = await client.open_session()
     got += session.greeting.encode()
+
+
+async def whole_turn(row: Row, session: AgentforceSession) -> bytes:
+    """One turn of this row's kind in that session."""
+    if not row.streams:
+        return (await session.send(TEXT)).text.encode()
+    async with session.stream_message(TEXT) as reply:
+        return "".join([text async for text in reply]).encode()
+
+
+def ended(others: Sequence[Seen]) -> list[Seen]:
+    """Sessions that were ended."""
+    return [seen for seen in others if seen.method == "DELETE"]
 
 
 class _Ending(AgentforceClient):
@@ -182,7 +192,7 @@ def _form_secret(seen: Seen) -> bytes:
     return dict(parse_qsl(seen.body.decode())).get("client_secret", "").encode()
 
 
-_AGENTFORCE = partial(Row, provider="agentforce", make=_quick)
+_AGENTFORCE = partial(Row, provider="agentforce", make=_agents)
 
 ROWS: tuple[Row, ...] = (
     _AGENTFORCE(
@@ -193,10 +203,12 @@ ROWS: tuple[Row, ...] = (
         name="open_session", kind="C", ask=_open, answer=STARTED, aside=end_aside, repeats=1,
         final=("500",), outlives=True,
     ),
-    _AGENTFORCE(name="send", kind="E", ask=_send, answer=ANSWERED, aside=session_aside),
+    _AGENTFORCE(name="send", kind="E", ask=_send, answer=ANSWERED, aside=session_aside,
+        turns=True,
+    ),
     _AGENTFORCE(
         name="stream_message", kind="E", ask=_stream, streams=True, answer=STREAMED,
-        aside=session_aside,
+        aside=session_aside, turns=True,
     ),
     _AGENTFORCE(
         name="end_session", kind="I", make=_ending, ask=_end, answer=NOTHING, method="DELETE",

@@ -6,12 +6,14 @@ import base64
 import json
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
-from row import WORDS, Row, Taken, asks
+from row import KEY, WORDS, Row, Taken, asks
 from servers import Reply, Seen
 
 from voicekit import TwilioClient
 from voicekit.clients.twilio.inbound import MediaRef
+from voicekit.clients.twilio.signing import sign
 
 ACCOUNT = "AC" + "0123456789abcdef" * 2
 CALL = "CA" + "0123456789abcdef" * 2
@@ -55,6 +57,12 @@ def _basic(seen: Seen) -> bytes:
     """The password of Basic authentication."""
     pair = base64.b64decode(seen.header("authorization").partition(" ")[2])
     return pair.partition(b":")[2]
+
+
+def webhook(url: str, sid: str) -> tuple[dict[str, str], bytes]:
+    """A message that came in, as Twilio delivers it: headers and body."""
+    form = {"MessageSid": sid, "AccountSid": ACCOUNT, "From": TO, "To": FROM, "Body": WORDS}
+    return {"X-Twilio-Signature": sign(url, form, KEY)}, urlencode(form).encode()
 
 
 FILE_REPLY = Reply("200 OK", (("Content-Type", "audio/ogg"),), _AUDIO, chunked=False)

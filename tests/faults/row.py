@@ -68,6 +68,8 @@ class Row:
             be undone.
         follows: A redirect is a part of it.
         opaque: What it fetches may be anything, so that only its type tells what it is not.
+        turns: It is a turn of a conversation, one at a time.
+        cached: A cache around its client, for what can be kept.
         secret: The credential as a request carries it, in clear.
         also: Other operations that an error of it may name.
         repeats: How often it may be asked for again.
@@ -93,6 +95,8 @@ class Row:
     outlives: bool = False
     follows: bool = False
     opaque: bool = False
+    turns: bool = False
+    cached: Callable[[Any], Any] | None = None
     aside: Callable[[Seen], Reply | None] | None = None
     secret: Callable[[Seen], bytes] = lambda seen: seen.head
     limits: Limits = LIMITS

@@ -180,7 +180,7 @@ class Visit:
         self, status: str, body: bytes = b"{}", *, kind: str = "application/json", headers: str = ""
     ) -> None:
         """A whole answer of the fault's own."""
-        self.seen.refused |= status[:3] in {"400", "401", "403", "404", "413", "429"}
+        self.seen.refused |= status[:3] in {"400", "401", "403", "404", "410", "413", "423", "429"}
         await self.write(
             f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
             f"{headers}\r\n".encode()

@@ -40,6 +40,10 @@ class Subject(Protocol):
         """Have so many connections open, where it can."""
         ...
 
+    def cached(self, row: Row, client: Any, **options: Any) -> Any:
+        """A cache around ``client``; an async context manager."""
+        ...
+
     def ask(self, row: Row, client: Any, got: Taken) -> Awaitable[None]:
         """Do it once, adding to ``got`` what the caller receives."""
         ...
@@ -69,6 +73,10 @@ class Voicekit:
 
     async def warm(self, client: Any, url: str, n: int) -> None:
         await client.transport.warm(url, n)  # the client's own would open sockets as well
+
+    def cached(self, row: Row, client: Any, **options: Any) -> Any:
+        assert row.cached is not None
+        return row.cached(client, **options)
 
     def ask(self, row: Row, client: Any, got: Taken) -> Awaitable[None]:
         return row.ask(client, got)
