@@ -24,6 +24,8 @@ from .assistant import Assistant
 from .settings import Settings
 
 LARGEST_WEBHOOK = 64 << 10
+LAST_REQUESTS = 3
+"""Seconds for requests that are under way when the conversations have ended."""
 
 
 async def webhook(request: Request) -> Response:
@@ -102,6 +104,7 @@ def main() -> None:
         host="0.0.0.0",
         port=settings.port,
         ws="none",
+        timeout_graceful_shutdown=LAST_REQUESTS,
         access_log=False,  # the paths of voice notes are as good as a key
     )
     Server(config, settings.drain_s).run()

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -365,16 +365,37 @@ def _eventually(true: Any, seconds: float = 15.0) -> bool:
     return True
 
 
-def test_sigterm_lets_conversations_end(threaded: ThreadedEmulator) -> None:
-    """A process told to end in the middle of a turn still answers, in text and in voice."""
+@dataclass
+class Served:
+    process: subprocess.Popen[bytes]
+    port: int
+    url: str
+
+    def ends(self) -> bytes:
+        """End it, as a platform does; what it has logged."""
+        self.process.send_signal(signal.SIGTERM)
+        _, said = self.process.communicate(timeout=20)
+        assert self.process.returncode in {0, -signal.SIGTERM}
+        return said
+
+
+@contextmanager
+def _served(world: ThreadedEmulator, **environment: str) -> Iterator[Served]:
+    """The application in a process of its own, which listens."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, **threaded.env(), "PORT": str(port), "PUBLIC_URL": url}
-    environment |= {"VOICE_FORMAT": "mp3_22050_32", "CONVERSATIONS": "10"}
     process = subprocess.Popen(
         [sys.executable, "-m", "examples.whatsapp_assistant.app"],
         cwd=ROOT,
-        env=environment,
+        env={
+            **os.environ,
+            **world.env(),
+            "PORT": str(port),
+            "PUBLIC_URL": url,
+            "VOICE_FORMAT": "mp3_22050_32",
+            "CONVERSATIONS": "10",
+            **environment,
+        },
         stderr=subprocess.PIPE,
     )
     try:
@@ -384,20 +405,35 @@ def test_sigterm_lets_conversations_end(threaded: ThreadedEmulator) -> None:
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
         assert _eventually(listening)
-        told = threaded.calls_back.message(f"{url}/twilio", body="Hello?").result(15)
+        yield Served(process, port, url)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_sigterm_lets_conversations_end(threaded: ThreadedEmulator) -> None:
+    """A process told to end in the middle of a turn still answers, in text and in voice."""
+    with _served(threaded) as served:
+        told = threaded.calls_back.message(f"{served.url}/twilio", body="Hello?").result(15)
         assert told.status == 204
         assert _eventually(lambda: threaded.journal.requests_for("agentforce", "messages"))
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
-        assert process.returncode in {0, -signal.SIGTERM}
+        said = served.ends()
         text, voice = threaded.journal.sent_to(told.fields["From"])
         assert text.body.startswith(ANSWER)
         assert voice.media[0]["size"] > 1000
         assert b"Traceback" not in said
         assert b"never awaited" not in said
-    finally:
-        process.kill()
-        process.communicate()
+
+
+def test_nobody_keeps_it_from_ending(threaded: ThreadedEmulator) -> None:
+    """Who sends half a request and waits: the process ends in its time, and is not killed."""
+    with (
+        _served(threaded, DRAIN_SECONDS="1") as served,
+        socket.create_connection(("127.0.0.1", served.port)) as idler,
+    ):
+        idler.sendall(b"POST /twilio HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nBody=")
+        time.sleep(0.2)  # until it has read that
+        served.ends()
 
 
 def test_one_command_tries_it() -> None:
