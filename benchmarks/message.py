@@ -3,8 +3,8 @@
 A signed webhook with a voice note arrives; the recording goes from Twilio into the transcription
 while the agent's session opens; the agent answers; the text is sent, and the voice made, hosted
 and sent. Many turns are under way at a time, begun one after the other, so that each is alone
-with its own steps; between ours begin those of a version that does one step after the other over
-a new session each (``message_sequential``).
+with its own steps; between the first of ours begin those of a version that does one step after the
+other over a new session each (``message_sequential``), for the reader.
 
 A turn counts from the moment at which the emulator begins to call the application, and the text is
 ready when the emulator has the whole request to send it. What is bounded is how far that lies
@@ -19,6 +19,7 @@ text, one a voice note; time counts from the words in hand: the webhook's body, 
 from __future__ import annotations
 
 import asyncio
+import socket
 import statistics
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -37,11 +38,16 @@ from voicekit.emulator import EmulatorProcess
 BEYOND_LIMIT_MS = 20.0
 TEXT_LIMIT_MS, VOICE_LIMIT_MS = 20.0, 50.0
 STAGGER_S = 0.25
-PAIRS, MOST_PAIRS = 20, 60
+TURNS, MOST_TURNS = 40, 200
+"""Of a round, those of the sequential version among them in the first; and of ours in all."""
+
 CACHED_STAGGER_S = 0.06
 CACHED, MOST_CACHED = 300, 900
 ASKED = (COMMON, "what are your OPENING hours?", "  What are your\u00a0opening hours…", COMMON)
 """Spellings of the one question; the last one is spoken."""
+
+
+SEQUENTIAL = "sequential, a session per step"
 
 
 @dataclass(slots=True)
@@ -70,8 +76,6 @@ async def _measure(world: Any) -> Result:
     runner = web.AppRunner(app, access_log=None)
     async with AsyncExitStack() as stack:
         # The port is known when the socket is bound, the routes when the sides are made.
-        import socket
-
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         public = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -123,23 +127,26 @@ async def _uncached(
     world: Any, people: People, ours: Ours, sequential: Sequential, result: Result
 ) -> None:
     # One of each first: imports, code that has not run yet.
-    for number, side in enumerate((ours, sequential)):
+    sides: tuple[Ours | Sequential, ...] = (ours, sequential)
+    for number, side in enumerate(sides):
         await people.ask(side.url, voice=f"Is this on, {number}")
     await asyncio.gather(_done(ours.turns), _done(sequential.turns))
     limit = bound(whatsapp())
-    seen = {"voicekit": Seen(), "sequential, a session per step": Seen()}
+    seen: dict[str, Seen] = {"voicekit": Seen(), SEQUENTIAL: Seen()}
     late: list[float] = []
-    while len(seen["voicekit"].beyond) < MOST_PAIRS and not (
-        len(seen["voicekit"].beyond) >= MIN_PAIRS
-        and narrow(estimate(seen["voicekit"].beyond), BEYOND_LIMIT_MS)
+    beyond = seen["voicekit"].beyond
+    while len(beyond) < MOST_TURNS and not (
+        len(beyond) >= MIN_PAIRS and narrow(estimate(beyond), BEYOND_LIMIT_MS)
     ):
         world.clear_journal()
         askers: dict[str, list[str]] = {name: [] for name in seen}
-        for number in range(PAIRS):
-            for name, side in zip(seen, (ours, sequential), strict=True):
-                words = f"Where is order {people._count} {number}"
-                askers[name].append(await people.ask(side.url, voice=words))
-                await asyncio.sleep(STAGGER_S)
+        for number in range(TURNS):
+            # Who is next: ours, and in the first round the other one in turns with it.
+            other = int(not beyond and number % 2)
+            name, side = ("voicekit", SEQUENTIAL)[other], sides[other]
+            words = f"Where is order {len(beyond) + number}"
+            askers[name].append(await people.ask(side.url, voice=words))
+            await asyncio.sleep(STAGGER_S)
         await asyncio.gather(_done(ours.turns), _done(sequential.turns))
         journal = await asyncio.to_thread(lambda: world.journal)
         called = {each.fields["From"]: each.started_at for each in journal.webhooks}

@@ -126,5 +126,5 @@ class Ours:
         if not await self.media.fetched(url, within=FETCHED_WITHIN_S):
             raise RuntimeError("the voice note was not fetched")
 
-    async def _send(self, message: InboundMessage, **what: str) -> None:
+    async def _send(self, message: InboundMessage, **what: Any) -> None:
         await self.twilio.send_message(to=message.from_, from_=message.to, **what)
