@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from voicekit import checks
 from voicekit.cache.guarded import Guarded
@@ -130,6 +130,14 @@ class SpeechCache:
             InvalidArgumentError: Naming the argument, what was given and what is allowed.
         """
         return self._inner.request(text, **options)
+
+    @overload
+    def stream_speech(self, text: str | SpeechRequest, /, **options: Any) -> SpeechStream: ...
+
+    @overload
+    def stream_speech(
+        self, text: str | AsyncIterable[str] | SpeechRequest, /, **options: Any
+    ) -> SpeechStream | SpeechSession: ...
 
     def stream_speech(
         self, text: str | AsyncIterable[str] | SpeechRequest, /, **options: Any
