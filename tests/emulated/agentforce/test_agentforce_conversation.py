@@ -366,6 +366,34 @@ async def test_who_goes_away_while_a_lost_session_is_replaced_leaves_none() -> N
         assert used.end_reason == "UserRequest"
 
 
+async def test_a_session_closed_while_it_is_replaced_leaves_none_and_says_nothing() -> None:
+    """Whoever speaks is told; the new one is ended as the old one was."""
+    opening = Scenario(name="test", agent_replies=ANSWER, agent_session_open=0.15)
+    async with world_and_client(opening) as (world, agents):
+        session = await agents.open_session()
+        world.inject("agentforce", Fault("session_lost", operation="messages"))
+        task = asyncio.create_task(session.send("one"))
+        await until(lambda: len(world.journal.requests_for("agentforce", "session.start")) == 2)
+        await session.aclose()
+        with pytest.raises((ClosedError, SessionLostError)):
+            await task
+        await until(lambda: agent_sessions(world.journal)[1].end_reason is not None)
+        assert asked(world, "messages") == [404]
+
+
+async def test_a_session_closed_while_somebody_waits_says_nothing_more() -> None:
+    """Its next attempt is not made."""
+    async with world_and_client() as (world, agents):
+        session = await agents.open_session()
+        world.inject("agentforce", Fault("status", status=423, operation="messages", times=1))
+        task = asyncio.create_task(session.send("one"))
+        await until(lambda: asked(world, "messages") == [423])
+        await session.aclose()
+        with pytest.raises((ClosedError, SessionLostError)):
+            await task
+        assert asked(world, "messages") == [423]
+
+
 async def test_a_session_that_is_lost_again_and_again_is_an_error() -> None:
     """One resend, no loop."""
     async with world_and_client() as (world, agents):

@@ -326,6 +326,9 @@ class AgentforceSession:
                 if isinstance(error, VoicekitError):
                     raise
                 raise call.total_timeout() from None
+            if self._closed:
+                self._client._background.spawn(fresh.aclose(), "voicekit-end-session")
+                self._check()
             self._id = fresh._id
             self.replaced += 1
             self.raw, self.headers = fresh.raw, fresh.headers

@@ -156,6 +156,8 @@ class Turn:
 
     async def send(self, request: Request, call: Call) -> Response:
         """See ``HttpTransport.send``."""
+        if self._turns.closed:  # between two attempts
+            raise ClosedError("the session was closed")
         self._running += 1
         task = self._turns.background.spawn(
             _caught(self._transport, request, call), "voicekit-agentforce-turn"
