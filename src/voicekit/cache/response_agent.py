@@ -110,9 +110,19 @@ class CachedAgent(ResponseCache):
     # -- what a session asks ----------------------------------------------------------------
 
     def _key_of(
-        self, question: Question, session: Mapping[str, Any], message: Mapping[str, Any]
+        self,
+        question: Question,
+        session: Mapping[str, Any],
+        earlier: Mapping[str, Any],
+        message: Mapping[str, Any],
     ) -> str:
         """The name of an answer.
+
+        Args:
+            question: What is asked.
+            session: The options of the session.
+            earlier: Variables that went with its earlier messages; it still has them.
+            message: The options of this one.
 
         Raises:
             NotCached: A rule says no.
@@ -121,9 +131,9 @@ class CachedAgent(ResponseCache):
         parts = self._parts(question, scope)
         opened, names = self._session_identity(session)
         sent, more = self._message_identity(question.normalized, message)
-        if not {*names, *more} <= scope.keys():
+        if not {*names, *earlier, *more} <= scope.keys():
             raise NotCached("variables")
-        return self._keys.of(*parts, opened, sent)
+        return self._keys.of(*parts, opened, canonical(dict(earlier), "variables"), sent)
 
     def _session_identity(self, options: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
         """What a session is opened with: all of it as text, and the names of what is personal."""

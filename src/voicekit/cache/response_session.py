@@ -52,6 +52,7 @@ class CachedSession:
         self._untold: deque[tuple[str, str]] = deque(maxlen=MOST_EXCHANGES)
         self._turns: deque[Mapping[str, Any]] = deque(maxlen=_MOST_TURNS)
         self._unsure = False
+        self._variables: dict[str, Any] = {}  # what the agent was sent with earlier messages
         self._ended = False
         self._closed = False
         self._holders = 0
@@ -221,6 +222,8 @@ class CachedSession:
         return opened
 
     def _said(self, text: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if isinstance(variables := options.get("variables"), Mapping):
+            self._variables |= variables
         self._unsure = True  # until it has answered: what it made of this, nobody knows
         return with_history(text, options, self._untold, self._cache.history_variable)
 

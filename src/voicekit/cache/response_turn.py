@@ -69,8 +69,9 @@ class Turn:
                 raise NotCached("turns")
             spelled = cache._spelled(self._text)
             merged: dict[str, Any] = {}
-            for given in (session._options, self._options):
-                if isinstance(variables := given.get("variables"), Mapping):
+            told = session._options.get("variables"), session._variables
+            for variables in (*told, self._options.get("variables")):
+                if isinstance(variables, Mapping):
                     merged |= variables
             self._question = Question(
                 text=self._text,
@@ -79,7 +80,9 @@ class Turn:
                 key=session.key,
                 variables=merged,
             )
-            self._key = cache._key_of(self._question, session._options, self._options)
+            self._key = cache._key_of(
+                self._question, session._options, session._variables, self._options
+            )
         except NotCached as refusal:
             self._say("bypass", refusal.reason)
             return None

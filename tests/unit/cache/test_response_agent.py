@@ -62,6 +62,20 @@ async def test_a_hit_needs_no_session() -> None:
         assert (stats.hits, stats.misses, stats.stored, stats.calls_saved) == (2, 1, 1, 2)
 
 
+async def test_what_a_session_was_told_before_counts() -> None:
+    """A variable stays with the session: what is said after it may be of that customer, too."""
+    agent = ScriptedAgent()
+    async with ResponseCache(agent, context=lambda question: len(question.turns)) as cached:
+        async with cached.open_session("anna") as session:
+            await session.send("I am Anna", variables={"customer": "anna"})
+            await session.send("What do I owe?")
+        async with cached.open_session("bert") as session:
+            await session.send("I am Bert")
+            assert (await session.send("What do I owe?")).cache is None
+        assert cached.stats().stored == 2  # bert's
+        assert agent.turns.count("What do I owe?") == 2
+
+
 async def test_the_session_is_opened_when_it_is_needed() -> None:
     """With its key and options; until then there is no greeting, and nothing of its own."""
     agent = ScriptedAgent()
