@@ -7,6 +7,7 @@ import copy
 import inspect
 import time
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from voicekit import events
@@ -148,7 +149,11 @@ class SessionStore:
     async def end(self, key: str, /) -> bool:
         """End the session of a conversation now, politely; whether there was one."""
         held = self._current(key)
-        if held is None:
+        return held is not None and await self._end_now(held)
+
+    async def _end_now(self, held: Held) -> bool:
+        """End this one, not the one that has taken its place."""
+        if self._held.get(held.key) is not held:
             return False
         self._counts["ended"] += 1
         await asyncio.shield(self._end(held))
@@ -183,7 +188,7 @@ class SessionStore:
                 del self._held[held.key]
             raise
         self._counts["opened"] += 1
-        held.session = StoredSession(session, held.key, self.end)
+        held.session = StoredSession(session, held.key, partial(self._end_now, held))
         await self._ids.keep(held.key, session)
 
     async def _take(self, key: str, options: Mapping[str, Any]) -> Held:

@@ -22,9 +22,7 @@ class StoredSession:
         key: Whose conversation it is.
     """
 
-    def __init__(
-        self, inner: AgentSession, key: str, end: Callable[[str], Awaitable[object]]
-    ) -> None:
+    def __init__(self, inner: AgentSession, key: str, end: Callable[[], Awaitable[object]]) -> None:
         self.inner = inner
         self.key = key
         self._end = end
@@ -58,8 +56,8 @@ class StoredSession:
         return reply
 
     async def aclose(self) -> None:
-        """End the conversation now: the next use begins a new one."""
-        await self._end(self.key)
+        """End it now: the next use of the conversation begins a new one. Idempotent."""
+        await self._end()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "inner":

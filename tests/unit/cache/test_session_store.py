@@ -51,6 +51,24 @@ async def test_a_conversation_keeps_its_session() -> None:
     assert [result for result, _ in seen.results()] == ["miss", "hit", "miss"]
 
 
+async def test_an_old_session_ends_only_itself() -> None:
+    """Whoever still holds one that is over does not end the conversation's next one."""
+    agent = ScriptedAgent(Turn("Bye.", ended=True))
+    async with SessionStore(agent) as store:
+        async with store.session("anna") as old:
+            await old.send("bye")
+        async with store.session("anna") as new:
+            assert new is not old
+            await old.aclose()
+            await turns_of_the_loop()
+            assert [each.closed for each in agent.sessions] == [1, 0]
+            await new.send("hello")
+        async with store.session("anna") as again:
+            assert again is new
+            await again.aclose()
+        assert [each.closed for each in agent.sessions] == [1, 1]
+
+
 async def test_one_opening_for_all_who_come() -> None:
     """Ten at once: one session, used by all of them."""
     agent = ScriptedAgent()
