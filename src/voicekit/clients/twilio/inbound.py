@@ -91,7 +91,8 @@ class InboundMessage:
         channel: ``"sms"``, ``"whatsapp"``, or another one's name.
         kind: WhatsApp's own word (``"text"``, ``"audio"``, ``"image"``, ``"location"``,
             ``"interactive"``, …); elsewhere ``"media"`` or ``"text"``.
-        token: Names the delivery: the same when Twilio delivers again; for ``Once``.
+        token: Names the delivery: the same when Twilio delivers again. Of a header that is not
+            signed; what may be done only once goes by ``sid``.
         profile_name: How the writer calls themselves (WhatsApp).
         wa_id: The writer's number, digits only (WhatsApp).
         messaging_service_sid: ``MG…``, if one is used.

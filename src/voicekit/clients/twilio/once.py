@@ -80,7 +80,7 @@ class Once:
 
     Example:
         >>> once = Once(MemoryStorage())
-        >>> async with once(message.token) as first:
+        >>> async with once(message.sid) as first:
         ...     if first:
         ...         with first.before_effects():
         ...             heard = await stt.transcribe(await twilio.download_media(ref))
@@ -112,7 +112,8 @@ class Once:
         """One delivery of what the key names; to be entered with ``async with``.
 
         Args:
-            key: The same for every delivery of the same thing: ``message.token``.
+            key: The same for every delivery of the same thing: ``message.sid``, which is signed.
+                (``message.token`` comes in a header that nobody signs.)
 
         Raises:
             InvalidArgumentError: It is no text.

@@ -11,6 +11,7 @@ from voicekit.clients.twilio import (
     DeliveryError,
     InboundMessage,
     MessageStatus,
+    Once,
     TemplateRequiredError,
     TwilioClient,
     later_status,
@@ -89,6 +90,14 @@ def test_a_voice_note() -> None:
 def test_without_a_token_the_sid_names_the_delivery() -> None:
     """Older requests have no such header."""
     assert inbound(NOTE).token == MM
+
+
+def test_what_is_done_once_goes_by_what_is_signed() -> None:
+    """A request that was recorded and is sent again under another token is the same message."""
+    again = [inbound(NOTE, **{"I-Twilio-Idempotency-Token": f"tok-{n}"}) for n in range(2)]
+    assert again[0].token != again[1].token
+    assert again[0].sid == again[1].sid
+    assert "message.sid" in (Once.__call__.__doc__ or "")
 
 
 def test_an_sms() -> None:
