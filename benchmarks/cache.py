@@ -28,12 +28,13 @@ from voicekit.emulator.scenario import SCENARIOS
 
 VOICE = "21m00Tcm4TlvDq8ikWAM"
 TEXT = "We are open from nine to six."
+LONG = " ".join([TEXT] * 20)
 QUESTION = "When are you open?"
 HIT_LIMIT_MS = 0.1
 BEHIND_LIMIT_MS = 1.0
 BLOCK, MOST_BLOCKS = 200, 150
 CALLERS = 100
-MOST_ROUNDS = 60
+MOST_ROUNDS = 120
 
 Once = Callable[[], Awaitable[float]]
 """Makes one call and returns the seconds that it took."""
@@ -72,7 +73,7 @@ async def _measure(world: Any, result: Result) -> None:
 
 
 async def _hits(world: Any, speech: SpeechCache, result: Result) -> None:
-    await speech.preload([TEXT])
+    await speech.preload([TEXT, LONG])
     env = world.env()
     llm = OpenAIClient(api_key="emulated", base_url=world.openai.url, model="emulated")
     agent = AgentforceClient(
@@ -84,14 +85,17 @@ async def _hits(world: Any, speech: SpeechCache, result: Result) -> None:
     )
     async with ResponseCache(llm) as answers, ResponseCache(agent) as agents:
 
-        async def first_audio() -> float:
+        async def first_audio(text: str = TEXT) -> float:
             started = time.perf_counter()
-            async with speech.stream_speech(TEXT) as stream:
+            async with speech.stream_speech(text) as stream:
                 async for _ in stream:
                     took = time.perf_counter() - started
                     break
             _is_hit(stream)
             return took
+
+        async def first_of_long() -> float:
+            return await first_audio(LONG)
 
         async def clip() -> float:
             started = time.perf_counter()
@@ -125,11 +129,13 @@ async def _hits(world: Any, speech: SpeechCache, result: Result) -> None:
             _is_hit(found)
             return took
 
+        seconds = (await speech.synthesize(LONG)).duration or 0.0
         await answers.chat(QUESTION)
         async with agents.open_session() as session:
             await session.send(QUESTION)
         calls: dict[str, Once] = {
             "speech, first audio": first_audio,
+            f"speech of {seconds:.0f} s, first audio": first_of_long,
             "speech, the whole clip": clip,
             "chat, first delta": first_delta,
             "chat, the whole answer": chat,
