@@ -107,6 +107,20 @@ class Client:
         )  # fmt: skip
 
 
+class Kept:
+    """What was received, in a dictionary: the usual cache."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.known: dict[str, bytes] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.known.clear()
+
+
 # -- the rows: one buffered POST, one stream, one effect, one WebSocket -------------------------
 
 Wrap = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -239,7 +253,22 @@ class Bare:
 
         await asyncio.gather(*(touch() for _ in range(n)))
 
-    def ask(self, row: Row, client: Client, got: Taken) -> Awaitable[None]:
+    def cached(self, row: Row, client: Client, **options: Any) -> Kept:
+        del row, options
+        return Kept(client)
+
+    async def ask(self, row: Row, client: Client | Kept, got: Taken) -> None:
+        if not isinstance(client, Kept):
+            return await self.asked(row, client, got)
+        if row.id not in client.known:
+            await self.asked(row, client.client, got)
+            client.known[row.id] = bytes(got)
+        else:
+            got += client.known[row.id]
+        return None
+
+    def asked(self, row: Row, client: Client, got: Taken) -> Awaitable[None]:
+        """Without a cache."""
         return _ASKS[row.id](client, got, _plainly, row)
 
 
@@ -258,7 +287,7 @@ class Naive(Bare):
         )
         return client
 
-    def ask(self, row: Row, client: Client, got: Taken) -> Awaitable[None]:
+    def asked(self, row: Row, client: Client, got: Taken) -> Awaitable[None]:
         breaker: pybreaker.CircuitBreaker = client.breaker  # type: ignore[attr-defined]
 
         @tenacity.retry(
@@ -299,16 +328,16 @@ class Baseline:
     passes: frozenset[str]
 
 
-# Source: the grid's page, from what was measured. 45 joins with caches, 44 with Redis.
+# Source: the grid's page, from what was measured. 44 joins with Redis.
 BASELINES = {
     Bare.name: Baseline(
         Bare,
-        fails=frozenset({"2", "11", "15", "29", "36", "38"}),
+        fails=frozenset({"2", "11", "15", "29", "36", "38", "45"}),
         passes=frozenset({"1", "8", "10", "31", "34"}),
     ),
     Naive.name: Baseline(
         Naive,
-        fails=frozenset({"2", "15", "23", "24", "29", "36", "38", "41"}),
+        fails=frozenset({"2", "15", "23", "24", "29", "36", "38", "41", "45"}),
         passes=frozenset({"1", "5", "9", "10", "11", "31", "34"}),
     ),
 }

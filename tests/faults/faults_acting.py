@@ -312,7 +312,8 @@ async def _delivered_again(cell: Cell) -> None:
         if number == 2:
             first.cancel()
         await asyncio.wait([first])
-        assert [task.result() for task in again] == [None] * 3
+        ran = [task.result() for task in again if task.result() is not None]
+        assert not ran, "a delivery ran again while the first was running"
         for _ in range(3):  # and after
             assert await handle(number) is None
         assert len(cell.server.seen) == before + 1, "answered more than once"

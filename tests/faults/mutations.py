@@ -81,6 +81,7 @@ def after(more: Callable[[Any], None]) -> Callable[[Any], Any]:
 
 def mutations() -> tuple[Mutation, ...]:
     """All of them, by the layer that protects."""
+    import mutations_acting
     import mutations_clients
     import mutations_policies
     import mutations_sockets
@@ -91,4 +92,5 @@ def mutations() -> tuple[Mutation, ...]:
         *mutations_clients.MUTATIONS,
         *mutations_policies.MUTATIONS,
         *mutations_sockets.MUTATIONS,
+        *mutations_acting.MUTATIONS,
     )
