@@ -165,8 +165,8 @@ class Tokens:
             self.grant = None
 
     def clear(self) -> None:
-        """Have a new one fetched before the next request."""
-        self.grant = None
+        """Have a new one fetched before the next request; who waits for one has that."""
+        self.grant = self._fetching = None
 
     def _begin(self) -> asyncio.Task[Grant | Exception]:
         task = self._fetching
@@ -186,6 +186,8 @@ class Tokens:
             grant = await self.fetch()
         except Exception as error:  # noqa: BLE001 - told to those who wait
             return error
+        if self._fetching is not asyncio.current_task():
+            return grant  # cleared meanwhile: it was asked for with what is not in force
         self.grant = grant
         if self._keeper is None:
             self._keep()

@@ -243,6 +243,20 @@ def test_a_refused_token_is_dropped_once() -> None:
     assert len(virtually(scenario).asked) == 3
 
 
+def test_what_was_asked_for_with_the_last_secret_is_nobody_elses_token() -> None:
+    """Cleared while it is being fetched: who waits has it, whoever comes later another one."""
+
+    async def scenario(org: Org) -> None:
+        waits = asyncio.create_task(org.tokens())
+        await asyncio.sleep(0.1)
+        org.tokens.clear()
+        later = asyncio.create_task(org.tokens())
+        await asyncio.gather(waits, later)
+        assert await org.tokens() == later.result()
+
+    assert len(virtually(scenario).asked) == 2
+
+
 def test_who_has_no_time_does_not_wait() -> None:
     """The fetch goes on for the others."""
 
