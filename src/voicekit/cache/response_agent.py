@@ -140,7 +140,8 @@ class CachedAgent(ResponseCache):
         request = getattr(self._inner, "session_request", None)
         if request is not None:
             made = request(**options)
-            return made.identity, made.variables
+            whose = str(getattr(self._inner, "identity", ""))
+            return canonical([whose, made.identity], "options"), made.variables
         told = {name: value for name, value in options.items() if name not in INERT}
         variables = told.pop("variables", None) or {}
         if not isinstance(variables, Mapping):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from answering_world import ANSWER, QUESTION, agent_and_world, saying, until
 
-from voicekit import ResponseCache, SessionStore
+from voicekit import AgentforceClient, ResponseCache, SessionStore
+from voicekit.cache import MemoryStorage
 from voicekit.emulator import AgentTurn, Emulator, Scenario, agent_messages, agent_sessions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -51,6 +52,25 @@ async def test_a_hit_asks_nothing_of_salesforce(streamed: bool) -> None:
         assert said(world) == [QUESTION]
         (session,) = agent_sessions(world.journal)
         assert session.end_reason == "UserRequest"
+
+
+async def test_another_apps_answers_are_its_own() -> None:
+    """One storage, one agent: each app acts as a user of its own, who may see other things."""
+    storage = MemoryStorage()
+    async with (
+        agent_and_world() as (world, agents),
+        AgentforceClient(
+            client_id="another",
+            client_secret="secret",
+            domain=world.agentforce.url,
+            agent_id=agents.session_request().agent_id,
+        ) as others,
+    ):
+        for each in (agents, others):
+            async with ResponseCache(each, storage=storage, close=False) as cached:
+                assert (await ask(cached, QUESTION)).cache is None
+                await until(lambda cached=cached: cached.stats().stored)  # type: ignore[misc]
+                assert (await ask(cached, QUESTION)).cache == "hit"
 
 
 @pytest.mark.parametrize("streamed", [False, True])

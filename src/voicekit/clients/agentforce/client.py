@@ -135,6 +135,7 @@ class AgentforceClient(Warming, Service):
         self._home: asyncio.AbstractEventLoop | None = None
         self._tokens, self._token_client = None, None
         app = None if api_key is not None else _app(self._domain, client_id, client_secret)
+        self._client_id = "" if app is None else app.client_id
         if app is None and (client_id is not None or client_secret is not None):
             raise InvalidArgumentError(
                 "is a token already",

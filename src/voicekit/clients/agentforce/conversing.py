@@ -56,6 +56,7 @@ class Conversations(Client):
 
     _domain: str
     _api_url: str | None
+    _client_id: str
     _tokens: Tokens | None
     _background: Background
     _openers: Openers
@@ -82,8 +83,12 @@ class Conversations(Client):
 
     @property
     def identity(self) -> str:
-        """Which agent of which org this client talks with."""
-        return f"{self._domain} {self._family(SessionSettings).agent}"
+        """Which agent of which org this client talks with, where, and by which app.
+
+        An app acts as a user of its own: two may be told different things by one agent.
+        """
+        place = f"{self._domain} {self._api_url or ''} {self._client_id}"
+        return f"{place} {self._family(SessionSettings).agent}"
 
     def open_session(
         self, key: str | None = None, **options: Unpack[SessionOptions]
