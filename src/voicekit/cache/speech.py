@@ -114,7 +114,8 @@ class SpeechCache:
             self.provider,
             Guarded(kept, timeout=storage_timeout),
             Keys("speech", secret, storage=kept),
-            scope=(scope, str(getattr(inner, "base_url", ""))),
+            scope=scope,
+            addresses=lambda request: _addresses(inner, request),
             ttl=ttl,
             most_item=most_item,
             observer=Observers(*observers) if observers else None,
@@ -339,6 +340,20 @@ class _CacheWithSessions(SpeechCache):
         session: Session[AudioChunk] = speaks.open_speech(**options)
         self._answers.bypassed("open_speech", "session")
         return session
+
+
+def _addresses(engine: Any, request: Any) -> list[str]:
+    """Where each of those is who may speak, in the order of the requests in its ``of``."""
+    while isinstance(engine, SpeechCache):
+        engine = engine._inner
+    of = getattr(request, "of", None)
+    if not isinstance(of, tuple) or not of:
+        return [str(getattr(engine, "base_url", ""))]
+    engines = getattr(engine, "engines", None)
+    if not isinstance(engines, tuple) or len(engines) != len(of):
+        engines = (None,) * len(of)
+    pairs = zip(engines, of, strict=True)
+    return [address for one, each in pairs for address in _addresses(one, each)]
 
 
 def _check_inner(inner: object) -> None:

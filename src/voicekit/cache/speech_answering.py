@@ -69,7 +69,8 @@ class Answering:
         storage: Guarded,
         keys: Keys,
         *,
-        scope: tuple[str, ...],
+        scope: str,
+        addresses: Callable[[SpeechRequest], Sequence[str]],
         ttl: float | TimeToLive,
         most_item: int,
         observer: Observer | None,
@@ -79,6 +80,7 @@ class Answering:
         self._provider = provider
         self._keys = keys
         self._scope = scope
+        self._addresses = addresses
         self._ttl = ttl
         self._most_item = most_item
         self._observer = observer
@@ -89,12 +91,23 @@ class Answering:
     def asked(self, request: SpeechRequest) -> Asked:
         """What ``request`` wants, with the keys of it."""
         by_key: dict[str, SpeechRequest] = {}
+        places = self._places(request)
         for each in _requests(request):
-            by_key.setdefault(self._key(each.identity, each.format.name), each)
+            by_key.setdefault(self._key(each.identity, places, each.format.name), each)
         return Asked(request=request, by_key=by_key)
 
-    def _key(self, identity: str, format_name: str) -> str:
-        return self._keys.of(*self._scope, identity, format_name)
+    def _places(self, request: SpeechRequest) -> dict[str, str]:
+        """Where those are who may speak, by the identities of their requests.
+
+        Where somebody is, is no part of a request: two may have the same, and sound otherwise.
+        """
+        found: dict[str, set[str]] = {}
+        for each, address in zip(_requests(request), self._addresses(request), strict=True):
+            found.setdefault(each.identity, set()).add(address)
+        return {identity: " ".join(sorted(places)) for identity, places in found.items()}
+
+    def _key(self, identity: str, places: Mapping[str, str], format_name: str) -> str:
+        return self._keys.of(self._scope, places.get(identity, ""), identity, format_name)
 
     def handle(
         self, request: SpeechRequest, operation: str, make: Callable[[], Any]
@@ -253,7 +266,9 @@ class Answering:
         member = getattr(handle, "member", None)
         data = encoded(chunks, made_of, member=member if isinstance(member, str) else None)
         try:
-            await self.storage.put(self._key(identity, made_of.name), data, ttl)
+            await self.storage.put(
+                self._key(identity, self._places(asked.request), made_of.name), data, ttl
+            )
         except StorageTrouble:
             return "storage", 0.0, size
         return None, ttl, size

@@ -325,6 +325,26 @@ async def test_what_one_member_made_is_never_anothers() -> None:
     assert (await alone.synthesize("abc")).cache == "hit"
 
 
+async def test_one_voice_at_two_places_is_two() -> None:
+    """A gateway, or a server of one's own, may call another voice by the same name."""
+
+    def at(place: str) -> Reader:
+        reader = Reader()
+        reader.base_url = place  # type: ignore[attr-defined]
+        return reader
+
+    storage = MemoryStorage()
+    for place in ("https://one.example", "https://two.example"):
+        async with SpeechCache(fallback(at(place), Reader("spare")), storage=storage) as tts:
+            assert (await tts.synthesize("abc")).cache is None
+            await settled()
+            assert (await tts.synthesize("abc")).cache == "hit"
+        inner = SpeechCache(at(place))
+        for same in (SpeechCache(at(place), storage=storage), SpeechCache(inner, storage=storage)):
+            async with same:  # alone, or behind another cache: it is the same voice
+                assert (await same.synthesize("abc")).cache == "hit"
+
+
 async def test_a_cache_may_be_a_member_and_stand_before_another() -> None:
     """Evidence passes through, and who produced it as well."""
     shared = MemoryStorage()
