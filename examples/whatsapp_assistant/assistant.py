@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from random import uniform
 from time import monotonic
+from typing import TypeVar
 
 import voicekit
 from voicekit import (
+    AgentAnswer,
     AgentforceClient,
     Breaker,
+    CircuitOpenError,
     DeepgramClient,
     ElevenLabsClient,
     Limit,
@@ -29,6 +34,8 @@ from voicekit.clients.twilio import InboundMessage, MessageStatus, Once
 from voicekit.observe import Alert, Alerts, Metrics, Rule, health
 
 from .settings import Settings
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -130,9 +137,8 @@ class Assistant:
         if not question:
             return
 
-        excused = self._excused(message, "answering", NO_ANSWER)
-        async with excused, self.sessions.session(message.key) as session:
-            answer = await session.send(question)
+        async with self._excused(message, "answering", NO_ANSWER):
+            answer = await self._patiently(lambda: self._ask(message.key, question))
             if not answer.text.strip():  # it handed over, or only did something
                 raise RemoteProtocolError("an answer without words")
         with self.metrics.stage("replying"):
@@ -140,6 +146,10 @@ class Assistant:
         self.metrics.observe_stage("total_time", monotonic() - began)
         async with self._excused(message, "speaking", NO_VOICE):
             await self._speak(message, answer.text)
+
+    async def _ask(self, key: str, question: str) -> AgentAnswer:
+        async with self.sessions.session(key) as session:
+            return await session.send(question)
 
     async def _listen(self, message: InboundMessage) -> str:
         """The words of a voice note; empty when there are none, which its sender is told."""
@@ -150,14 +160,18 @@ class Assistant:
         self.sessions.start(message.key)  # opens while the recording is on its way
         async with self._excused(message, "listening", NOT_HEARD):
             # From Twilio to Deepgram piece by piece; Ogg/Opus goes through as it is.
-            heard = await self.stt.transcribe(self.twilio.stream_media(note))
+            heard = await self._patiently(
+                lambda: self.stt.transcribe(self.twilio.stream_media(note))
+            )
         if not heard.text.strip():
             await self._say(message, NOTHING_SAID)
         return heard.text.strip()
 
     async def _speak(self, message: InboundMessage, text: str) -> None:
         """The answer once more, as a voice note."""
-        clip = await self.speech.synthesize(text, format=self.settings.voice_format)
+        clip = await self._patiently(
+            lambda: self.speech.synthesize(text, format=self.settings.voice_format)
+        )
         url = await self.media.publish(clip)
         await self._send(message, media=url)
         # The clip is in our memory: this work is not over, and the process must not end, before
@@ -165,19 +179,33 @@ class Assistant:
         if not await self.media.fetched(url, within=FETCHED_WITHIN):
             self.metrics.stage_failed("fetching")
 
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something; while its provider is left alone, wait for that rather than give up."""
+        until = monotonic() + self.settings.patience_s
+        while True:
+            try:
+                return await work()
+            except CircuitOpenError as error:  # which is to say that nothing was asked for
+                wait = (error.retry_after or 0.2) * uniform(1.0, 1.5)  # not all at once
+                if not error.retryable or monotonic() + wait > until:
+                    raise
+            await asyncio.sleep(wait)
+
     # -- words to the sender -----------------------------------------------------------------
 
     async def _send(
         self, message: InboundMessage, *, body: str | None = None, media: str | None = None
     ) -> None:
         """Send something; never twice, for what may have arrived is not sent again."""
-        await self.twilio.send_message(
-            to=message.from_,
-            from_=message.to,
-            status_callback=f"{self.settings.public_url}/twilio",
-            validity_period=self.settings.reply_valid_s,
-            body=body,
-            media=media,
+        await self._patiently(
+            lambda: self.twilio.send_message(
+                to=message.from_,
+                from_=message.to,
+                status_callback=f"{self.settings.public_url}/twilio",
+                validity_period=self.settings.reply_valid_s,
+                body=body,
+                media=media,
+            )
         )
 
     @asynccontextmanager

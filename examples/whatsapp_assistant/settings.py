@@ -22,6 +22,7 @@ class Settings:
         conversations: To be served at once; the pools are as large.
         look_every_s: Seconds between two looks at health and alerts.
         breaker_s: Seconds for which a provider that fails is left alone before it is tried.
+        patience_s: Seconds for which a message waits for a provider that is left alone.
         drain_s: Seconds that conversations may take to end after SIGTERM.
         reply_valid_s: A reply that is not delivered within so many seconds is dropped.
     """
@@ -34,7 +35,8 @@ class Settings:
     voice_format: str = "opus_48000_32"
     conversations: int = 200
     look_every_s: float = 5.0
-    breaker_s: float = 5.0
+    breaker_s: float = 2.0
+    patience_s: float = 12.0
     drain_s: float = 20.0
     reply_valid_s: int = 300
 
@@ -57,6 +59,7 @@ class Settings:
             voice_format=env.get("VOICE_FORMAT", "opus_48000_32"),
             conversations=int(env.get("CONVERSATIONS", "200")),
             look_every_s=float(env.get("LOOK_SECONDS", "5")),
-            breaker_s=float(env.get("BREAKER_SECONDS", "5")),
+            breaker_s=float(env.get("BREAKER_SECONDS", "2")),
+            patience_s=float(env.get("PATIENCE_SECONDS", "12")),
             drain_s=float(env.get("DRAIN_SECONDS", "20")),
         )

@@ -50,14 +50,10 @@ class Load:
     slow: float = 10.0
     redelivered: float = 0.15
     down: str = "agentforce"
-    breaker: float = 5.0
+    breaker: float = 2.0
+    patience: float = 12.0
     scale: float = 1.0
     give_up: float = 45.0
-
-    @property
-    def recovery(self) -> float:
-        """After an outage a breaker may stay open for twice its time, with jitter."""
-        return 3.0 * self.breaker
 
 
 QUICK = Load(
@@ -69,6 +65,7 @@ QUICK = Load(
     arrive_within=0.5,
     slow=1.0,
     breaker=0.5,
+    patience=3.0,
     scale=0.1,
     give_up=12.0,
 )
@@ -123,6 +120,7 @@ class Told:
     alerts: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     rss_mib: list[float] = field(default_factory=list)
+    cached_mib: list[float] = field(default_factory=list)
     tasks: list[int] = field(default_factory=list)
     exit_code: int | None = None
     stages: dict[str, Any] = field(default_factory=dict)
@@ -132,6 +130,11 @@ class Told:
     @property
     def text_share(self) -> float:
         return self.answered / max(self.outside, 1)
+
+    @property
+    def own_mib(self) -> list[float]:
+        """Memory of the process without what its caches say that they hold."""
+        return [round(a - b, 1) for a, b in zip(self.rss_mib, self.cached_mib, strict=True)]
 
     @property
     def voice_share(self) -> float:
@@ -205,6 +208,7 @@ async def _look_on(url: str, load: Load, told: Told) -> None:
         report, figures = await asyncio.gather(_get(url, "/health"), _get(url, "/metrics"))
         told.states.append(report["clients"][load.down]["state"])
         told.rss_mib.append(round(figures["process"]["rss_bytes"] / (1 << 20), 1))
+        told.cached_mib.append(round(figures["cache_bytes"] / (1 << 20), 1))
         told.tasks.append(figures["process"]["tasks"])
         await asyncio.sleep(max(0.5, load.seconds / 60))
 
@@ -263,6 +267,7 @@ async def run(load: Load) -> Told:
                 "VOICE_FORMAT": "mp3_22050_32",
                 "LOOK_SECONDS": str(max(0.2, 2 * load.scale)),
                 "BREAKER_SECONDS": str(load.breaker),
+                "PATIENCE_SECONDS": str(load.patience),
             },
             stderr=subprocess.PIPE,
         )
@@ -317,6 +322,7 @@ async def _up(url: str, process: subprocess.Popen[bytes]) -> None:
 def _judge(people: People, load: Load, told: Told) -> None:
     waited = sorted(each.seconds or 0.0 for each in people.world.journal.webhooks)
     told.webhook_p95_s = waited[int(len(waited) * 0.95)]
+    # Struck is also who was still waiting for a slow answer when it began; nobody who came after.
     struck = (load.outage_at - load.slow - 5 * load.scale, load.outage_at + load.outage)
     for mine in people.asked.values():
         for asked in mine:
@@ -327,7 +333,7 @@ def _judge(people: People, load: Load, told: Told) -> None:
             told.wrong += any(text != answer_to(asked.question) for text in answers)
             told.unreported += not answers and not excuses
             told.voiceless_unreported += bool(answers) and not asked.voices and not excuses
-            if not struck[0] <= asked.at <= struck[1] + load.recovery:
+            if not struck[0] <= asked.at <= struck[1]:
                 told.outside += 1
                 told.answered += answers[answer_to(asked.question)] == 1
                 told.spoken += len(asked.voices) == 1

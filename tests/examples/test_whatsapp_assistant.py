@@ -306,6 +306,21 @@ async def test_an_answer_without_words_is_told(bot: Running) -> None:
 
 
 @pytest.mark.anyio
+async def test_who_writes_while_a_provider_is_left_alone_waits(bot: Running) -> None:
+    """Nothing was asked for, so it can wait: an answer a little later, and no excuse."""
+    breaker = bot.assistant.stt.breaker("transcribe")
+    breaker.force_open()
+    await bot.tell(voice="where is my order")
+    await bot.until(lambda: breaker.stats().rejected)
+    assert not bot.texts()
+    breaker.reset()
+    await bot.replied()
+    assert bot.texts()[0].startswith(ANSWER)
+    assert len(bot.texts()) == 1
+    assert not bot.failed()
+
+
+@pytest.mark.anyio
 async def test_an_indicator_that_fails_is_counted(bot: Running) -> None:
     """And nothing else comes of it."""
     bot.world.inject("twilio", Fault("status", status=500, times=None, operation="typing"))
