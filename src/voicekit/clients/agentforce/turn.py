@@ -123,7 +123,10 @@ class Messages:
         self._chunks.clear()
         self._informed += 1
         if said:
-            return self._say(unsaid(said, message))
+            rest = unsaid(said, message)
+            if not _alike(said + rest, message):
+                self._plain = False  # what was said stays said, but it is not the answer
+            return self._say(rest)
         if self.text and message and not self.text[-1].endswith(("\n", " ")):
             message = "\n" + message  # another message, which no word of the last runs into
         return self._say(message)
@@ -274,6 +277,11 @@ def unsaid(said: str, message: str) -> str:
     if said[-1].isspace():
         rest = rest.lstrip()
     return rest if rest.strip() else ""
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether they differ in white space only."""
+    return "".join(one.split()) == "".join(other.split())
 
 
 def _text(message: Mapping[str, Any]) -> str:

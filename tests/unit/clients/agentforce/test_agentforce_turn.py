@@ -170,6 +170,14 @@ def test_unknown_messages_and_events_pass() -> None:
     assert not answer(decoder).plain
 
 
+@pytest.mark.parametrize("whole", ["It left today.", "It", ""])
+def test_a_whole_that_says_otherwise_than_its_chunks_is_for_nobody_else(whole: str) -> None:
+    """What was said stays said, and is not repeated; but it is no answer to keep."""
+    items, decoder = read(chunk("It left yester"), inform(whole), end())
+    assert items == ["It left yester"]
+    assert not answer(decoder).plain
+
+
 LOST = {"status": 404, "error": "NotFoundException", "message": "not found for sessionId: x"}
 
 
