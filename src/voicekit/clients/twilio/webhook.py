@@ -49,7 +49,7 @@ def verify_webhook(
         SignatureError: It is not signed as it should be.
         InvalidArgumentError: An argument cannot be what it should be.
     """
-    if not isinstance(url, str) or "://" not in url:
+    if not isinstance(url, str) or "://" not in url or not _is_url(url):
         raise wrong("url", url, "the whole public address, with https:// or wss://")
     found = _headers(headers)
     signature = found.get(signing.HEADER.lower(), "").strip()
@@ -97,6 +97,14 @@ def parse_webhook(
         argument="body",
         allowed="a messaging webhook; verify_webhook() is for all others",
     )
+
+
+def _is_url(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
 
 
 def _secrets(

@@ -264,6 +264,7 @@ def test_an_api_key_signs_nothing() -> None:
     ("url", "body"),
     [
         ("/twilio", b""),
+        ("https://[a.b/c", b""),
         (None, b""),
         (URL, 7),
         (URL, {"a": 1}),
