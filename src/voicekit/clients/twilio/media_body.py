@@ -21,6 +21,7 @@ __all__ = ["Media", "MediaDecoder", "MediaStream"]
 _PAGES: Final = ("text/html", "application/json", "application/xml", "text/xml")
 """What a proxy or a store says in place of a file."""
 _LONGEST_TYPE: Final = 128
+_LONGEST_LENGTH: Final = 18
 _UNKNOWN: Final = "application/octet-stream"
 
 
@@ -102,11 +103,13 @@ class MediaDecoder:
         # As it is, its parameters included; a store that does not know says that it is bytes.
         self.content_type = said[:_LONGEST_TYPE] if fine else expected or _UNKNOWN
         length = headers.get("Content-Length", "")
-        self.size = int(length) if length.isascii() and length.isdecimal() else None
+        # Of more digits Python makes no number.
+        digits = length.isascii() and length.isdecimal()
+        self.size = int(length) if digits and len(length) <= _LONGEST_LENGTH else None
         self._most = self._left = most
         self.progress = 0
         self.done = False
-        if self.size is not None and self.size > most:
+        if digits and (self.size is None or self.size > most):
             raise _too_large(most)
 
     def feed(self, data: bytes, /) -> Iterable[bytes]:

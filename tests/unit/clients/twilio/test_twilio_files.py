@@ -215,6 +215,14 @@ async def test_redirects_end() -> None:
     assert len(http.requests) <= 4
 
 
+async def test_a_length_that_nobody_can_count_to() -> None:
+    """More digits than Python converts: a file that is too large, as any other."""
+    headers = {"Content-Type": "audio/ogg", "Content-Length": "9" * 5000}
+    _, twilio = client(Answer(headers=headers, chunks=[b"x"]))
+    with pytest.raises(LocalProtocolError, match="max_bytes"):
+        await twilio.download_media(FILE)
+
+
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_file_that_is_too_large(told: bool) -> None:
     """Refused before it is read where its size is told, else at the bound; never repeated."""
