@@ -101,7 +101,7 @@ class Ours:
         return web.Response(status=204)
 
     async def _take(self, message: InboundMessage) -> None:
-        async with self.once(message.token) as first:
+        async with self.once(message.sid) as first:
             if first:
                 await self._converse(message)
 
