@@ -8,6 +8,7 @@ of our size.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import Awaitable, Callable
@@ -165,8 +166,9 @@ async def _send(client: Client, got: Taken, wrap: Wrap, _row: Row) -> None:
 
     async def request() -> Any:
         key = await client.key() if callable(client.key) else client.key
-        auth = aiohttp.BasicAuth(ACCOUNT, key)
-        async with client.session.post(url, data=form, auth=auth) as response:
+        pair = base64.b64encode(f"{ACCOUNT}:{key}".encode()).decode()
+        headers = {"Authorization": f"Basic {pair}"}
+        async with client.session.post(url, data=form, headers=headers) as response:
             return await response.json()
 
     got += (await wrap(request))["sid"].encode()

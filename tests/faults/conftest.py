@@ -36,7 +36,7 @@ def _cells() -> Iterator[tuple[Any, Any, bool, str, str]]:
 
     for fault in columns():
         for row in ROWS:
-            reason = fault.applies(row)
+            reason = fault.reason(row)
             for tls in fault.tls:
                 for loop in LOOPS:
                     yield row, fault, tls, loop, reason

@@ -33,6 +33,8 @@ GROUPS = (
     "cache",
 )
 LIVE = ""
+REPEATS = frozenset({"5", "11", "13b", "18", "20", "26", "28b", "30", "34", "41"})
+"""Columns in which it shows what may be repeated, and what comes of a part."""
 BACKOFF = 0.03 + 0.06
 """Seconds that the scaled back-offs of two repeats take at most."""
 
@@ -55,6 +57,12 @@ class Fault:
     applies: Callable[[Row], str] = lambda _row: LIVE
     racy: bool = False
     tls: tuple[bool, ...] = (False,)
+
+    def reason(self, row: Row) -> str:
+        """Why the cell of that row is not live; empty if it is."""
+        if row.like and self.number not in REPEATS:
+            return f"goes the same way as {row.like}"
+        return self.applies(row)
 
     def id(self, tls: bool) -> str:
         return f"{self.number} {self.title}{' (TLS)' if tls else ''}"

@@ -167,8 +167,7 @@ async def _expiry(cell: Cell) -> None:
         for number in range(_ENTRIES):
             await storage.put(f"speech:{number:032x}", b"x" * 64, ttl=60.0)
     await asyncio.sleep(0.005)
-    full = storage.stats().entries
-    assert full == _ENTRIES
+    assert storage.stats().entries == _ENTRIES
     async with AsyncExitStack() as stack:
         cache = await _around(cell, stack, storage=storage)
         now[0] += 120.0
@@ -179,7 +178,7 @@ async def _expiry(cell: Cell) -> None:
         for _ in range(20):
             expect(cell, await cell.call(cache), OK)
         assert len(cell.server.seen) == 1
-        assert storage.stats().entries < full, "nothing is freed"
+        assert (storage.stats().entries or 0) < _ENTRIES, "nothing is freed"
     with cell.canary.forgiving():
         await storage.aclose()
     await asyncio.sleep(0.005)

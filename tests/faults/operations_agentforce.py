@@ -212,6 +212,6 @@ ROWS: tuple[Row, ...] = (
     ),
     _AGENTFORCE(
         name="end_session", kind="I", make=_ending, ask=_end, answer=NOTHING, method="DELETE",
-        repeats=1, bodiless=True,
+        repeats=1, bodiless=True, like="agentforce.open_session",
     ),
 )  # fmt: skip

@@ -75,7 +75,8 @@ ROWS: tuple[Row, ...] = (
         ask=asks("send_message", lambda sent: sent.sid, to=TO, from_=FROM, body=BODY),
     ),
     _TWILIO(
-        name="place_call", kind="E", answer=_resource(CALL, "201 Created"),
+        name="place_call", like="twilio.send_message", kind="E",
+        answer=_resource(CALL, "201 Created"),
         ask=asks(
             "place_call", lambda call: call.sid, to=TO, from_=FROM,
             twiml=f"<Response><Say>{BODY}</Say></Response>",
@@ -86,11 +87,12 @@ ROWS: tuple[Row, ...] = (
         ask=asks("update_call", lambda call: call.sid, CALL, twiml="<Response/>"),
     ),
     _TWILIO(
-        name="hang_up", kind="I", answer=_resource(CALL),
+        name="hang_up", like="twilio.update_call", kind="I", answer=_resource(CALL),
         ask=asks("hang_up", lambda call: call.sid, CALL),
     ),
     _TWILIO(
-        name="fetch_message", kind="P", answer=_resource(MESSAGE), method="GET",
+        name="fetch_message", like="twilio.update_call", kind="P", answer=_resource(MESSAGE),
+        method="GET",
         ask=asks("fetch_message", lambda message: message.sid, MESSAGE),
     ),
     _TWILIO(
@@ -98,7 +100,7 @@ ROWS: tuple[Row, ...] = (
         follows=True, opaque=True,
     ),
     _TWILIO(
-        name="stream_media", kind="P", ask=_stream, answer=FILE_REPLY, method="GET", repeats=3,
-        streams=True, follows=True, opaque=True,
+        name="stream_media", like="twilio.download_media", kind="P", ask=_stream,
+        answer=FILE_REPLY, method="GET", repeats=3, streams=True, follows=True, opaque=True,
     ),
 )  # fmt: skip

@@ -70,6 +70,8 @@ class Row:
         opaque: What it fetches may be anything, so that only its type tells what it is not.
         turns: It is a turn of a conversation, one at a time.
         cached: A cache around its client, for what can be kept.
+        like: Another row that goes the same way, with another address and form: only the columns
+            that depend on what a repeat does are live for both.
         secret: The credential as a request carries it, in clear.
         also: Other operations that an error of it may name.
         repeats: How often it may be asked for again.
@@ -95,6 +97,7 @@ class Row:
     outlives: bool = False
     follows: bool = False
     opaque: bool = False
+    like: str = ""
     turns: bool = False
     cached: Callable[[Any], Any] | None = None
     aside: Callable[[Seen], Reply | None] | None = None
