@@ -45,7 +45,7 @@ def _twice(end: Any) -> Any:
     return mutated
 
 
-async def _each_by_himself(self: Any, refused: str, _background: Any) -> bool:
+async def _each_by_himself(self: Any, refused: str, *_background: Any) -> bool:
     if self._key == refused and self._ask is not None:
         self._learn(await self._ask())
     return bool(self._key != refused)
