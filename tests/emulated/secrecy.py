@@ -10,7 +10,7 @@ import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from voicekit import (
@@ -35,6 +35,8 @@ AUDIO = (TEXT.encode() * 40)[:3200]
 RECORDING = AudioClip(data=AUDIO, format=AudioFormat.parse("pcm_16000"))
 
 LIMITS = Limits(connect=0.5, first_output=0.3, gap=0.3, total=1.0)
+QUICK = Limits(connect=0.5, first_output=0.15, gap=0.15, total=0.4)
+"""For what is to fail: what is late fails as well, and sooner."""
 OPERATIONS = {
     "openai": (
         "chat", "stream_chat", "openai synthesize", "openai transcribe",
@@ -151,7 +153,9 @@ class Addresses:
     ca: str | None = None
 
 
-async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], None]) -> None:
+async def run_all(
+    where: Addresses, evidence: Evidence, before: Callable[[str], None], limits: Limits = LIMITS
+) -> None:
     """Each operation once more than it can succeed, of all providers at a time; ``before`` gets
     the provider first.
 
@@ -170,10 +174,10 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
     stt = DeepgramClient(
         base_url=where.deepgram, keyterm=[TEXT[:40]],
         limits={
-            "open_transcription": Limits(connect=0.5, gap=0.3, total=1.0),
-            **dict.fromkeys(("transcribe", "submit_transcription", "grant_token"), LIMITS),
-            **dict.fromkeys(("synthesize", "stream_speech", "open_speech"), LIMITS),
-            "submit_speech": LIMITS,
+            "open_transcription": replace(limits, first_output=None),
+            **dict.fromkeys(("transcribe", "submit_transcription", "grant_token"), limits),
+            **dict.fromkeys(("synthesize", "stream_speech", "open_speech"), limits),
+            "submit_speech": limits,
         },
         speech={"tag": list(WORDS), "extra_body": {"hint": TEXT}}, **common,
     )  # fmt: skip
@@ -183,7 +187,7 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
         model="m",
         speech={"model": "gpt-4o-mini-tts", "voice": "alloy", "instructions": TEXT},
         transcription={"model": "gpt-transcribe", "prompt": TEXT, "keywords": list(WORDS)},
-        limits=dict.fromkeys(("chat", "stream_chat", *heard_and_said), LIMITS),
+        limits=dict.fromkeys(("chat", "stream_chat", *heard_and_said), limits),
         **common,
     )
     named = ("synthesize", "stream_speech", "open_speech", "transcribe", "submit_transcription")
@@ -194,7 +198,7 @@ async def run_all(where: Addresses, evidence: Evidence, before: Callable[[str], 
     tts = ElevenLabsClient(
         base_url=where.elevenlabs,
         voice="v",
-        limits=dict.fromkeys(named, LIMITS),
+        limits=dict.fromkeys(named, limits),
         **{**common, "api_key": fresh_key},
     )
     calls: dict[str, Callable[[Evidence], Awaitable[object]]] = {

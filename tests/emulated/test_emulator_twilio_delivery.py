@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp import web
-from listening import Application, listening
+from webhooked import Application, listening
 
 from voicekit.emulator import Emulator, Scenario, voice_note
 from voicekit.emulator.endpoints import ACCOUNT_SID, AUTH_TOKEN

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import aiohttp
 import pytest
-from listening import listening
+from webhooked import listening
 
 from voicekit.emulator import Emulator, Fault, Link, Scenario, voice_note
 from voicekit.emulator.__main__ import main

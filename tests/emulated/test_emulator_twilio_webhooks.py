@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from listening import Application, listening, twiml
+from webhooked import Application, listening, twiml
 
 from voicekit.emulator import Attachment, Emulator, EmulatorError, EmulatorProcess, voice_note
 from voicekit.emulator.endpoints import ACCOUNT_SID, AUTH_TOKEN

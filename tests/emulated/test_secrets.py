@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import get_args
 
 import pytest
 from echoing import HTTP, SECRET, SOCKETS, echoing
-from secrecy import KEY, TEXT, WORDS, Addresses, Evidence, listening, run_all
+from secrecy import KEY, LIMITS, QUICK, TEXT, WORDS, Addresses, Evidence, listening, run_all
 
 from voicekit import AuthenticationError, InvalidArgumentError, ProviderError, VoicekitError
 from voicekit.emulator import EmulatorProcess, Fault, Scenario
 from voicekit.emulator.faults import FaultKind
+from voicekit.operation import Limits
 
 pytestmark = [pytest.mark.emulated, pytest.mark.slow]
 
@@ -42,9 +43,13 @@ def world() -> Iterator[EmulatorProcess]:
         yield world
 
 
-def _run(addresses: Addresses, before: object = None) -> Evidence:
+def _run(
+    addresses: Addresses,
+    before: Callable[[str], None] = lambda _: None,
+    limits: Limits = QUICK,
+) -> Evidence:
     with listening() as evidence:
-        asyncio.run(run_all(addresses, evidence, before or (lambda _: None)))  # type: ignore[arg-type]
+        asyncio.run(run_all(addresses, evidence, before, limits))
     return evidence
 
 
@@ -60,7 +65,7 @@ def _addresses(world: EmulatorProcess) -> Addresses:
 
 def test_calls_that_succeed_tell_nothing(world) -> None:
     """Handles, requests, results and events of good calls; asyncio in debug mode beside them."""
-    evidence = _run(_addresses(world))
+    evidence = _run(_addresses(world), limits=LIMITS)
     assert evidence.errors == []
     assert any(where == "event" for where, _ in evidence.said)
     assert any(where == "log asyncio" for where, _ in evidence.said)
