@@ -42,10 +42,15 @@ def lowest() -> list[str]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Everything, on this interpreter, against the built package. ``-- --full``: long repeats."""
+    """What is promised, on this interpreter, against the built package.
+
+    ``-- -m slow``: what takes minutes. ``-- --full``: everything, with the long repeats.
+    """
     session.install(EVERYTHING, *group("tests"), *group("sdks"), *group("docs"))
-    workers = [] if "--full" in session.posargs else WORKERS
-    session.run("pytest", *workers, ONLY_SKIPS.format(""), *session.posargs)
+    full = "--full" in session.posargs
+    which = [] if full or "-m" in session.posargs else ["-m", "not slow"]
+    workers = [] if full else WORKERS
+    session.run("pytest", *which, *workers, ONLY_SKIPS.format(""), *session.posargs)
 
 
 @nox.session
@@ -55,7 +60,7 @@ def tests(session: nox.Session) -> None:
 def tests_all(session: nox.Session, extras: str) -> None:
     """Each Python × no extras, all extras, lowest versions; no vendors' SDKs, no docs group.
 
-    Without what is slow, which ``tests`` runs.
+    Without what is slow.
     """
     if extras == "lowest":
         session.install(EVERYTHING, *lowest(), *group("tests"))
@@ -77,7 +82,9 @@ def faults(session: nox.Session) -> None:
     """Every operation × every fault, each cell once; ``-- --full``: the repeats. See build/."""
     session.install(".[emulator,speed]", *group("tests"))
     against = "tests/faults/against_baselines.py"
-    session.run("pytest", "tests/faults/grid.py", against, *WORKERS, *session.posargs)
+    # More at a time than elsewhere: cells wait for limits, and leave the processors idle.
+    workers = ["-n", "6", *WORKERS[2:]]
+    session.run("pytest", "tests/faults/grid.py", against, *workers, *session.posargs)
 
 
 @nox.session
