@@ -66,7 +66,8 @@ def world() -> Iterator[Any]:
     from operations import ROWS
     from world import World
 
-    import voicekit.resilience.breaker_states  # noqa: F401 - as that
+    import voicekit.events.records  # with the first thing that is observed
+    import voicekit.resilience.breaker_states  # noqa: F401 - as tenacity
 
     made = World()
     for row in ROWS:
