@@ -17,7 +17,7 @@ WORDS = "quetzalmark"
 TEXT = f"The {WORDS} speaks, and says it once more."
 RECORDING = bytes(range(256)) * 125  # a second of 16 kHz PCM
 LONG_RECORDING = AudioClip(  # more than one write takes
-    data=RECORDING * 9, format=AudioFormat.parse("pcm_16000")
+    data=RECORDING * 20, format=AudioFormat.parse("pcm_16000")
 )
 CALLBACK = "https://example.com/hook"
 
