@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invariants import BrokenError, Canary, Held, check, listening
@@ -276,9 +277,21 @@ async def _as_before(before: Held) -> None:
         if time.monotonic() > until:
             raise BrokenError(
                 f"I6 left behind: tasks {tasks}, {now.timers - before.timers} timers, "
-                f"{now.sockets - before.sockets} sockets"
+                f"{now.sockets - before.sockets} sockets of {_sockets()}"
             )
         await asyncio.sleep(0.005)
+
+
+def _sockets() -> list[str]:
+    """Ours as the system sees them: addresses and state (01 is open, 08 closed by the peer)."""
+    links = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(link.readlink()))
+    ours = {link[8:-1] for link in links if link.startswith("socket:")}
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [f"{mine} {theirs} {state}" for _, mine, theirs, state, *_, inode in
+            (line[:10] for line in lines) if inode in ours]  # fmt: skip
 
 
 def in_loop(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -125,9 +125,14 @@ class BrokenError(AssertionError):
     """Invariants that do not hold."""
 
     @property
-    def only_stalled(self) -> bool:
-        """Nothing but I8, which the machine can break as well; ours would come again."""
-        return str(self).startswith("I8") and ";" not in str(self)
+    def may_be_the_machines(self) -> bool:
+        """Nothing but a stall (I8), or a socket that is there for longer than the server's loop
+        takes on a machine that is not busy (I6). What is ours would come again at once.
+        """
+        told = str(self)
+        return ";" not in told and (
+            told.startswith("I8") or told.startswith("I6 left behind: tasks set(), 0 timers, 1 ")
+        )
 
 
 def check(cell: Cell) -> None:

@@ -72,7 +72,7 @@ def red(
             return ""
         except Exception as error:  # whatever it is, the cell is not green
             told = f"{type(error).__name__}: {error}".split("\n", 1)[0][:300]
-            if not (isinstance(error, BrokenError) and error.only_stalled):
+            if not (isinstance(error, BrokenError) and error.may_be_the_machines):
                 return told
     return told
 
