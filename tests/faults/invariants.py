@@ -130,9 +130,8 @@ class BrokenError(AssertionError):
         takes on a machine that is not busy (I6). What is ours would come again at once.
         """
         told = str(self)
-        return ";" not in told and (
-            told.startswith("I8") or told.startswith("I6 left behind: tasks set(), 0 timers, 1 ")
-        )
+        alone = told.startswith(("I8", "I6 left behind: tasks set(), 0 timers, 1 sockets"))
+        return alone and ";" not in told
 
 
 def check(cell: Cell) -> None:
