@@ -81,10 +81,12 @@ def conformance_livekit(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Every operation × every fault, each cell once; ``-- --full``: the repeats. See build/."""
     session.install(".[emulator,speed]", *group("tests"))
-    against = "tests/faults/against_baselines.py"
+    cells = ["pytest", "tests/faults/grid.py", "tests/faults/against_baselines.py"]
     # More at a time than elsewhere: cells wait for limits, and leave the processors idle.
-    workers = ["-n", "6", *WORKERS[2:]]
-    session.run("pytest", "tests/faults/grid.py", against, *workers, *session.posargs)
+    session.run(*cells, "-n", "6", *WORKERS[2:], *session.posargs, success_codes=[0, 1])
+    # What failed beside five others must pass nearly alone; with nothing left, pytest says 5.
+    again = ["--lf", "--last-failed-no-failures", "none", "-n", "2"]
+    session.run(*cells, *again, *WORKERS[2:], *session.posargs, success_codes=[0, 5])
 
 
 @nox.session

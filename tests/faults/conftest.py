@@ -108,16 +108,19 @@ def pytest_runtest_logreport(report: Any) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
-    from report import write, write_mutations
+    from report import read, write, write_mutations
 
     if _told["mutation"]:
         write_mutations(session.config.rootpath / "build", _told["mutation"])
     if not _results:
         return
+    # What failed and is run again, alone, joins what was run before.
+    before = read(session.config.rootpath / "build") if session.config.getoption("lf") else {}
     cells = []
     for row, fault, tls, loop, reason in _cells():
         key = (row.id, fault.id(tls), loop)
-        result, why = ("n/a", reason) if reason else _results.get(key, ("not run", ""))
+        seen = _results.get(key) or before.get(key, ("not run", ""))
+        result, why = ("n/a", reason) if reason else seen
         cells.append(
             {"operation": key[0], "fault": key[1], "loop": loop, "result": result, "reason": why}
         )

@@ -30,6 +30,15 @@ def write(
     (directory / "faults.md").write_text(_page(gate, cells) + _compared(baselines))
 
 
+def read(directory: Path) -> dict[tuple[str, str, str], tuple[str, str]]:
+    """What the last run said of each cell: operation, fault and loop to result and reason."""
+    cells = json.loads((directory / "faults.json").read_text())["cells"]
+    return {
+        (each["operation"], each["fault"], each["loop"]): (each["result"], each["reason"])
+        for each in cells
+    }
+
+
 def _page(gate: bool, cells: Sequence[dict[str, str]]) -> str:
     count = Counter(cell["result"] for cell in cells)
     rows: dict[str, dict[str, str]] = defaultdict(dict)
