@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from voicekit.errors import Outcome
     from voicekit.operation import Call
 
-_FINAL: Final = ("uploaded", "not_replayable")
+_FINAL: Final = ("uploaded", "not_replayable", "deadline")
 """What an attempt itself says of its error, in ``retry_stopped``: there is no other attempt."""
+LEAST_LEFT: Final = {
+    kind: 0.25 if kind is OperationClass.EFFECT else 0.005 for kind in OperationClass
+}
+"""Seconds. An attempt that has less left is not begun. Of an effect nobody would know whether it
+happened, while now it is known that it did not: it must have time to be answered.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

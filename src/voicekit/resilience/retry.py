@@ -17,7 +17,7 @@ from voicekit.errors import (
 )
 from voicekit.resilience.budget import Budget
 from voicekit.resilience.guard import Guard
-from voicekit.resilience.repeats import Verdict, outcome_of, outcome_unknown, verdict
+from voicekit.resilience.repeats import LEAST_LEFT, Verdict, outcome_of, outcome_unknown, verdict
 from voicekit.resilience.waiting import pause
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ _PATTERN: Final = Budget()
 _JITTER: Final = 0.1
 """How much longer than asked a Retry-After is waited for, at most: all who were told the same
 would come back together."""
-_LEAST: Final = 0.005
-"""Seconds. An attempt that has less left is not begun."""
 
 
 class Retry(Guard):
@@ -294,7 +292,7 @@ class _Repeats(Generic[T]):
 
     def _fits(self, wait: float) -> bool:
         left = self._call.remaining()
-        return left is None or wait + _LEAST < left
+        return left is None or wait + LEAST_LEFT[self._call.operation.kind] < left
 
     def _is_stale(self, error: Exception) -> bool:
         """Whether a warm connection was gone already; what else failed deserves a back-off."""

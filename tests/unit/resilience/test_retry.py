@@ -383,6 +383,18 @@ async def test_a_back_off_that_does_not_fit() -> None:
     assert budget.left == 10
 
 
+@pytest.mark.parametrize(
+    ("kind", "left", "attempts"),
+    [(EFFECT, 0.2, 1), (EFFECT, 0.4, 2), (COMPUTE, 0.2, 2), (COMPUTE, 0.0, 1)],
+)
+async def test_an_effect_is_not_begun_with_too_little_time(kind, left, attempts) -> None:
+    """Cut off, it would be of unknown outcome; now it is known that it did not happen."""
+    seen = RateLimitError(retry_after=1.0)
+    with deadline(1.0 + left):
+        error = await failed(Retry(1, rng=random.Random(1)), make(kind), Script(seen, seen))
+    assert (error.attempts, error.outcome) == (attempts, "not_applied")
+
+
 async def test_out_of_time_is_out_of_time() -> None:
     """A total limit that passed is not repeated, although a timeout may be."""
 

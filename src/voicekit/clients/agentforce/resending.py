@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from voicekit import events
 from voicekit.clients.agentforce.errors import SessionBusyError, SessionLostError
 from voicekit.errors import VoicekitError
+from voicekit.resilience.repeats import LEAST_LEFT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,7 +40,7 @@ class Patience:
                 return await step(call)
             except SessionBusyError as error:
                 left = call.remaining()
-                if left is not None and wait >= left:
+                if left is not None and wait + LEAST_LEFT[call.operation.kind] >= left:
                     error.retry_stopped = "deadline"
                     raise
                 if call.observer is not None:
