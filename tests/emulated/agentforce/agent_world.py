@@ -9,7 +9,6 @@ from typing import Any
 
 from voicekit.clients.agentforce import AgentforceClient
 from voicekit.emulator import AgentTurn, Emulator, Scenario
-from voicekit.operation import Limits
 
 AGENT = "0XxHu000000XXXXKX4"
 SECRET = "MARKEDSECRET"
@@ -17,12 +16,9 @@ ANSWER = "It left yesterday. Expect it on Friday."
 INSTANT = Scenario(name="test", agent_replies=ANSWER)
 PACED = Scenario(name="test", agent_replies=ANSWER, agent_chunk_gap=0.03)
 SLOW = Scenario(name="test", agent_replies=ANSWER, agent_first_text=30.0)
-TIGHT = {
-    "open_session": Limits(connect=2.0, first_output=0.3, total=1.0),
-    "send": Limits(connect=2.0, first_output=0.3, total=2.0),
-    "stream_message": Limits(connect=2.0, first_output=0.3, gap=0.3, total=2.0),
-}
-"""Limits scaled down, so that a test of one need not wait for seconds."""
+APART = Scenario(name="test", agent_replies=ANSWER, agent_chunk_gap=0.15)
+"""Each piece is read before the next is sent, on a busy machine too."""
+OPERATIONS = ("open_session", "send", "stream_message")
 
 
 def turns(**by_text: AgentTurn | str) -> Scenario:

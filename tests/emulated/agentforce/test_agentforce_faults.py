@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from agent_world import (
     ANSWER,
+    APART,
     INSTANT,
+    OPERATIONS,
     PACED,
     SECRET,
-    TIGHT,
     Recorder,
     asked,
     settled,
@@ -22,6 +23,7 @@ from agent_world import (
     world_and_client,
 )
 
+from fault_limits import SHORT, limits_of
 from voicekit.clients.agentforce import AgentforceSession
 from voicekit.emulator import AgentTurn, Fault, Scenario, agent_messages
 from voicekit.errors import (
@@ -78,13 +80,14 @@ async def test_an_unknown_outcome_is_never_repeated(
     """One message on the wire, a hint how to find out, nothing shown; the client goes on."""
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
-    async with world_and_client(limits=TIGHT, observers=(seen,)) as (world, agents):
+    limits = limits_of(OPERATIONS, fault)
+    async with world_and_client(limits=limits, observers=(seen,)) as (world, agents):
         session = await agents.open_session()
         world.inject("agentforce", fault)
         started = world.journal.now()
         with pytest.raises(OutcomeUnknownError) as caught:
             await RUNS[operation](session)
-        assert world.journal.now() - started < 3.0
+        assert world.journal.now() - started < 5.0
         assert isinstance(caught.value.__cause__, cause)
         assert (caught.value.attempts, caught.value.outcome) == (1, "unknown")
         assert "ask the agent" in caught.value.hint
@@ -176,7 +179,7 @@ async def test_a_turn_that_breaks_off_says_what_was_said(
     fault: Fault, cause: type[VoicekitError]
 ) -> None:
     """What came is handed out, then exactly how much that was, and why; nothing is repeated."""
-    async with world_and_client(PACED, limits=TIGHT) as (world, agents):
+    async with world_and_client(APART, limits=limits_of(OPERATIONS, fault)) as (world, agents):
         session = await agents.open_session()
         world.inject("agentforce", fault)
         got: list[str] = []
@@ -198,7 +201,7 @@ async def test_a_turn_that_breaks_off_says_what_was_said(
 
 async def test_an_endless_answer_is_bounded() -> None:
     """In memory and in time."""
-    async with world_and_client(limits=TIGHT) as (world, agents):
+    async with world_and_client(limits=dict.fromkeys(OPERATIONS, SHORT)) as (world, agents):
         session = await agents.open_session()
         for run in RUNS.values():
             world.inject("agentforce", Fault("huge"))
@@ -221,8 +224,8 @@ async def test_the_server_gives_up_and_nobody_asks_again() -> None:
 
 async def test_a_turn_that_is_too_slow_is_waited_for_by_the_next() -> None:
     """It is unknown, and still running: the next meets no lock."""
-    late = Scenario(name="test", agent_replies=ANSWER, agent_first_text=0.7)
-    async with world_and_client(late, limits={**TIGHT, "send": TIGHT["send"]}) as (world, agents):
+    late = Scenario(name="test", agent_replies=ANSWER, agent_first_text=1.5)
+    async with world_and_client(late, limits={"send": SHORT}) as (world, agents):
         async with agents.open_session() as session:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await session.send("one")
@@ -288,7 +291,7 @@ async def test_a_turn_cancelled_at_every_await(use: str) -> None:
 
 async def test_the_pool_is_sane_after_faults() -> None:
     """Failed, timed-out and broken turns leave no lease behind, and few connections."""
-    async with world_and_client(PACED, limits=TIGHT) as (world, agents):
+    async with world_and_client(PACED, limits=dict.fromkeys(OPERATIONS, SHORT)) as (world, agents):
         await agents.warm(2)
         for number, kind in enumerate(("reset", "close", "stall", "html", "no_end_marker") * 2):
             session = await agents.open_session()

@@ -16,7 +16,7 @@ from voicekit.operation import Limits
 KEY = "marked-key-4711"
 HEARD = "one two three four"
 INSTANT = Scenario(name="test", heard=HEARD)
-TIGHT = Limits(connect=2.0, gap=0.3)
+TIGHT = Limits(connect=5.0, gap=1.0)
 
 
 @asynccontextmanager

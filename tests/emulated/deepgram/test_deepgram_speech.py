@@ -9,19 +9,18 @@ from typing import Any
 import pytest
 from deepgram_speaking import KEY, RATE, VOICE, clients, eventually, heard, right, speaking
 
+from fault_limits import limits_for
 from voicekit import errors
 from voicekit.clients.deepgram import DeepgramClient
 from voicekit.clients.deepgram.speech import PendingSpeech
 from voicekit.emulator import Fault, Scenario
 from voicekit.interfaces import SpeechSessions, Synthesizer
-from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
 TEXT = "Hello there. This is a test."
 LONG = " ".join(f"This is sentence number {number} of a long text." for number in range(120))
-SHORT = Limits(connect=1.0, first_output=0.3, gap=0.3, total=5.0)
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -221,9 +220,9 @@ async def test_faults(fault: Fault, kind: type[errors.VoicekitError]) -> None:
     async with speaking(policies=NO_POLICIES) as (world, tts):
         await tts.warm(1)
         world.inject("deepgram", fault)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             with pytest.raises(kind) as raised:
-                await tts.synthesize(TEXT, limits=SHORT)
+                await tts.synthesize(TEXT, limits=limits_for(fault))
         assert TEXT not in str(raised.value)
         assert raised.value.provider == "deepgram"
         world.clear_faults()

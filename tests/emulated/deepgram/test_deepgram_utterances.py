@@ -24,11 +24,11 @@ from deepgram_speaking import (
     speaking,
 )
 
+from fault_limits import SHORT
 from voicekit import errors
 from voicekit.clients.deepgram.speech import live, sockets
 from voicekit.emulator import Fault, Scenario
 from voicekit.emulator.providers.deepgram import Deepgram
-from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.transport.config import PoolConfig
 
@@ -38,7 +38,6 @@ FIRST = "This is the first sentence. "
 SECOND = "And this is the second one. "
 LAST = "That was all."
 SLOW = Scenario(name="slow", speech_chunk_bytes=1000, speech_real_time_factor=0.2)
-SHORT = Limits(connect=1.0, first_output=0.3, gap=0.3)
 
 
 async def said(tts: Any, *texts: str, **options: Any) -> bytes:
@@ -114,7 +113,7 @@ async def test_later_sentences_are_flushed_when_the_server_has_nothing_to_say() 
 
 
 async def heard_until(session: Any, condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not condition():
             await anext(session)
 
@@ -386,7 +385,7 @@ async def test_lost_after_the_first_audio(fault: Fault, cause: type[errors.Voice
                 async for chunk in session:
                     got.extend(chunk)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             with pytest.raises(errors.StreamInterruptedError) as broken:
                 await listen()
         assert broken.value.delivered_bytes == len(got) > 0
@@ -421,7 +420,7 @@ async def test_silent_server() -> None:
     """Text was flushed and no audio comes: the first-output limit, counted from then."""
     async with speaking() as (world, tts):
         world.inject("deepgram", Fault("ws_hang", after_events=1))
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             with pytest.raises(errors.FirstOutputTimeout):
                 await said(tts, FIRST, limits=SHORT)
 
@@ -431,7 +430,7 @@ async def test_no_clock_runs_while_the_caller_writes() -> None:
     async with speaking() as (_, tts), tts.open_speech(limits=SHORT) as session:
         await session.send(FIRST)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(1.5):
                 await anext(session)
         await session.finish()
         assert right(await heard(session), FIRST)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import pytest
 from speaking import VOICE, eventually, heard, ours, pieces, right, speaking
 
+from fault_limits import SHORT
 from voicekit.clients.elevenlabs import ElevenLabsClient
 from voicekit.deadlines import deadline
 from voicekit.emulator import Fault
@@ -20,7 +21,6 @@ from voicekit.errors import (
     StreamInterruptedError,
     VoicekitError,
 )
-from voicekit.operation import Limits
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -221,7 +221,7 @@ async def test_a_refused_socket_ends_the_text() -> None:
 
 async def test_a_voice_that_fails_ends_the_text() -> None:
     """Its error is raised to the consumer, and nothing reads the text any more."""
-    limits = {"stream_speech": Limits(first_output=0.3, gap=0.3)}
+    limits = {"stream_speech": SHORT}
     async with speaking(limits=limits) as (world, tts):
         world.inject("elevenlabs", Fault("ws_hang", after_events=2))
         text = Text(ANSWER, ANSWER, hang=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from speaking import INSTANT, clients, eventually, heard, ours, pieces, right, speaking
 
+from fault_limits import SHORT, limits_for
 from voicekit.clients.elevenlabs import VoiceSettings
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.errors import (
@@ -219,7 +220,7 @@ async def test_a_refused_handshake_is_typed(
     """Raised where the session is opened, and the next one is fine."""
     from voicekit.clients.elevenlabs import live
 
-    quick = replace(live.DIAL, limits=Limits(connect=0.3, first_output=0.3))
+    quick = replace(live.DIAL, limits=limits_for(fault))
     monkeypatch.setattr(live, "DIAL", quick)
     async with speaking(**SINGLE, policies=NO_POLICIES) as (world, tts):
         world.inject("elevenlabs", fault)
@@ -316,7 +317,7 @@ async def test_a_socket_lost_after_the_first_audio(
 @pytest.mark.parametrize("after", [0, 3])
 async def test_a_hung_peer_is_noticed_within_the_limit(after: int, finished: bool) -> None:
     """Before any audio and in the middle of it."""
-    limits = {"open_speech": Limits(first_output=0.3, gap=0.3)}
+    limits = {"open_speech": SHORT}
     async with speaking(**SINGLE, limits=limits) as (world, tts):
         world.inject("elevenlabs", Fault("ws_hang", after_events=after))
         async with tts.open_speech() as speech:
@@ -326,7 +327,7 @@ async def test_a_hung_peer_is_noticed_within_the_limit(after: int, finished: boo
             began = time.monotonic()
             with pytest.raises(VoicekitError) as caught:
                 await heard(speech)
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < 5.0
         error = caught.value
         if after:
             assert isinstance(error, StreamInterruptedError)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from speaking import INSTANT, VOICE, eventually, heard, ours, right, speaking
 
+from fault_limits import limits_for
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import (
     ConnectionLostError,
@@ -147,8 +148,7 @@ WHOLE_FAULTS = [
 )
 async def test_a_bad_server(fault: Fault, kind: type[VoicekitError], whole: bool) -> None:
     """A typed error within the limits, nothing played, and the next call is fine."""
-    quick = Limits(first_output=0.3, gap=0.3)
-    options: dict[str, Any] = {"timestamps": True, "limits": quick}
+    options: dict[str, Any] = {"timestamps": True, "limits": limits_for(fault)}
     if whole:
         options["format"] = "wav_8000"
     async with speaking(policies=NO_POLICIES) as (world, tts):
@@ -156,7 +156,7 @@ async def test_a_bad_server(fault: Fault, kind: type[VoicekitError], whole: bool
         started = time.monotonic()
         with pytest.raises(kind) as caught:
             await tts.synthesize(TEXT, **options)
-        assert time.monotonic() - started < 3.0
+        assert time.monotonic() - started < 5.0
         assert caught.value.provider == "elevenlabs"
         assert "Room" not in str(caught.value) + repr(caught.value)
         assert right((await tts.synthesize(TEXT)).data, TEXT)
@@ -178,9 +178,10 @@ async def test_a_bad_server(fault: Fault, kind: type[VoicekitError], whole: bool
 )
 async def test_a_bad_server_after_the_first_audio(fault: Fault, kind: type[VoicekitError]) -> None:
     """What came is delivered, in order; then an error says exactly how much that was."""
-    scenario = replace(INSTANT, speech_real_time_factor=0.2)
-    async with speaking(scenario) as (world, tts):
+    async with speaking() as (world, tts):
         whole = (await tts.synthesize(TEXT)).data
+        # Each piece is read before the next is sent, on a busy machine too.
+        world.set_scenario(replace(INSTANT, speech_real_time_factor=3.0))
         world.inject("elevenlabs", fault)
         got: list[bytes] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from chat_world import gone, settled
@@ -28,14 +29,10 @@ PACED = Scenario(
     heard=HEARD,
 )
 CLIP = AudioClip(data=bytes(32_000), format=AudioFormat.parse("pcm_16000"))
-TIGHT = {
-    "stream_speech": Limits(connect=2.0, first_output=0.3, gap=0.3, total=5.0),
-    "synthesize": Limits(connect=2.0, first_output=0.3, gap=0.3, total=5.0),
-    "transcribe": Limits(connect=2.0, first_output=0.3, gap=0.3, total=0.3),
-    "stream_transcription": Limits(connect=2.0, first_output=0.3, gap=0.3, total=5.0),
-}
-"""Limits scaled down, so that a test of one need not wait for seconds."""
-BEGUN = {name: Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0) for name in TIGHT}
+APART = replace(PACED, chat_token_gap=0.15)
+"""Each piece of text is read before the next is sent, on a busy machine too."""
+OPERATIONS = ("stream_speech", "synthesize", "transcribe", "stream_transcription")
+BEGUN = dict.fromkeys(OPERATIONS, Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0))
 """For what fails after its first output, which a busy machine may be late with."""
 
 

@@ -15,11 +15,8 @@ ANSWER = "We are open from nine until six."
 PIECES = ("We", " are", " open", " from", " nine", " until", " six.")
 INSTANT = Scenario(name="test", replies=ANSWER)
 PACED = Scenario(name="test", replies=ANSWER, chat_token_gap=0.004)
-TIGHT = {
-    "stream_chat": Limits(connect=2.0, first_output=0.3, gap=0.3, total=5.0),
-    "chat": Limits(connect=2.0, first_output=0.3, total=0.3),
-}
-"""Limits scaled down, so that a test of one need not wait for seconds."""
+APART = Scenario(name="test", replies=ANSWER, chat_token_gap=0.15)
+"""Each piece is read before the next is sent, on a busy machine too."""
 BEGUN = Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0)
 """For what fails after its first output, which a busy machine may be late with."""
 

@@ -6,8 +6,9 @@ import logging
 import traceback
 
 import pytest
-from chat_world import ANSWER, BEGUN, PACED, PIECES, TIGHT, Recorder, world_and_client
+from chat_world import ANSWER, APART, BEGUN, PIECES, Recorder, world_and_client
 
+from fault_limits import limits_of
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault
 from voicekit.errors import (
@@ -92,14 +93,15 @@ async def test_a_fault_before_the_commit_point(fault, error, run, caplog) -> Non
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
+    limits = limits_of(("stream_chat", "chat"), fault)
     async with world_and_client(
-        api_key=KEY, limits=TIGHT, observers=(seen,), policies=NO_POLICIES
+        api_key=KEY, limits=limits, observers=(seen,), policies=NO_POLICIES
     ) as (world, llm):
         world.inject("openai", fault)
         started = world.journal.now()
         with pytest.raises(error) as caught:
             await run(llm)
-        assert world.journal.now() - started < 2.0
+        assert world.journal.now() - started < 5.0
         assert isinstance(caught.value, VoicekitError)
         assert (caught.value.provider, caught.value.attempts) == ("openai", 1)
         assert not isinstance(caught.value, StreamInterruptedError)
@@ -129,7 +131,7 @@ async def test_a_fault_before_the_commit_point(fault, error, run, caplog) -> Non
 )
 async def test_a_fault_after_the_commit_point(fault, cause) -> None:
     """What came is handed out, then the error says exactly how much that was, and why."""
-    async with world_and_client(PACED, limits={"stream_chat": BEGUN}) as (world, llm):
+    async with world_and_client(APART, limits={"stream_chat": BEGUN}) as (world, llm):
         world.inject("openai", fault)
         got = []
         async with llm.stream_chat("hi") as reply:

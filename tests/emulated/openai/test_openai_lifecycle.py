@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 
 import pytest
-from chat_world import ANSWER, PACED, TIGHT, settled, steps, world_and_client
+from chat_world import ANSWER, PACED, settled, steps, world_and_client
 
+from fault_limits import SHORT
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import ClosedError, StreamInterruptedError, VoicekitError
@@ -198,7 +199,7 @@ async def test_a_shared_transport_outlives_its_clients() -> None:
 
 async def test_the_pool_is_sane_after_faults() -> None:
     """Failed, timed-out and broken streams leave no lease behind, and few connections."""
-    async with world_and_client(PACED, limits=TIGHT) as (world, llm):
+    async with world_and_client(PACED, limits={"stream_chat": SHORT}) as (world, llm):
         kinds = ("reset", "close", "stall", "html", "in_stream_error", "no_end_marker", "silence")
         await llm.warm(2)
         for number in range(14):

@@ -7,8 +7,19 @@ import logging
 import traceback
 
 import pytest
-from chat_world import ANSWER, BEGUN, PACED, PIECES, Recorder, settled, steps, world_and_client
+from chat_world import (
+    ANSWER,
+    APART,
+    BEGUN,
+    PACED,
+    PIECES,
+    Recorder,
+    settled,
+    steps,
+    world_and_client,
+)
 
+from fault_limits import limits_of
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import (
@@ -24,7 +35,6 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
-from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.streams import TextStream
 from voicekit.transport.config import PoolConfig
@@ -33,14 +43,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
 KEY = "MARKEDKEY"
 TEXT = "MARKEDTEXT"
-WHOLE = Limits(connect=2.0, first_output=0.3, total=0.3)
-TIGHT = {
-    "stream_response": Limits(connect=2.0, first_output=0.3, gap=0.3, total=5.0),
-    "respond": WHOLE,
-    "embed": WHOLE,
-    "models": WHOLE,
-    "model": WHOLE,
-}
+OPERATIONS = ("stream_response", "respond", "embed", "models", "model")
 EMBEDDING = {"model": "text-embedding-3-small", "dimensions": 4}
 
 
@@ -137,14 +140,15 @@ async def test_a_fault_before_the_commit_point(fault, kind, run, caplog) -> None
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
+    limits = limits_of(OPERATIONS, fault)
     async with world_and_client(
-        api_key=KEY, limits=TIGHT, observers=(seen,), embedding=EMBEDDING, policies=NO_POLICIES
+        api_key=KEY, limits=limits, observers=(seen,), embedding=EMBEDDING, policies=NO_POLICIES
     ) as (world, llm):
         world.inject("openai", fault)
         started = world.journal.now()
         with pytest.raises(kind) as caught:
             await run(llm)
-        assert world.journal.now() - started < 2.0
+        assert world.journal.now() - started < 5.0
         assert isinstance(caught.value, VoicekitError)
         assert (caught.value.provider, caught.value.attempts) == ("openai", 1)
         assert not isinstance(caught.value, StreamInterruptedError)
@@ -174,7 +178,7 @@ async def test_a_fault_before_the_commit_point(fault, kind, run, caplog) -> None
 )
 async def test_a_fault_after_the_commit_point(fault, cause) -> None:
     """What came is handed out, then the error says exactly how much that was, and why."""
-    async with world_and_client(PACED, limits={"stream_response": BEGUN}) as (world, llm):
+    async with world_and_client(APART, limits={"stream_response": BEGUN}) as (world, llm):
         world.inject("openai", fault)
         got: list[str] = []
         async with llm.stream_response("hi") as reply:

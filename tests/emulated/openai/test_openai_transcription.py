@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_world import BEGUN, CLIP, INSTANT, PACED, TIGHT, WORDS, WRITTEN, audio_world
+from audio_world import APART, BEGUN, CLIP, INSTANT, OPERATIONS, PACED, WORDS, WRITTEN, audio_world
 from chat_world import Recorder, settled, steps
 
+from fault_limits import limits_of
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault
 from voicekit.emulator.forms import Form, read_form
@@ -269,7 +270,7 @@ async def test_a_fault(fault: Fault, error: Any, run: Any, caplog: Any) -> None:
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
     seen = Recorder()
-    limits = TIGHT if fault.kind in {"drip", "silence"} else None
+    limits = limits_of(OPERATIONS, fault)
     async with audio_world(api_key=KEY, limits=limits, observers=(seen,), policies=NO_POLICIES) as (
         world,
         client,
@@ -278,7 +279,7 @@ async def test_a_fault(fault: Fault, error: Any, run: Any, caplog: Any) -> None:
         started = world.journal.now()
         with pytest.raises(error) as caught:
             await run(client)
-        assert world.journal.now() - started < 3.0 or limits is None
+        assert world.journal.now() - started < 5.0
         assert (caught.value.provider, caught.value.attempts) == ("openai", 1)
         assert len(world.journal.requests_for("openai", "transcriptions")) == 1
         assert await run(client) == WRITTEN
@@ -311,7 +312,7 @@ async def test_a_page_is_no_plain_text() -> None:
 )
 async def test_a_fault_inside_a_stream(fault: Fault, cause: Any) -> None:
     """What came is handed out, then the error says exactly how much that was, and why."""
-    async with audio_world(PACED, limits=BEGUN) as (world, client):
+    async with audio_world(APART, limits=BEGUN) as (world, client):
         world.inject("openai", fault)
         got: list[str] = []
         async with client.stream_transcription(CLIP) as stream:

@@ -36,7 +36,7 @@ SENTENCES = ["The first is here. ", "A second one costs $3.14. ", "And that is M
 TEXT = "".join(SENTENCES)
 PER_CHARACTER = RATE * 2 * 60 // 1000
 CHUNK = INSTANT.speech_chunk_bytes
-READ = 0.005
+READ = 0.05
 """Seconds in which the client reads what a reset would take back."""
 SLOW = Scenario(name="slow", speech_chunk_bytes=CHUNK, speech_real_time_factor=0.02)
 SOUND = Fault("no_end_marker")
@@ -284,7 +284,7 @@ async def test_an_aligned_stream_taken_in_any_rhythm(ahead: int) -> None:
                         if len(got) == ahead:
                             (record,) = world.journal.requests_for("elevenlabs")
                             assert await eventually(lambda r=record: r.finished_at)
-                            await asyncio.sleep(0.01)
+                            await asyncio.sleep(0.1)
             except StreamInterruptedError as caught:
                 error = caught
             audio = b"".join(got)
