@@ -9,7 +9,7 @@ library is imported before a client needs it.
 
 from __future__ import annotations
 
-from importlib import import_module
+from voicekit.lazy import loader
 
 TYPE_CHECKING = False  # type checkers know it by name; importing typing takes longer than the rest
 
@@ -191,15 +191,7 @@ _WHERE = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted([*_WHERE, "__version__"])  # noqa: PLE0605 - one table, not typed twice
 
 if not TYPE_CHECKING:  # so that a type checker still finds a typo
-
-    def __getattr__(name: str) -> object:
-        module = _WHERE.get(name)
-        if module is None:
-            msg = f"module 'voicekit' has no attribute {name!r}"
-            raise AttributeError(msg)
-        value = getattr(import_module(module), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ Names are loaded on first use: who only needs the seam pays for no cache.
 
 from __future__ import annotations
 
-from importlib import import_module
+from voicekit.lazy import loader
 
 TYPE_CHECKING = False
 
@@ -54,15 +54,7 @@ _WHERE = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_WHERE)  # noqa: PLE0605 - one table, not typed twice
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        module = _WHERE.get(name)
-        if module is None:
-            msg = f"module 'voicekit.cache' has no attribute {name!r}"
-            raise AttributeError(msg)
-        value = getattr(import_module(module), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

@@ -8,90 +8,68 @@ classes made before: thirty of them take as long as a connection does.
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from voicekit.lazy import loader
 
 if TYPE_CHECKING:
     from voicekit.events.records import (
-        AttemptStarted as AttemptStarted,
-    )
-    from voicekit.events.records import (
-        BreakerChanged as BreakerChanged,
-    )
-    from voicekit.events.records import (
-        CacheAnswered as CacheAnswered,
-    )
-    from voicekit.events.records import (
-        CacheStored as CacheStored,
-    )
-    from voicekit.events.records import (
-        CallEnded as CallEnded,
-    )
-    from voicekit.events.records import (
-        CallStarted as CallStarted,
-    )
-    from voicekit.events.records import (
-        ConnectionAcquired as ConnectionAcquired,
-    )
-    from voicekit.events.records import (
-        CredentialCircuitChanged as CredentialCircuitChanged,
-    )
-    from voicekit.events.records import (
-        Event as Event,
-    )
-    from voicekit.events.records import (
-        FirstOutput as FirstOutput,
-    )
-    from voicekit.events.records import (
-        HedgeEnded as HedgeEnded,
-    )
-    from voicekit.events.records import (
-        HedgeStarted as HedgeStarted,
-    )
-    from voicekit.events.records import (
-        LimitChanged as LimitChanged,
-    )
-    from voicekit.events.records import (
-        MemberChosen as MemberChosen,
-    )
-    from voicekit.events.records import (
-        MemberFailed as MemberFailed,
-    )
-    from voicekit.events.records import (
-        PoolOpened as PoolOpened,
-    )
-    from voicekit.events.records import (
-        Queued as Queued,
-    )
-    from voicekit.events.records import (
-        Reconnected as Reconnected,
-    )
-    from voicekit.events.records import (
-        RetryScheduled as RetryScheduled,
-    )
-    from voicekit.events.records import (
-        SessionReplaced as SessionReplaced,
-    )
-    from voicekit.events.records import (
-        SpeechResumed as SpeechResumed,
-    )
-    from voicekit.events.records import (
-        Waited as Waited,
-    )
-    from voicekit.events.records import (
-        Warmed as Warmed,
+        AttemptStarted,
+        BreakerChanged,
+        CacheAnswered,
+        CacheStored,
+        CallEnded,
+        CallStarted,
+        ConnectionAcquired,
+        CredentialCircuitChanged,
+        Event,
+        FirstOutput,
+        HedgeEnded,
+        HedgeStarted,
+        LimitChanged,
+        MemberChosen,
+        MemberFailed,
+        PoolOpened,
+        Queued,
+        Reconnected,
+        RetryScheduled,
+        SessionReplaced,
+        SpeechResumed,
+        Waited,
+        Warmed,
     )
 
-else:
+__all__ = [
+    "AttemptStarted",
+    "BreakerChanged",
+    "CacheAnswered",
+    "CacheStored",
+    "CallEnded",
+    "CallStarted",
+    "ConnectionAcquired",
+    "CredentialCircuitChanged",
+    "Event",
+    "FirstOutput",
+    "HedgeEnded",
+    "HedgeStarted",
+    "LimitChanged",
+    "MemberChosen",
+    "MemberFailed",
+    "Observer",
+    "Observers",
+    "PoolOpened",
+    "Queued",
+    "Reconnected",
+    "RetryScheduled",
+    "SessionReplaced",
+    "SpeechResumed",
+    "Waited",
+    "Warmed",
+]
 
-    def __getattr__(name: str) -> object:
-        if name.startswith("_"):
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        value = getattr(import_module(f"{__name__}.records"), name)
-        globals()[name] = value
-        return value
-
+if not TYPE_CHECKING:
+    # Records all; the other two are below.
+    __getattr__ = loader(__name__, dict.fromkeys(__all__, ".records"))
 
 _log = logging.getLogger("voicekit.events")
 

@@ -5,8 +5,9 @@ Each is loaded when it is first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from voicekit.lazy import loader
 
 if TYPE_CHECKING:
     from voicekit.observe.alerts import Alert, Alerts, Rule
@@ -17,25 +18,17 @@ if TYPE_CHECKING:
 
 else:
     _WHERE = {
-        "Alert": "alerts",
-        "Alerts": "alerts",
-        "ClientHealth": "health_report",
-        "Health": "health_check",
-        "HealthReport": "health_report",
-        "LogObserver": "log",
-        "Metrics": "metrics",
-        "Rule": "alerts",
-        "health": "health_check",
+        "Alert": ".alerts",
+        "Alerts": ".alerts",
+        "ClientHealth": ".health_report",
+        "Health": ".health_check",
+        "HealthReport": ".health_report",
+        "LogObserver": ".log",
+        "Metrics": ".metrics",
+        "Rule": ".alerts",
+        "health": ".health_check",
     }
-
-    def __getattr__(name: str) -> object:
-        module = _WHERE.get(name)
-        if module is None:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        value = getattr(import_module(f"{__name__}.{module}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader(__name__, _WHERE)
 
 
 __all__ = [

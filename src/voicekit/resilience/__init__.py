@@ -7,9 +7,9 @@ every client imports the others.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from voicekit.lazy import loader
 from voicekit.resilience.breaker import Breaker, BreakerStats
 from voicekit.resilience.budget import Budget, BudgetStats
 from voicekit.resilience.credential_circuit import CredentialCircuit, CredentialStats
@@ -48,11 +48,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # so that a type checker still finds a typo
-
-    def __getattr__(name: str) -> object:
-        if name not in {"fallback", "spread"}:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        value = getattr(import_module(f"{__name__}.members.{name}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader(__name__, {"fallback": ".members.fallback", "spread": ".members.spread"})

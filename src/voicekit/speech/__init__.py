@@ -10,8 +10,9 @@ Each is loaded when it is first asked for: a voice needs no transcripts.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from voicekit.lazy import loader
 
 if TYPE_CHECKING:
     from voicekit.speech.agent import AgentAnswer, AgentProgress, AgentRetraction
@@ -38,41 +39,33 @@ if TYPE_CHECKING:
 
 else:
     _WHERE = {
-        "AgentAnswer": "agent",
-        "AgentProgress": "agent",
-        "AgentRetraction": "agent",
-        "AudioChunk": "chunk",
-        "AudioClip": "clip",
-        "AudioFormat": "audio_format",
-        "AudioSource": "audio_source",
-        "AudioURL": "audio_source",
-        "Channel": "transcript",
-        "Character": "character",
-        "ChatResult": "chat",
-        "Encoding": "audio_format",
-        "Paragraph": "transcript",
-        "PendingTranscript": "transcript",
-        "RateLimit": "rate_limits",
-        "RateLimits": "rate_limits",
-        "SpeechStarted": "transcript",
-        "ToolCall": "chat",
-        "Transcript": "transcript",
-        "TranscriptionGap": "transcript",
-        "TranscriptionResult": "transcript",
-        "Usage": "usage",
-        "Utterance": "transcript",
-        "UtteranceEnd": "transcript",
-        "Word": "word",
+        "AgentAnswer": ".agent",
+        "AgentProgress": ".agent",
+        "AgentRetraction": ".agent",
+        "AudioChunk": ".chunk",
+        "AudioClip": ".clip",
+        "AudioFormat": ".audio_format",
+        "AudioSource": ".audio_source",
+        "AudioURL": ".audio_source",
+        "Channel": ".transcript",
+        "Character": ".character",
+        "ChatResult": ".chat",
+        "Encoding": ".audio_format",
+        "Paragraph": ".transcript",
+        "PendingTranscript": ".transcript",
+        "RateLimit": ".rate_limits",
+        "RateLimits": ".rate_limits",
+        "SpeechStarted": ".transcript",
+        "ToolCall": ".chat",
+        "Transcript": ".transcript",
+        "TranscriptionGap": ".transcript",
+        "TranscriptionResult": ".transcript",
+        "Usage": ".usage",
+        "Utterance": ".transcript",
+        "UtteranceEnd": ".transcript",
+        "Word": ".word",
     }
-
-    def __getattr__(name: str) -> object:
-        module = _WHERE.get(name)
-        if module is None:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        value = getattr(import_module(f"{__name__}.{module}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader(__name__, _WHERE)
 
 
 __all__ = [

@@ -13,20 +13,16 @@ from voicekit.clients.elevenlabs.sessions import FedUtterance, Utterance
 from voicekit.clients.elevenlabs.transcription_config import TranscriptionRequest
 from voicekit.clients.elevenlabs.transcription_options import TranscriptionOptions
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
+from voicekit.lazy import loader
 
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.catalogue import Model, Subscription, User, Voice
 
 else:
-
-    def __getattr__(name: str) -> object:
-        """What an account has is read by few; its classes are made for those."""
-        if name not in {"Model", "Subscription", "User", "Voice"}:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        from voicekit.clients.elevenlabs import catalogue
-
-        return getattr(catalogue, name)
+    # What an account has is read by few; its classes are made for those.
+    __getattr__ = loader(
+        __name__, dict.fromkeys(("Model", "Subscription", "User", "Voice"), ".catalogue")
+    )
 
 
 __all__ = [
