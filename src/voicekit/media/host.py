@@ -7,10 +7,11 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from voicekit import checks
+from voicekit.asgi import idle_lifespan
 from voicekit.errors import ClosedError, InvalidArgumentError, UnavailableError
 from voicekit.media import answers
 from voicekit.media.channels import CHANNELS, CONTENT_TYPES, Channel
@@ -18,15 +19,10 @@ from voicekit.media.names import ForgedName, Names, UnknownName
 from voicekit.speech.clip import AudioClip
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
     from aiohttp import web
 
+    from voicekit.asgi import Receive, Scope, Send
     from voicekit.cache.storage import Storage, StorageStats
-
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 __all__ = ["MediaHost"]
 
@@ -213,7 +209,7 @@ class MediaHost:
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application; needs nothing of a framework."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await idle_lifespan(receive, send)  # its owner closes it
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
@@ -277,15 +273,6 @@ class MediaHost:
 
     def _now(self) -> float:
         return self._offset + time.monotonic()
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """There is nothing to start or to stop; its owner closes it."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 def _key(kept: str) -> str:

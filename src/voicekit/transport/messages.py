@@ -46,3 +46,12 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | Upload | None = field(default=None, repr=False)
+
+
+def merge_headers(ours: dict[str, str], theirs: Mapping[str, str] | None) -> dict[str, str]:
+    """``ours`` with the caller's own in place of them, in any case of their letters."""
+    if not theirs:
+        return ours
+    names = {name.lower() for name in theirs}
+    kept = {name: text for name, text in ours.items() if name.lower() not in names}
+    return {**kept, **theirs}

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.asgi import App, Receive, Scope, Send, idle_lifespan
 from voicekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from voicekit.observe.health_check import Health
     from voicekit.observe.metrics import Metrics
 
-__all__ = ["App", "Endpoint", "Endpoints", "Receive", "Scope", "Send", "Token", "reply"]
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = ["Endpoint", "Endpoints", "Token", "reply"]
 
 _SHORTEST_TOKEN: Final = 8
 
@@ -166,7 +161,7 @@ class Endpoints:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or one lifespan."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await idle_lifespan(receive, send)
             return
         root = scope.get("root_path", "")
         path = scope["path"]
@@ -181,11 +176,3 @@ class Endpoints:
             await send({"type": "websocket.close", "code": 1000})
         else:
             await reply(scope, send, 404, b'{"error": "not found"}')
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from voicekit.asgi import Scope, Send
 from voicekit.errors import ClosedError, ConfigurationError
-from voicekit.web.asgi import Endpoint, Scope, Send, Token, as_json, header, reply
+from voicekit.web.asgi import Endpoint, Token, as_json, header, reply
 
 if TYPE_CHECKING:
     from voicekit.observe.health_check import Health

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from voicekit.asgi import App
 from voicekit.checks import number, wrong
 from voicekit.errors import ConfigurationError
 from voicekit.running import background, draining
-from voicekit.web.asgi import App
 from voicekit.web.endpoints import paths_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from voicekit import __version__
 from voicekit.clients.agentforce.config import API_PATH, MessageRequest, SessionRequest
 from voicekit.clients.settings import dumps
 from voicekit.errors import RemoteProtocolError
-from voicekit.transport.messages import Request
+from voicekit.transport.messages import Request, merge_headers
 
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
@@ -62,12 +62,8 @@ def api_request(
     ours["User-Agent"] = AGENT
     if more:
         ours.update(more)
-    if headers:
-        theirs = {name.lower() for name in headers}
-        ours = {name: text for name, text in ours.items() if name.lower() not in theirs}
-        ours.update(headers)
     url = f"{api_url}{API_PATH}{path}"
-    return Request(method, f"{url}?{query}" if query else url, ours, body)
+    return Request(method, f"{url}?{query}" if query else url, merge_headers(ours, headers), body)
 
 
 def start_request(api_url: str, token: str, request: SessionRequest, key: str) -> Request:

@@ -29,7 +29,7 @@ from voicekit.speech import (
     UtteranceEnd,
     Word,
 )
-from voicekit.transport.messages import Request
+from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
     from voicekit.clients.deepgram.audio import WireAudio
@@ -70,11 +70,7 @@ def headers_of(
     headers = {"Authorization": f"{scheme} {key}", "User-Agent": f"voicekit/{__version__}"}
     if content_type is not None:
         headers["Content-Type"] = content_type
-    if extra:
-        theirs = {name.lower() for name in extra}
-        headers = {name: text for name, text in headers.items() if name.lower() not in theirs}
-        headers.update(extra)
-    return headers
+    return merge_headers(headers, extra)
 
 
 def finalize_message(channel: int | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from voicekit.clients.audio_body import AudioDecoder
 from voicekit.clients.elevenlabs.errors import error_of
 from voicekit.speech import AudioFormat, Usage
-from voicekit.transport.messages import Request
+from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.config import SpeechRequest
@@ -37,12 +37,7 @@ def http_headers(
     }
     if content_type is not None:
         headers["Content-Type"] = content_type
-    if extra:
-        ours = {name.lower(): name for name in headers}
-        for name, value in extra.items():
-            headers.pop(ours.get(name.lower(), ""), None)
-            headers[name] = value
-    return headers
+    return merge_headers(headers, extra)
 
 
 def http_request(base_url: str, request: SpeechRequest, headers: Mapping[str, str]) -> Request:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from voicekit import __version__
-from voicekit.transport.messages import Request
+from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
     from voicekit.transport.messages import Upload
@@ -78,8 +78,5 @@ class Account:
         ours["Accept-Encoding"] = "identity"  # A compressed stream comes late and costs CPU.
         ours["User-Agent"] = self.agent
         ours.update(self.chosen)
-        if headers:
-            theirs = {name.lower() for name in headers}
-            ours = {name: text for name, text in ours.items() if name.lower() not in theirs}
-            ours.update(headers)
-        return Request(method, self.url(path, model, query), ours, body)
+        url = self.url(path, model, query)
+        return Request(method, url, merge_headers(ours, headers), body)

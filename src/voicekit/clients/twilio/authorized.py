@@ -22,7 +22,7 @@ from voicekit.clients.twilio.resources import Resource
 from voicekit.errors import OutcomeUnknownError, RemoteProtocolError, VoicekitError
 from voicekit.operation import OperationClass
 from voicekit.resilience.repeats import outcome_unknown
-from voicekit.transport.messages import Request
+from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
     from voicekit.operation import Call, Operation
@@ -83,12 +83,7 @@ class Authorized(Client):
         }
         if form:
             headers["Content-Type"] = FORM
-        if extra:
-            ours = {name.lower(): name for name in headers}
-            for name, value in extra.items():
-                headers.pop(ours.get(name.lower(), ""), None)
-                headers[name] = value
-        return headers
+        return merge_headers(headers, extra)
 
     async def _ask(
         self,
