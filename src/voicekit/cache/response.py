@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from voicekit.cache.memory import MemoryStorage
 from voicekit.cache.normalize import normalized
 from voicekit.cache.rules import NotCached, Question, Scope, canonical
 from voicekit.cache.storage import Storage, StorageStats
+from voicekit.cache.teller import Teller
 from voicekit.checks import number, wrong
 from voicekit.errors import ClosedError
 from voicekit.interfaces import Agent, ChatModel
@@ -181,7 +181,7 @@ class ResponseCache:
         self._context = context
         self._may_store = store
         self._close = checks.flag("close", close)
-        self._observer = events.Observers(*observers) if observers else None
+        self._teller = Teller("response", self._provider, observers)
         self._background = Background()
         self._closed = False
         self._counts = dict.fromkeys(("hits", "joined", "misses", "bypasses", "stored"), 0)
@@ -279,37 +279,14 @@ class ResponseCache:
     def _told(self, operation: str, result: str, reason: str | None = None, size: int = 0) -> None:
         count = {"hit": "hits", "joined": "joined", "miss": "misses", "bypass": "bypasses"}
         self._counts[count[result]] += 1
-        if self._observer is not None:
-            self._observer.on_event(
-                events.CacheAnswered(
-                    at=time.monotonic(),
-                    provider=self._provider,
-                    operation=operation,
-                    cache="response",
-                    result=result,
-                    reason=reason,
-                    size=size,
-                )
-            )
+        self._teller.answered(operation, result, reason, size=size)
 
     def _told_stored(
         self, operation: str, reason: str | None, size: int = 0, ttl: float = 0.0
     ) -> None:
         if reason is None:
             self._counts["stored"] += 1
-        if self._observer is not None:
-            self._observer.on_event(
-                events.CacheStored(
-                    at=time.monotonic(),
-                    provider=self._provider,
-                    operation=operation,
-                    cache="response",
-                    stored=reason is None,
-                    reason=reason,
-                    size=size,
-                    ttl=ttl,
-                )
-            )
+        self._teller.stored(operation, reason, size=size, ttl=ttl)
 
     # -- lifecycle --------------------------------------------------------------------------
 

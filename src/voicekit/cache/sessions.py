@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-import time
 from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -14,6 +13,7 @@ from voicekit import events
 from voicekit.cache.session_ids import SessionIds
 from voicekit.cache.session_reports import Held, SessionStoreStats
 from voicekit.cache.stored_session import StoredSession
+from voicekit.cache.teller import Teller
 from voicekit.checks import integer, number, text, wrong
 from voicekit.errors import ClosedError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass
@@ -81,8 +81,8 @@ class SessionStore:
         self._agent = agent
         self._ttl = number(0.001, 30 * 86400.0)("ttl", ttl)
         self._most = integer(1)("most", most)
-        self._observer = events.Observers(*observers) if observers else None
         self._provider = str(getattr(agent, "provider", type(agent).__name__))
+        self._teller = Teller("session", self._provider, observers)
         self._opening = Operation(
             provider=self._provider,
             name="open_session",
@@ -205,7 +205,7 @@ class SessionStore:
         held.users += 1
         self._held.move_to_end(key)
         self._make_room()
-        self._tell(result)
+        self._teller.answered("open_session", result)
         try:
             if held.session is None:
                 await self._opened(held)
@@ -354,18 +354,6 @@ class SessionStore:
             storage_failures=self._ids.failures,
             **self._counts,
         )
-
-    def _tell(self, result: str) -> None:
-        if self._observer is not None:
-            self._observer.on_event(
-                events.CacheAnswered(
-                    at=time.monotonic(),
-                    provider=self._provider,
-                    operation="open_session",
-                    cache="session",
-                    result=result,
-                )
-            )
 
     def _check_open(self) -> None:
         if self._closed:

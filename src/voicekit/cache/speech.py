@@ -16,9 +16,10 @@ from voicekit.cache.speech_answering import Answering, TimeToLive
 from voicekit.cache.speech_playing import CachedSpeech, WholeSpeech
 from voicekit.cache.speech_reports import PreloadedPhrase, PreloadReport, SpeechCacheStats
 from voicekit.cache.storage import Storage, StorageStats
+from voicekit.cache.teller import Teller
 from voicekit.checks import no_options, wrong
 from voicekit.errors import ClosedError, InvalidArgumentError, VoicekitError
-from voicekit.events import Observer, Observers
+from voicekit.events import Observer
 from voicekit.interfaces import SpeechSessions, Synthesizer
 from voicekit.speech import AudioChunk, AudioClip
 
@@ -118,7 +119,7 @@ class SpeechCache:
             addresses=lambda request: _addresses(inner, request),
             ttl=ttl,
             most_item=most_item,
-            observer=Observers(*observers) if observers else None,
+            teller=Teller("speech", self.provider, observers),
         )
         self._closed = False
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit import events
 from voicekit.cache.encoding import StoredSpeech, decoded, encoded
 from voicekit.cache.flights import Flights
 from voicekit.cache.follower import Follower
@@ -23,7 +21,7 @@ from voicekit.speech import AudioChunk, AudioClip
 from voicekit.tasks import Background
 
 if TYPE_CHECKING:
-    from voicekit.events import Observer
+    from voicekit.cache.teller import Teller
     from voicekit.interfaces import SpeechRequest
     from voicekit.streams import Opened
 
@@ -73,7 +71,7 @@ class Answering:
         addresses: Callable[[SpeechRequest], Sequence[str]],
         ttl: float | TimeToLive,
         most_item: int,
-        observer: Observer | None,
+        teller: Teller,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.storage = storage
@@ -83,7 +81,7 @@ class Answering:
         self._addresses = addresses
         self._ttl = ttl
         self._most_item = most_item
-        self._observer = observer
+        self._teller = teller
         self._flights: Flights[AudioChunk] = Flights()
         self._background = Background()
         self._operations: dict[str, Operation] = {}
@@ -124,8 +122,7 @@ class Answering:
     def bypassed(self, operation: str, reason: str) -> None:
         """Something was asked for that is not for a cache."""
         self.counts["bypasses"] += 1
-        if self._observer is not None:
-            self._answered(operation, 0, "bypass", reason=reason)
+        self._teller.answered(operation, "bypass", reason)
 
     async def find(self, asked: Asked) -> tuple[SpeechRequest, StoredSpeech] | str | None:
         """What is kept, and the request that it is the answer to; else None, or why not."""
@@ -191,8 +188,7 @@ class Answering:
         self.counts[_COUNTED[result]] += 1
         if result != "miss":
             self.counts["characters_saved"] += len(asked.request.text)
-        if self._observer is not None:
-            self._answered(call.operation.name, call.id, result, reason=reason, size=size)
+        self._teller.answered(call.operation.name, result, reason, size=size, call=call.id)
 
     def _operation(self, name: str) -> Operation:
         operation = self._operations.get(name)
@@ -226,19 +222,7 @@ class Answering:
         reason, ttl, size = await self._keep(asked, tape)
         tape.kept = reason is None
         self.counts["stored" if tape.kept else "unstored"] += 1
-        if self._observer is not None:
-            self._observer.on_event(
-                events.CacheStored(
-                    at=time.monotonic(),
-                    provider=self._provider,
-                    operation="stream_speech",
-                    cache="speech",
-                    stored=tape.kept,
-                    reason=reason,
-                    size=size,
-                    ttl=ttl,
-                )
-            )
+        self._teller.stored("stream_speech", reason, size=size, ttl=ttl)
 
     async def _keep(self, asked: Asked, tape: Tape[AudioChunk]) -> tuple[str | None, float, int]:
         """Why it is not kept, if it is not; for how long; its bytes."""
@@ -272,22 +256,6 @@ class Answering:
         except StorageTrouble:
             return "storage", 0.0, size
         return None, ttl, size
-
-    # -- seeing -----------------------------------------------------------------------------
-
-    def _answered(self, operation: str, call: int, result: str, **facts: Any) -> None:
-        assert self._observer is not None  # noqa: S101 - whoever calls has looked
-        self._observer.on_event(
-            events.CacheAnswered(
-                at=time.monotonic(),
-                provider=self._provider,
-                operation=operation,
-                call=call,
-                cache="speech",
-                result=result,
-                **facts,
-            )
-        )
 
 
 _COUNTED: Final = {"hit": "hits", "joined": "joined", "miss": "misses"}

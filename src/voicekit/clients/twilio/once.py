@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from voicekit import events
+from voicekit.cache.teller import Teller
 from voicekit.checks import flag, is_number, text, wrong
 from voicekit.errors import ClosedError, LocalProtocolError, RejectedError
 
@@ -104,7 +105,7 @@ class Once:
         )
         self._refuse = flag("refuse_without_storage", refuse_without_storage)
         self._namespace = text("namespace", namespace)
-        self._observer = events.Observers(*observers) if observers else None
+        self._teller = Teller("once", "twilio", observers)
         # By key: state, and when it is over by the monotonic clock.
         self._here: OrderedDict[str, tuple[State, float]] = OrderedDict()
 
@@ -153,12 +154,6 @@ class Once:
         """
         async with asyncio.timeout(_PATIENCE):
             return await work
-
-    def _emit(self, kind: type[events.Event], **facts: Any) -> None:
-        if self._observer is not None:
-            self._observer.on_event(
-                kind(at=time.monotonic(), provider="twilio", operation="once", **facts)
-            )
 
     def __repr__(self) -> str:
         return f"<Once {self._namespace} {len(self._here)} here>"
@@ -209,7 +204,7 @@ class Turn:
             else:  # another process has it, whose end we do not see: ask again the next time
                 once._here.pop(key, None)
         self.state = known
-        once._emit(events.CacheAnswered, cache="once", result="repeated", reason=known)
+        once._teller.answered("once", "repeated", known)
         return self
 
     async def _claim(self) -> bool:
@@ -222,7 +217,7 @@ class Turn:
             await self._take_back()
             raise
         except Exception as error:
-            once._emit(events.CacheAnswered, cache="once", result="bypass", reason="storage")
+            once._teller.answered("once", "bypass", "storage")
             if once._refuse:
                 raise RejectedError(
                     f"the storage cannot tell whether this was done ({type(error).__name__})"
@@ -236,7 +231,7 @@ class Turn:
             if await once._asked(once._storage.get(self._key)) == self._nonce:
                 await once._asked(once._storage.delete(self._key))
         except Exception:  # noqa: BLE001 - then it ends by itself
-            once._emit(events.CacheStored, cache="once", stored=False, reason="storage")
+            once._teller.stored("once", "storage")
 
     async def _told(self) -> State:
         """How the first one stands, by the storage."""
@@ -269,7 +264,7 @@ class Turn:
         try:
             await once._asked(work)
         except Exception:  # noqa: BLE001 - the handler's own error, or its success, goes on
-            once._emit(events.CacheStored, cache="once", stored=False, reason="storage")
+            once._teller.stored("once", "storage")
 
     @contextmanager
     def before_effects(self) -> Iterator[None]:
