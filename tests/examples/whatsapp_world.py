@@ -31,6 +31,11 @@ SOON = 15.0
 """Seconds; a machine under load needs some of them."""
 
 
+def _fetched(voice: DeliveryRecord) -> bool:
+    """Whether the channel has got its media, or has given them up."""
+    return not voice.media or not {"sha256", "error"}.isdisjoint(voice.media[0])
+
+
 def is_voice(sent: DeliveryRecord) -> bool:
     return bool(sent.media)
 
@@ -66,6 +71,7 @@ class Running:
     async def replied(self, who: str = ANNA, *, texts: int = 1, voices: int = 1) -> None:
         """Wait until a user has so many of them, and the application is at rest."""
         await self.until(lambda: len(self.texts(who)) >= texts and len(self.voices(who)) >= voices)
+        await self.until(lambda: all(map(_fetched, self.voices(who))))
         await self.at_rest()
 
     async def at_rest(self) -> None:
