@@ -52,7 +52,8 @@ class CachedSession:
         self._untold: deque[tuple[str, str]] = deque(maxlen=MOST_EXCHANGES)
         self._turns: deque[Mapping[str, Any]] = deque(maxlen=_MOST_TURNS)
         self._unsure = False
-        self._variables: dict[str, Any] = {}  # what the agent was sent with earlier messages
+        self._variables: dict[str, Any] = {}  # of earlier messages
+        self._unsent: dict[str, Any] = {}  # those of them that the agent was not sent yet
         self._ended = False
         self._closed = False
         self._holders = 0
@@ -179,7 +180,7 @@ class CachedSession:
             session = await self._own()
             said, with_options = self._said(text, options)
             answer = await session.send(said, **with_options)
-            self._untold.clear()
+            self._heard_all()
             turn.answered(answer)
         except BaseException as error:
             turn.failed(error)
@@ -218,14 +219,32 @@ class CachedSession:
             turn.failed(error)
             turn.over()
             raise
-        self._untold.clear()  # the agent has heard the message, and with it what it had not
+        self._heard_all()
         return opened
 
     def _said(self, text: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        if isinstance(variables := options.get("variables"), Mapping):
+        """The message for the agent, with what it has not heard."""
+        variables = options.get("variables") or {}
+        if isinstance(variables, Mapping):
             self._variables |= variables
+            if self._unsent:
+                self._unsent |= variables
+                options = {**options, "variables": dict(self._unsent)}
         self._unsure = True  # until it has answered: what it made of this, nobody knows
         return with_history(text, options, self._untold, self._cache.history_variable)
+
+    def _heard_all(self) -> None:
+        """The agent has heard a message, and with it what it had not."""
+        self._untold.clear()
+        self._unsent.clear()
+
+    def _not_said(self, text: str, answer: str, options: Mapping[str, Any]) -> None:
+        """The agent has not heard this turn: it is told with its next message."""
+        self._untold.append((text, answer))
+        self._remember(text, answer)
+        if isinstance(variables := options.get("variables"), Mapping):
+            self._variables |= variables
+            self._unsent |= variables
 
     def _remember(self, text: str, answer: str) -> None:
         self._turns.append({"role": "user", "content": text})

@@ -58,8 +58,7 @@ class Turn:
 
         kept = await PLAIN.open(call, step)
         if kept is not None:
-            self._session._untold.append((self._text, kept.text))
-            self._session._remember(self._text, kept.text)
+            self._session._not_said(self._text, kept.text, self._options)
         return kept
 
     async def _look(self) -> Kept | None:

@@ -276,6 +276,24 @@ async def test_in_a_variable_where_it_has_a_name() -> None:
     assert second == ("Thanks.", {})
 
 
+async def test_variables_of_a_message_that_it_did_not_hear() -> None:
+    """Go along with its next one, under what that one says; once."""
+    agent = ScriptedAgent(Turn("Nine."), Turn("", error=UnavailableError("down")))
+    async with ResponseCache(agent, scope={"a": "", "b": ""}) as cached:
+        await ask(cached, QUESTION, variables={"a": 1, "b": 2})
+        async with cached.open_session() as session:
+            answer = await session.send(QUESTION, variables={"a": 1, "b": 2})
+            assert answer.cache == "hit"
+            with pytest.raises(UnavailableError):
+                await session.send("And tomorrow?", variables={"b": 3})
+            await session.send("And tomorrow?")
+            await session.send("Thanks.")
+    failed, again, thanks = (options.get("variables") for _, options in agent.sessions[1].heard)
+    assert failed == {"a": 1, "b": 3}
+    assert again == {"a": 1, "b": 3}
+    assert thanks is None
+
+
 async def test_what_was_not_heard_is_told_again() -> None:
     """A message that failed took the history with it: the next one brings it once more."""
     agent = ScriptedAgent(Turn("Nine."), Turn("", error=UnavailableError("down")))
