@@ -49,6 +49,7 @@ class SessionIds:
         self._keys = Keys("session", secret, storage=storage)
         self._ttl = ttl
         self._kept_at: dict[str, float] = {}
+        self._keeping: dict[str, asyncio.Task[Any]] = {}
         self.resumptions = 0
         self.failures = 0
 
@@ -77,11 +78,17 @@ class SessionIds:
     def touch(self, key: str, session: Any, background: Background) -> None:
         """It was used: keep it for longer, now and then."""
         kept_at = self._kept_at.get(key)
-        if kept_at is not None and time.monotonic() - kept_at > self._ttl / 4:
-            background.spawn(self.keep(key, session), "voicekit-keep-session-id")
+        if kept_at is None or key in self._keeping:
+            return
+        if time.monotonic() - kept_at > self._ttl / 4:
+            keeping = background.spawn(self.keep(key, session), "voicekit-keep-session-id")
+            self._keeping[key] = keeping
+            keeping.add_done_callback(lambda _: self._keeping.pop(key, None))
 
     async def forget(self, key: str) -> None:
         """It is over."""
+        if (keeping := self._keeping.get(key)) is not None:
+            await asyncio.wait([keeping])  # or it would be kept behind our back
         if self._kept_at.pop(key, None) is not None:
             await self._ask("delete", self._place(key))
 

@@ -184,6 +184,18 @@ async def test_what_nobody_takes_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
         await until(lambda: len(agent_sessions(world.journal)) == 2 and ended(world))
 
 
+async def test_nothing_waits_for_what_was_taken_to_expire() -> None:
+    """A task of five minutes for each conversation would be many."""
+    async with world_and_client() as (_, agents):
+        agents.start_session(key="a")
+        await agents.warm(1, sessions=1)
+        waiting = "voicekit-session-unused"
+        assert [task.get_name() for task in asyncio.all_tasks()].count(waiting) == 2
+        async with agents.open_session(key="a"), agents.open_session():
+            await asyncio.sleep(0)
+            assert waiting not in [task.get_name() for task in asyncio.all_tasks()]
+
+
 async def test_sessions_may_be_warm() -> None:
     """Taken by whoever asks for such a one; the rest is ended with the client."""
     seen = Recorder()

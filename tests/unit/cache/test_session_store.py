@@ -12,6 +12,7 @@ from scripted_agent import Recorder, ScriptedAgent, Turn, turns_of_the_loop
 
 from interleaving import interleavings
 from voicekit import deadline
+from voicekit.cache.session_ids import SessionIds
 from voicekit.cache.sessions import SessionStore
 from voicekit.cache.storage import StorageStats
 from voicekit.errors import (
@@ -21,6 +22,7 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
+from voicekit.tasks import Background
 from voicekit.testing.clock import VirtualLoop
 
 pytestmark = pytest.mark.anyio
@@ -437,6 +439,31 @@ async def test_a_storage_that_fails_costs_nothing_but_the_resuming() -> None:
             pass
         assert store.stats().storage_failures == 2
         assert store.stats().open == 1
+
+
+async def test_an_id_that_is_just_being_kept_is_forgotten_too() -> None:
+    """Else it would be stored behind the back of its end."""
+    agent, storage, background = Resuming(), Kept(), Background()
+    written, go_on = asyncio.Event(), asyncio.Event()
+    ids = SessionIds(agent, storage, provider="scripted", ttl=0.0, secret=None)
+    async with agent.open_session() as session:
+        await ids.keep("anna", session)
+        put = storage.put
+
+        async def slowly(key: str, value: bytes, /, *, ttl: float) -> None:
+            written.set()
+            await go_on.wait()
+            await put(key, value, ttl=ttl)
+
+        storage.put = slowly  # type: ignore[method-assign]
+        ids.touch("anna", session, background)
+        await written.wait()
+        forgetting = asyncio.create_task(ids.forget("anna"))
+        await turns_of_the_loop(3)
+        go_on.set()
+        await forgetting
+    assert not storage.values
+    await background.aclose()
 
 
 async def test_an_agent_that_cannot_resume_keeps_nothing() -> None:

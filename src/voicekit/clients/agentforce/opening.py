@@ -61,8 +61,9 @@ class Opener:
             self._run(), "voicekit-open-session"
         )
         openers.running(self, self.task)
+        self._expiry: asyncio.Task[None] | None = None
         if kept:
-            openers.background.spawn(self._expire(), "voicekit-session-unused")
+            self._expiry = openers.background.spawn(self._expire(), "voicekit-session-unused")
 
     @property
     def stale(self) -> bool:
@@ -166,6 +167,11 @@ class Opener:
         await asyncio.sleep(MAX_AGE)
         self.release()
 
+    def unexpire(self) -> None:
+        """It was taken, or is of no use."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+
 
 class Openers:
     """The starts of a client that nobody has taken yet.
@@ -251,6 +257,7 @@ class Openers:
             del self._by_key[opener.key]
         if opener in self._spare:
             self._spare.remove(opener)
+        opener.unexpire()
 
     def close(self) -> list[asyncio.Task[Any]]:
         """Nobody takes any of them any more; what is still to come ends itself."""
