@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from invariants import BrokenError, Canary, Held, check, listening
 from operations import DIALS, Row, Taken
-from seams import Recorder
 from servers import FaultServer, Script, good, relayed
 from subjects import VOICEKIT, Subject
 from world import NAME, Names, Reference, World, patched
 
 import voicekit.transport.dns as dns
 from voicekit import events
+from voicekit.testing import RecordingObserver
 
 if TYPE_CHECKING:
     from faults import Fault
@@ -70,7 +70,7 @@ class Cell:
         self.rng = random.Random(seed)
         self.names = Names()
         self.reference: Reference = world.reference(row)
-        self.recorder = Recorder()
+        self.recorder = RecordingObserver()
         self.results: list[Result] = []
         self.canary = Canary()
         self.alone = True
@@ -196,7 +196,7 @@ class Cell:
     @property
     def ends(self) -> list[events.CallEnded]:
         """The terminal records of this row's calls."""
-        return [end for end in self.recorder.ends if end.operation == self.row.name]
+        return [end for end in self.recorder.ended if end.operation == self.row.name]
 
     async def jitter(self) -> None:
         await asyncio.sleep(self.rng.uniform(0, 0.003))

@@ -24,6 +24,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import Pipeline
+from voicekit.testing import RecordingObserver
 from voicekit.testing.clock import VIRTUAL
 from voicekit.timing import ConnectionInfo
 
@@ -35,18 +36,6 @@ WARM = ConnectionInfo(reused=True, age=3.0, idle=1.0, id=7)
 @pytest.fixture
 def anyio_backend() -> Any:
     return VIRTUAL
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.events: list[events.Event] = []
-
-    def on_event(self, event: events.Event, /) -> None:
-        self.events.append(event)
-
-    @property
-    def ends(self) -> list[events.CallEnded]:
-        return [event for event in self.events if isinstance(event, events.CallEnded)]
 
 
 def operation(**limits: float | None) -> Operation:
@@ -173,14 +162,14 @@ async def test_the_ambient_deadline_goes_on_during_an_upload() -> None:
 @pytest.mark.parametrize("phase", ["uploading", "sent"])
 async def test_cancelled_in_an_upload_the_outcome_is_unknown(phase: str) -> None:
     """Some of it may be there."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     call = make(recorder)
     task = asyncio.create_task(opened(call, (phase, 99)))
     await asyncio.sleep(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [end.outcome for end in recorder.ends] == ["unknown"]
+    assert [end.outcome for end in recorder.ended] == ["unknown"]
 
 
 async def test_without_limits_nothing_trips() -> None:
@@ -225,14 +214,14 @@ async def test_a_call_out_of_time_is_not_sent() -> None:
 
 async def test_cancellation_is_not_a_timeout() -> None:
     """The task's own cancellation comes through as it is, at the limit too."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     call = make(recorder, first_output=1.0)
     task = asyncio.create_task(opened(call, ("sent", 99)))
     await asyncio.sleep(0.999999)
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert [end.result for end in recorder.ends] == ["cancelled"]
+    assert [end.result for end in recorder.ended] == ["cancelled"]
 
 
 async def test_cancelled_at_the_very_moment_of_the_limit() -> None:
@@ -284,7 +273,7 @@ def test_limits_are_positive(name: str, value: float) -> None:
 
 async def test_the_events_of_a_call() -> None:
     """In order, one terminal, all of them numbered."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     call = make(recorder)
     await opened(call, ("dialing", 0.1), ("sent", 0.2))
     call.committed()
@@ -298,7 +287,7 @@ async def test_the_events_of_a_call() -> None:
         "CallEnded",
     ]
     assert {event.call for event in recorder.events} == {call.id}
-    (end,) = recorder.ends
+    (end,) = recorder.ended
     assert (end.result, end.outcome, end.error, end.attempts) == ("ok", "applied", None, 1)
     assert end.connection is WARM
     assert end.timings.total is not None
@@ -315,7 +304,7 @@ async def test_the_events_of_a_call() -> None:
 )
 async def test_how_a_call_ends(error: BaseException, result: str, outcome: str) -> None:
     """Once, with what is known of its effect."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     call = make(recorder)
 
     async def step(call: Call) -> None:
@@ -325,19 +314,19 @@ async def test_how_a_call_ends(error: BaseException, result: str, outcome: str) 
     with pytest.raises(type(error)):
         await Pipeline().open(call, step)
     call.end()
-    (end,) = recorder.ends
+    (end,) = recorder.ended
     assert (end.result, end.outcome, end.error) == (result, outcome, type(error).__name__)
     assert end.status == getattr(error, "status", None)
 
 
 async def test_a_cancelled_stream_is_partial() -> None:
     """After the commit point something was delivered."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     call = make(recorder)
     await opened(call, ("sent", 0))
     call.committed()
     call.end(asyncio.CancelledError())
-    assert [end.outcome for end in recorder.ends] == ["partial"]
+    assert [end.outcome for end in recorder.ended] == ["partial"]
 
 
 async def test_errors_carry_the_evidence() -> None:
@@ -374,7 +363,7 @@ async def test_a_broken_observer_breaks_nothing(caplog: pytest.LogCaptureFixture
         def on_event(self, event: events.Event, /) -> None:
             raise RuntimeError("marked secret")
 
-    recorder = Recorder()
+    recorder = RecordingObserver()
     call = make(events.Observers(Broken(), recorder))
     await opened(call, ("sent", 0))
     call.end()
@@ -449,7 +438,7 @@ async def test_policies_wrap_in_order() -> None:
 
 async def test_every_attempt_has_its_limits_and_the_call_one_end() -> None:
     """A repeat starts its phases anew, inside the same total."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     call, start = make(recorder, connect=1.0, first_output=2.0), now()
     waits = iter([("dialing", 99.0), ("sent", 99.0)])
 
@@ -462,7 +451,7 @@ async def test_every_attempt_has_its_limits_and_the_call_one_end() -> None:
         await Pipeline((Twice(),)).open(call, step)
     assert now() - start == pytest.approx(3.0)
     assert caught.value.attempts == 2
-    assert len(recorder.ends) == 1
+    assert len(recorder.ended) == 1
 
 
 async def test_what_a_call_holds_is_freed_once() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from voicekit.clients.agentforce import AgentforceClient
 from voicekit.emulator import AgentTurn, Emulator, Scenario
+from waiting import gone, settled
 
 AGENT = "0XxHu000000XXXXKX4"
 SECRET = "MARKEDSECRET"
@@ -24,19 +25,6 @@ OPERATIONS = ("open_session", "send", "stream_message")
 def turns(**by_text: AgentTurn | str) -> Scenario:
     """A world whose agent does this, by what is said."""
     return Scenario(name="test", agent_replies={"": ANSWER, **by_text})
-
-
-class Recorder:
-    """Keeps every event."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-
-    def on_event(self, event: Any) -> None:
-        self.events.append(event)
-
-    def named(self, name: str) -> list[Any]:
-        return [event for event in self.events if type(event).__name__ == name]
 
 
 @asynccontextmanager
@@ -55,36 +43,7 @@ async def world_and_client(
             await settled(agents)
         left = {task.get_name() for task in asyncio.all_tasks()}
         assert not {name for name in left if name.startswith("voicekit")}, left
-        await gone(world)
-
-
-async def settled(agents: AgentforceClient) -> None:
-    """Every connection is back, and nothing dials."""
-    async with asyncio.timeout(5):
-        while (stats := agents.stats()).leased or stats.dialing:
-            await asyncio.sleep(0.005)
-
-
-async def gone(world: Emulator) -> None:
-    """The server sees no connection any more."""
-    async with asyncio.timeout(5):
-        while world.connections("agentforce"):
-            await asyncio.sleep(0.005)
-
-
-async def steps(task: asyncio.Task[Any], count: int) -> None:
-    """Let the loop run so many times, or until the task is done."""
-    for _ in range(count):
-        if task.done():
-            return
-        await asyncio.sleep(0)
-
-
-async def until(condition: Any, seconds: float = 5.0) -> None:
-    """Wait for what another task will bring about."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
+        await gone(world, "agentforce")
 
 
 def asked(world: Emulator, *operations: str) -> list[int | None]:

@@ -7,19 +7,9 @@ import logging
 from typing import Any
 
 import pytest
-from agent_world import (
-    AGENT,
-    ANSWER,
-    PACED,
-    SECRET,
-    Recorder,
-    asked,
-    settled,
-    turns,
-    until,
-    world_and_client,
-)
+from agent_world import AGENT, ANSWER, PACED, SECRET, asked, turns, world_and_client
 
+from voicekit import events
 from voicekit.clients.agentforce import (
     AgentforceClient,
     SessionBusyError,
@@ -35,7 +25,9 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.speech import AgentAnswer, AgentProgress, AgentRetraction
+from voicekit.testing import RecordingObserver
 from voicekit.transport.transport import Transport
+from waiting import settled, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -287,7 +279,7 @@ async def test_leaving_before_anything_was_sent_says_nothing() -> None:
 
 async def test_somebody_elses_turn_is_waited_for() -> None:
     """A 423 is no failure: asked again, with a new number, until the session is free."""
-    seen = Recorder()
+    seen = RecordingObserver()
     async with world_and_client(observers=(seen,)) as (world, agents):
         async with agents.open_session() as session:
             for operation, times in (("messages", 2), ("messages.stream", 1)):
@@ -300,7 +292,7 @@ async def test_somebody_elses_turn_is_waited_for() -> None:
         numbers = [each.sequence or 0 for each in agent_messages(world.journal)]
         assert len(numbers) == 5
         assert numbers == sorted(set(numbers))
-        waits = [event.wait for event in seen.named("RetryScheduled")]
+        waits = [event.wait for event in seen.of(events.RetryScheduled)]
         assert waits == [0.25, 0.5, 0.25]
         assert agents.breaker("send").state == "closed"
 
@@ -322,7 +314,7 @@ async def test_patience_ends_with_the_time() -> None:
 
 async def test_a_lost_session_is_replaced_once() -> None:
     """Same start variables, a new id, the text said once more, an event; the next is as ever."""
-    seen = Recorder()
+    seen = RecordingObserver()
     async with world_and_client(observers=(seen,)) as (world, agents):
         async with agents.open_session(variables={"Phone": "+39"}) as session:
             first = session.id
@@ -343,7 +335,7 @@ async def test_a_lost_session_is_replaced_once() -> None:
         assert sessions[-1].end_reason == "UserRequest"
         said = [(each.session, each.request.status) for each in agent_messages(world.journal)]
         assert [status for _, status in said] == [404, 200, 404, 200]
-        assert len(seen.named("SessionReplaced")) == 2
+        assert len(seen.of(events.SessionReplaced)) == 2
 
 
 async def test_who_goes_away_while_a_lost_session_is_replaced_leaves_none() -> None:
@@ -585,7 +577,7 @@ async def test_views_share_token_and_sessions() -> None:
 async def test_nothing_secret_or_said_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     """Not by any repr, event, log line or error."""
     caplog.set_level(logging.DEBUG)
-    seen = Recorder()
+    seen = RecordingObserver()
     async with world_and_client(observers=(seen,)) as (world, agents):
         token = ""
         async with agents.open_session(variables={"Pin": "MARKEDPIN"}) as session:

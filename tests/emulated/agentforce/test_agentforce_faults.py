@@ -8,20 +8,7 @@ import traceback
 from typing import Any
 
 import pytest
-from agent_world import (
-    ANSWER,
-    APART,
-    INSTANT,
-    OPERATIONS,
-    PACED,
-    SECRET,
-    Recorder,
-    asked,
-    settled,
-    steps,
-    until,
-    world_and_client,
-)
+from agent_world import ANSWER, APART, INSTANT, OPERATIONS, PACED, SECRET, asked, world_and_client
 
 from fault_limits import SHORT, limits_of
 from voicekit.clients.agentforce import AgentforceSession
@@ -37,6 +24,8 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
+from voicekit.testing import RecordingObserver
+from waiting import settled, steps, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -79,7 +68,7 @@ async def test_an_unknown_outcome_is_never_repeated(
 ) -> None:
     """One message on the wire, a hint how to find out, nothing shown; the client goes on."""
     caplog.set_level(logging.DEBUG)
-    seen = Recorder()
+    seen = RecordingObserver()
     limits = limits_of(OPERATIONS, fault)
     async with world_and_client(limits=limits, observers=(seen,)) as (world, agents):
         session = await agents.open_session()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from agent_world import ANSWER, INSTANT, Recorder, asked, settled, steps, until, world_and_client
+from agent_world import ANSWER, INSTANT, asked, world_and_client
 
-from voicekit import deadline
+from voicekit import deadline, events
 from voicekit.clients.agentforce import opening
 from voicekit.emulator import Emulator, Fault, Scenario, agent_sessions
 from voicekit.errors import (
@@ -19,6 +19,8 @@ from voicekit.errors import (
     UnavailableError,
 )
 from voicekit.resilience import NO_POLICIES
+from voicekit.testing import RecordingObserver
+from waiting import settled, steps, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -198,7 +200,7 @@ async def test_nothing_waits_for_what_was_taken_to_expire() -> None:
 
 async def test_sessions_may_be_warm() -> None:
     """Taken by whoever asks for such a one; the rest is ended with the client."""
-    seen = Recorder()
+    seen = RecordingObserver()
     async with world_and_client(OPENING, observers=(seen,)) as (world, agents):
         report = await agents.warm(1, sessions=2)
         assert report.failures == ()
@@ -212,7 +214,7 @@ async def test_sessions_may_be_warm() -> None:
         assert len(asked(world, "session.start")) == 3
         await agents.aclose()
         assert ended(world)
-        assert len(seen.named("Warmed")) == 2
+        assert len(seen.of(events.Warmed)) == 2
 
 
 async def test_warming_says_what_failed() -> None:

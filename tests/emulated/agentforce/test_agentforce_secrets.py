@@ -9,12 +9,14 @@ import traceback
 import warnings
 
 import pytest
-from agent_world import AGENT, SECRET, Recorder, until, world_and_client
+from agent_world import AGENT, SECRET, world_and_client
 
 from voicekit.clients.agentforce import AgentforceClient
 from voicekit.emulator import Emulator, Fault
 from voicekit.errors import ProviderError, VoicekitError
 from voicekit.resilience import NO_POLICIES
+from voicekit.testing import RecordingObserver
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -37,7 +39,7 @@ async def test_the_secret_of_the_app_is_taken_out_of_what_the_org_says(
 ) -> None:
     """Also out of ``detail``, and whatever header quotes it."""
     caplog.set_level(logging.DEBUG)
-    seen = Recorder()
+    seen = RecordingObserver()
     echo = {"error": "invalid_client", "error_description": f"you sent {SECRET}"}
     async with world_and_client(observers=(seen,), policies=NO_POLICIES) as (world, agents):
         for status in (400, 401, 500):
@@ -60,7 +62,7 @@ async def test_the_secret_of_the_app_is_taken_out_of_what_the_org_says(
 
 async def test_token_and_text_are_taken_out_of_what_the_api_says() -> None:
     """The text may be in ``detail``, and nowhere else; the token nowhere."""
-    seen = Recorder()
+    seen = RecordingObserver()
     async with world_and_client(observers=(seen,), policies=NO_POLICIES) as (world, agents):
         session = await agents.open_session()
         token = agents._credential.last()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from agent_world import AGENT, ANSWER, SECRET, asked, until, world_and_client
+from agent_world import AGENT, ANSWER, SECRET, asked, world_and_client
 
 from voicekit.clients.agentforce import AgentforceClient
 from voicekit.emulator import Fault, Scenario
@@ -16,6 +16,7 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

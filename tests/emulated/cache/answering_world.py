@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from voicekit import AgentforceClient, OpenAIClient
 from voicekit.emulator import AgentTurn, Emulator, Scenario
+from waiting import until
 
 AGENT = "0XxHu000000XXXXKX4"
 ANSWER = "We are open from nine until six."
@@ -52,10 +53,3 @@ async def chat_and_world(
             yield world, llm
             await until(lambda: not llm.stats().leased and not llm.stats().dialing)
         await until(lambda: not world.connections("openai"))
-
-
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
-    """Wait for what another task will bring about."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)

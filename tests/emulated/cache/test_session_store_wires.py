@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from answering_world import ANSWER, QUESTION, agent_and_world, saying, until
+from answering_world import ANSWER, QUESTION, agent_and_world, saying
 
 from voicekit import SessionStore
 from voicekit.emulator import AgentTurn, agent_sessions
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -13,19 +13,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "resilience"))
-from two_worlds import (
-    INSTANT,
-    OTHER_VOICE,
-    PACED,
-    RATE,
-    VOICE,
-    eventually,
-    heard,
-    ours,
-    right,
-    spoken,
-    two_providers,
-)
+from two_worlds import INSTANT, OTHER_VOICE, PACED, RATE, VOICE, heard, right, spoken, two_providers
 
 from voicekit import (
     DeepgramClient,
@@ -41,6 +29,7 @@ from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.resilience.policies import Policies
 from voicekit.resilience.retry import Retry
 from voicekit.testing.conformance import SYNTHESIZER_CHECKS
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -63,7 +52,7 @@ async def cached(
         )
         async with SpeechCache(client) as tts:
             yield world, tts
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 async def stored(tts: SpeechCache, count: int = 1) -> bool:

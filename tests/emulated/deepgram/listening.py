@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from array import array
 from collections.abc import AsyncIterator
@@ -57,23 +56,6 @@ async def whole(stt: DeepgramClient, audio: bytes = SPEECH, **options: Any) -> s
 
 async def read(session: TranscriptionSession) -> list[Any]:
     return [event async for event in session]
-
-
-def ours() -> list[str]:
-    """Names of the client's tasks."""
-    names = [task.get_name() for task in asyncio.all_tasks()]
-    return [name for name in names if name.startswith("voicekit-")]
-
-
-async def eventually(condition: Any, *, within: float = 3.0) -> bool:
-    """Whether a condition comes true in time."""
-    try:
-        async with asyncio.timeout(within):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        return False
-    return True
 
 
 def outcomes(world: Emulator) -> list[str | None]:

@@ -15,9 +15,7 @@ from listening import (
     SPEECH,
     TIGHT,
     audio_in,
-    eventually,
     listening,
-    ours,
     outcomes,
     read,
     tone,
@@ -45,6 +43,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
+from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -87,7 +86,7 @@ async def test_refused_handshakes(status: int, kind: type[ProviderError], retrya
         assert error.connection is not None
         assert len(world.journal.requests) == 1
         assert await whole(stt) == HEARD
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_the_vendors_own_refusals() -> None:
@@ -195,7 +194,7 @@ async def test_a_stream_that_breaks(fault: Fault, kinds: tuple[type[VoicekitErro
         assert error.request_id
         assert HEARD not in f"{error} {error!r} {error.__cause__} {error.__cause__!r}"
         assert await whole(stt) == HEARD
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_a_stream_that_breaks_before_any_result() -> None:
@@ -246,7 +245,7 @@ async def test_a_hung_peer_does_not_hold_close() -> None:
         await session.aclose()
         assert time.monotonic() - started < 0.5
         assert await eventually(lambda: stt.stats().leased == 0)
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_a_client_closed_under_a_session() -> None:
@@ -261,7 +260,7 @@ async def test_a_client_closed_under_a_session() -> None:
             await waiting
         with pytest.raises(ClosedError):
             await stt.open_transcription()
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_a_deadline_bounds_the_session() -> None:
@@ -332,7 +331,7 @@ async def test_cancelled_at_every_await(use: Any, warm: bool) -> None:
         assert await eventually(lambda: None not in outcomes(world))
         assert await whole(stt) == HEARD
         assert stt.stats().open <= 20
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_no_byte_of_one_session_reaches_another() -> None:

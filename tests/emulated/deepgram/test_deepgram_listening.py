@@ -14,9 +14,7 @@ from listening import (
     KEY,
     SPEECH,
     audio_in,
-    eventually,
     listening,
-    ours,
     outcomes,
     read,
     silence,
@@ -33,6 +31,7 @@ from voicekit.emulator.providers.deepgram import Deepgram
 from voicekit.errors import InvalidRequestError
 from voicekit.events import CallEnded, ConnectionAcquired, Event, FirstOutput
 from voicekit.speech import SpeechStarted, TranscriptionResult, UtteranceEnd
+from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -252,7 +251,9 @@ async def test_handles_wander_between_tasks() -> None:
         results = await in_a_task(read(session))
         await in_a_task(session.__aexit__(None, None, None))
         assert [each.text for each in results if each.is_final and each.text] == [HEARD]
-        assert await eventually(lambda: ours() == [] or not any("deepgram" in n for n in ours()))
+        assert await eventually(
+            lambda: library_tasks() == [] or not any("deepgram" in n for n in library_tasks())
+        )
 
 
 async def test_sender_and_reader_run_side_by_side() -> None:

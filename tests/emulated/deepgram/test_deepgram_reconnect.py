@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from listening import eventually, listening, ours, outcomes, texts_in
+from listening import listening, outcomes, texts_in
 
 from voicekit.clients.deepgram import DeepgramClient, TranscriptionSession
 from voicekit.emulator import Emulator, Fault, Link, Scenario
@@ -29,6 +29,7 @@ from voicekit.errors import (
 from voicekit.events import CallEnded, Event, Reconnected
 from voicekit.operation import Limits
 from voicekit.speech import TranscriptionGap, TranscriptionResult
+from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -129,7 +130,7 @@ async def test_ten_cuts(how: Any, tls: bool) -> None:
             assert session.metadata is not None
         assert len(world.journal.requests) == session.reconnects + 1
         assert await eventually(lambda: stt.stats().leased == 0)
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 @pytest.mark.parametrize("recognised", [0.2, 0.5, 0.9])
@@ -191,7 +192,7 @@ async def test_a_black_hole_is_noticed_and_left() -> None:
             check(session, await reading, spoken)
             assert session.reconnects >= 2  # on a busy machine it leaves living ones, too
         assert await eventually(lambda: stt.stats().leased == 0)
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 BREAKS = [
@@ -219,7 +220,7 @@ async def test_whatever_ends_a_connection(fault: Fault) -> None:
             await speak(session, spoken.pcm(RATE, SECONDS))
             check(session, await reading, spoken)
             assert session.reconnects == (fault.kind != "no_end_marker")
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ async def test_what_repeating_cannot_mend(faults: tuple[Fault, ...], kind: type[
             with pytest.raises(VoicekitError):
                 await session.send(pcm)
         assert len(world.journal.requests) == 1 + len(faults)
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_undecodable_audio_is_not_sent_again() -> None:
@@ -458,7 +459,7 @@ async def test_closed_while_it_reconnects() -> None:
             assert time.monotonic() - began < 0.5
         assert await eventually(lambda: stt.stats().leased == 0)
         assert await eventually(lambda: None not in outcomes(world))
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_the_client_is_closed_while_it_reconnects() -> None:
@@ -474,7 +475,7 @@ async def test_the_client_is_closed_while_it_reconnects() -> None:
             await stt.aclose()
             with pytest.raises((ClosedError, StreamInterruptedError)):
                 await asyncio.wait_for(reading, 2.0)
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_cancelled_at_every_await() -> None:
@@ -510,7 +511,7 @@ async def test_cancelled_at_every_await() -> None:
             steps += 2 if steps < 60 else 1 + steps // 8
         assert await eventually(lambda: stt.stats().leased == 0)
         assert await eventually(lambda: None not in outcomes(world))
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_a_deadline_bounds_reconnecting() -> None:
@@ -530,7 +531,7 @@ async def test_a_deadline_bounds_reconnecting() -> None:
             await gather(session)
         assert time.monotonic() - started < 1.5
         assert isinstance(caught.value.__cause__ or caught.value, TotalTimeout)
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_three_tasks() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listening import KEY, eventually, listening, ours, outcomes, silence, tone
+from listening import KEY, listening, outcomes, silence, tone
 
 from fault_limits import limits_of
 from voicekit import AudioClip, AudioFormat, AudioURL, deadline
@@ -36,6 +36,7 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.speech import PendingTranscript, Transcript
+from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -100,7 +101,7 @@ async def test_every_way_to_give_a_recording(kind: str, tmp_path: Path) -> None:
             assert record.body == WAV
             assert "encoding" not in record.query
         assert "interim_results" not in record.query
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 class NotSeekable(io.RawIOBase):
@@ -331,7 +332,7 @@ async def test_answers_that_break(operation: str, kind: Any, expected: Any) -> N
         assert caught.value.operation == operation
         assert await call()
         assert await eventually(lambda: stt.stats().leased == 0)
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 @pytest.mark.parametrize("kind", ["stall", "reset", "close"])
@@ -508,7 +509,7 @@ async def test_cancelled_at_every_await(use: Any, warm: bool, tmp_path: Path) ->
         assert await eventually(lambda: stt.stats().leased == 0)
         assert await eventually(lambda: None not in outcomes(world))
         assert await use(stt, path) == SAID
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: library_tasks() == [])
 
 
 async def test_made_here_awaited_there() -> None:

@@ -7,7 +7,7 @@ import importlib.util
 from typing import Any
 
 import pytest
-from deepgram_speaking import KEY, RATE, VOICE, clients, eventually, heard, right, speaking
+from deepgram_speaking import KEY, RATE, VOICE, heard, right, speaking
 
 from fault_limits import limits_for
 from voicekit import errors
@@ -16,6 +16,7 @@ from voicekit.clients.deepgram.speech import PendingSpeech
 from voicekit.emulator import Fault, Scenario
 from voicekit.interfaces import SpeechSessions, Synthesizer
 from voicekit.resilience import NO_POLICIES
+from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -126,7 +127,7 @@ async def test_split_is_one_stream() -> None:
         assert right(audio, *parts)
         assert speech.usage is not None
         assert speech.usage.characters == len(LONG)
-    assert clients() == []
+    assert library_tasks() == []
 
 
 async def test_split_asks_for_the_next_part_before_the_last_is_played() -> None:
@@ -227,7 +228,7 @@ async def test_faults(fault: Fault, kind: type[errors.VoicekitError]) -> None:
         assert raised.value.provider == "deepgram"
         world.clear_faults()
         assert right((await tts.synthesize(TEXT)).data, TEXT)
-    assert clients() == []
+    assert library_tasks() == []
 
 
 async def test_warm_opens_speech_sockets_only_for_who_speaks() -> None:

@@ -8,19 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from deepgram_speaking import (
-    INSTANT,
-    clients,
-    eventually,
-    flushed,
-    heard,
-    ours,
-    pieces,
-    right,
-    speaking,
-)
+from deepgram_speaking import INSTANT, flushed, heard, pieces, right, speaking
 
 from voicekit.emulator import Scenario
+from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -117,7 +108,7 @@ async def test_cancelled_after_k_steps(
                 await task
             assert time.monotonic() - began < 0.5
             step += 1 if step < 60 else 5
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: call_tasks() == [])
         for pool in tts.transport._sockets.values():
             assert await eventually(lambda pool=pool: pool.stats().leased == 0)
         world.set_scenario(INSTANT)
@@ -126,4 +117,4 @@ async def test_cancelled_after_k_steps(
         assert right(await session(tts), *flushed(world)[before:])
         assert "Warning" not in repr(world.journal.frames)
         assert await eventually(lambda: len(world.connections("deepgram")) <= 20)
-    assert await eventually(lambda: clients() == [])
+    assert await eventually(lambda: library_tasks() == [])

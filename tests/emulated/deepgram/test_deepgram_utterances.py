@@ -9,20 +9,7 @@ import warnings
 from typing import Any
 
 import pytest
-from deepgram_speaking import (
-    INSTANT,
-    KEY,
-    clients,
-    eventually,
-    flushed,
-    heard,
-    ours,
-    pieces,
-    pool_of,
-    right,
-    sent,
-    speaking,
-)
+from deepgram_speaking import INSTANT, KEY, flushed, heard, pieces, pool_of, right, sent, speaking
 
 from fault_limits import SHORT
 from voicekit import errors
@@ -31,6 +18,7 @@ from voicekit.emulator import Fault, Scenario
 from voicekit.emulator.providers.deepgram import Deepgram
 from voicekit.resilience import NO_POLICIES
 from voicekit.transport.config import PoolConfig
+from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -73,7 +61,7 @@ async def test_one_utterance(tls: bool) -> None:
         assert "container" not in record.query
         assert pool_of(tts).stats().ready == 1
         assert KEY not in repr(world.journal.to_json())
-    assert clients() == []
+    assert library_tasks() == []
 
 
 async def test_many_utterances_on_one_socket() -> None:
@@ -126,7 +114,7 @@ async def test_fed_by_a_model() -> None:
         assert right(audio, *flushed(world))
         assert "".join(flushed(world)) == FIRST + SECOND + LAST
         assert (await tts.stream_speech(pieces([LAST])).clip()).data
-    assert clients() == []
+    assert library_tasks() == []
 
 
 async def test_broken_text_ends_the_speech() -> None:
@@ -208,7 +196,7 @@ async def test_fifty_barge_ins() -> None:
         stats = pool_of(tts).stats()
         assert (stats.ready, stats.leased, stats.dialing) == (6, 0, 0)
         assert len(world.journal.connections) == before
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: call_tasks() == [])
         world.set_scenario(INSTANT)
         assert right(await said(tts, LAST), LAST)
 
@@ -394,7 +382,7 @@ async def test_lost_after_the_first_audio(fault: Fault, cause: type[errors.Voice
         world.clear_faults()
         assert right(await said(tts, LAST), LAST)
         assert pool_of(tts).stats().leased == 0
-    assert clients() == []
+    assert library_tasks() == []
 
 
 @pytest.mark.parametrize(

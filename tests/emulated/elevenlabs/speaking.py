@@ -51,26 +51,3 @@ async def pieces(texts: Iterable[str]) -> AsyncIterator[str]:
     for text in texts:
         await asyncio.sleep(0)
         yield text
-
-
-def clients() -> list[str]:
-    """Names of the client's tasks, those of its pools too."""
-    names = [task.get_name() for task in asyncio.all_tasks()]
-    return [name for name in names if name.startswith("voicekit-")]
-
-
-def ours() -> list[str]:
-    """Names of the client's tasks that belong to single calls, not to the pools."""
-    pooled = ("voicekit-socket-reader", "voicekit-dial", "voicekit-close", "voicekit-refill")
-    return [name for name in clients() if not name.startswith(pooled)]
-
-
-async def eventually(condition: Any, *, within: float = 2.0) -> bool:
-    """Whether a condition comes true in time."""
-    try:
-        async with asyncio.timeout(within):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        return False
-    return True

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from speaking import KEY, VOICE, eventually, ours, right, speaking
+from speaking import KEY, VOICE, right, speaking
 
 from fault_limits import limits_for
 from voicekit.clients.elevenlabs import VoiceSettings
@@ -28,6 +28,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -208,7 +209,7 @@ async def test_a_bad_server(name: str, fault: Fault, kind: type[VoicekitError]) 
         assert (caught.value.provider, caught.value.operation) == ("elevenlabs", name)
         assert KEY not in str(caught.value) + repr(caught.value)
         await CALLS[name](tts)
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 async def test_two_seconds_in_all() -> None:
@@ -335,7 +336,7 @@ async def test_cancelled_after_k_steps(name: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
         await CALLS[name](tts)
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 async def test_a_closed_client() -> None:

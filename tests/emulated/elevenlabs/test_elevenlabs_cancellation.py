@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from speaking import INSTANT, clients, eventually, heard, ours, pieces, right, speaking
+from speaking import INSTANT, heard, pieces, right, speaking
 
 from voicekit.emulator import Scenario
+from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -115,11 +116,11 @@ async def test_cancelled_after_k_steps(
                 await task
             assert time.monotonic() - began < 0.5
             step += 1 if step < 60 else 5
-        assert await eventually(lambda: not [name for name in ours() if "drain" not in name])
+        assert await eventually(lambda: not [name for name in call_tasks() if "drain" not in name])
         for pool in tts.transport._sockets.values():
             assert await eventually(lambda pool=pool: pool.stats().leased == 0)
         world.set_scenario(INSTANT)
         assert right((await tts.synthesize(TEXT)).data, TEXT)
         assert right(await session(tts), TEXT)
         assert await eventually(lambda: len(world.connections("elevenlabs")) <= 20)
-    assert await eventually(lambda: clients() == [])
+    assert await eventually(lambda: library_tasks() == [])

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Self
 
 import pytest
-from speaking import VOICE, eventually, heard, ours, pieces, right, speaking
+from speaking import VOICE, heard, pieces, right, speaking
 
 from fault_limits import SHORT
 from voicekit.clients.elevenlabs import ElevenLabsClient
@@ -21,6 +21,7 @@ from voicekit.errors import (
     StreamInterruptedError,
     VoicekitError,
 )
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -82,7 +83,7 @@ async def test_it_behaves_as_one_stream() -> None:
         assert right(await heard(tts.stream_speech(Text("Short. "))), "Short. ")
         clip = await tts.stream_speech(Text("Short. ")).clip()
         assert right(clip.data, "Short. ")
-        assert ours() == []
+        assert call_tasks() == []
 
 
 async def test_no_text_is_no_speech() -> None:
@@ -116,7 +117,7 @@ async def test_a_failing_text_ends_the_speech_with_its_own_error() -> None:
             assert text.closed == 1
             if isinstance(failure, VoicekitError):
                 assert (failure.provider, failure.delivered_characters) == ("openai", 5)  # type: ignore[attr-defined]
-            assert await eventually(lambda: ours() == [])
+            assert await eventually(lambda: call_tasks() == [])
             assert right(await heard(tts.stream_speech(Text("Next. "))), "Next. ")
             assert len(world.journal.requests_for("elevenlabs", "speech.socket")) == 1
 
@@ -162,7 +163,7 @@ async def test_ending_early_ends_the_text(how: str) -> None:
                 assert [chunk async for chunk in speech] == []
         assert text.cancelled
         assert text.closed == 1
-        assert ours() == []
+        assert call_tasks() == []
         assert right(await heard(tts.stream_speech(Text("Next. "))), "Next. ")
         assert len(world.journal.requests_for("elevenlabs", "speech.socket")) == 1
 
@@ -216,7 +217,7 @@ async def test_a_refused_socket_ends_the_text() -> None:
             with pytest.raises(AuthenticationError):
                 await tts.stream_speech(text)
             assert text.closed == 1
-            assert ours() == []
+            assert call_tasks() == []
 
 
 async def test_a_voice_that_fails_ends_the_text() -> None:
@@ -228,7 +229,7 @@ async def test_a_voice_that_fails_ends_the_text() -> None:
         with pytest.raises(StreamInterruptedError):
             await heard(tts.stream_speech(text))
         assert text.closed == 1
-        assert ours() == []
+        assert call_tasks() == []
 
 
 async def test_the_text_is_read_while_the_socket_is_opened() -> None:
@@ -242,7 +243,7 @@ async def test_the_text_is_read_while_the_socket_is_opened() -> None:
         with pytest.raises(asyncio.CancelledError):
             await opening
         assert text.closed == 1
-        assert ours() == []
+        assert call_tasks() == []
 
 
 async def test_not_entered_and_cancelled_it_releases_itself() -> None:
@@ -255,7 +256,7 @@ async def test_not_entered_and_cancelled_it_releases_itself() -> None:
         with pytest.raises(asyncio.CancelledError):
             await reading
         assert text.closed == 1
-        assert ours() == []
+        assert call_tasks() == []
 
 
 async def test_entered_and_cancelled_it_loses_nothing() -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from speaking import INSTANT, VOICE, clients, eventually, heard, ours, right, speaking
+from speaking import INSTANT, VOICE, heard, right, speaking
 
 from fault_limits import SHORT, limits_for
 from voicekit.clients.elevenlabs import VoiceSettings
@@ -34,6 +34,7 @@ from voicekit.operation import Call, Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.messages import Request
+from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -150,7 +151,7 @@ async def test_fifty_cancelled_utterances() -> None:
     async with speaking(slow) as (world, tts):
         await tts.warm(2)
         assert await eventually(lambda: len(world.connections("elevenlabs")) == 4)
-        tasks = len(clients())
+        tasks = len(library_tasks())
         for number in range(50):
             async with tts.open_speech() as speech:
                 await speech.send(f"Utterance number {number} is cancelled. " + ANSWER)
@@ -167,8 +168,8 @@ async def test_fifty_cancelled_utterances() -> None:
             lambda: (sockets(tts).open, sockets(tts).ready, sockets(tts).dialing) == (2, 2, 0)
         )
         assert await eventually(lambda: len(world.connections("elevenlabs")) == 4)
-        assert await eventually(lambda: len(clients()) <= tasks)
-        assert ours() == []
+        assert await eventually(lambda: len(library_tasks()) <= tasks)
+        assert call_tasks() == []
 
 
 async def test_the_turn_after_a_barge_in_is_warm() -> None:
@@ -309,7 +310,7 @@ async def test_a_refused_handshake_is_typed(
             await tts.open_speech()
         assert caught.value.provider == "elevenlabs"
         assert right(await say(tts, "Fine. "), "Fine. ")
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: call_tasks() == [])
 
 
 async def test_a_wrong_key_is_an_authentication_error() -> None:
@@ -351,7 +352,7 @@ async def test_a_socket_lost_before_the_first_audio(
                 await say(tts, "Said twice. ")
             assert "Said" not in str(caught.value)
         assert right(await say(tts, "Fine. "), "Fine. ")
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: call_tasks() == [])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from speaking import INSTANT, clients, eventually, heard, ours, pieces, right, speaking
+from speaking import INSTANT, heard, pieces, right, speaking
 
 from fault_limits import SHORT, limits_for
 from voicekit.clients.elevenlabs import VoiceSettings
@@ -29,6 +29,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
+from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -129,7 +130,7 @@ async def test_fifty_barge_ins() -> None:
     async with speaking(slow, **SINGLE) as (world, tts):
         await tts.warm(2)
         assert await eventually(lambda: len(world.connections("elevenlabs")) == 4)
-        tasks = len(clients())
+        tasks = len(library_tasks())
         late = 0
         for number in range(50):
             async with tts.open_speech() as speech:
@@ -153,8 +154,8 @@ async def test_fifty_barge_ins() -> None:
         )
         assert sockets(tts).leased == sockets(tts).waiting == 0
         assert await eventually(lambda: len(world.connections("elevenlabs")) == 4)
-        assert await eventually(lambda: len(clients()) <= tasks)
-        assert ours() == []
+        assert await eventually(lambda: len(library_tasks()) <= tasks)
+        assert call_tasks() == []
 
 
 async def test_cancel_stops_the_server() -> None:
@@ -227,7 +228,7 @@ async def test_a_refused_handshake_is_typed(
         with pytest.raises(kind):
             await tts.open_speech()
         assert right(await say(tts, "Fine. "), "Fine. ")
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: call_tasks() == [])
 
 
 @pytest.mark.parametrize("warm", [False, True])
@@ -263,7 +264,7 @@ async def test_a_socket_lost_before_the_first_audio(
                 await say(tts, "Said twice. ")
             assert "Said" not in str(caught.value)
         assert right(await say(tts, "Fine. "), "Fine. ")
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: call_tasks() == [])
 
 
 @pytest.mark.parametrize(
@@ -421,9 +422,9 @@ async def test_cancelled_after_k_steps(operation: Any, warm: bool) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert time.monotonic() - began < 0.5
-        assert await eventually(lambda: not [name for name in ours() if "drain" not in name])
+        assert await eventually(lambda: not [name for name in call_tasks() if "drain" not in name])
         assert await eventually(lambda: sockets(tts).leased == 0)
         world.set_scenario(INSTANT)
         assert right(await session(tts), ANSWER)
         assert await eventually(lambda: len(world.connections("elevenlabs")) <= 20)
-    assert await eventually(lambda: clients() == [])
+    assert await eventually(lambda: library_tasks() == [])

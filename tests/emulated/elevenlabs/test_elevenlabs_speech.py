@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from speaking import INSTANT, KEY, RATE, VOICE, eventually, heard, ours, right, speaking
+from speaking import INSTANT, KEY, RATE, VOICE, heard, right, speaking
 
 from fault_limits import limits_of
 from voicekit.clients.elevenlabs import ElevenLabsClient, VoiceSettings
@@ -31,6 +31,7 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.transport.transport import Transport
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -156,7 +157,7 @@ async def test_a_bad_server_before_the_first_audio(fault: Fault, kind: type[Voic
             assert time.monotonic() - started < 5.0
             assert caught.value.provider == "elevenlabs"
         assert right((await tts.synthesize(TEXT)).data, TEXT)
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from speaking import RATE, VOICE, eventually, heard, ours, right, speaking
+from speaking import RATE, VOICE, heard, right, speaking
 
 from voicekit.clients.elevenlabs import Concurrency
 from voicekit.deadlines import deadline
@@ -22,6 +22,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -189,7 +190,7 @@ async def test_a_later_part_breaks(fault: Fault, kind: type[Exception]) -> None:
         assert (error.provider, error.operation) == ("elevenlabs", "stream_speech")
         world.clear_faults()
         assert right((await tts.synthesize(TEXT, split=30)).data, *PARTS)
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 async def test_the_first_part_fails_as_any_request() -> None:
@@ -211,7 +212,7 @@ async def test_all_parts_share_one_total() -> None:
         with pytest.raises(StreamInterruptedError) as caught, deadline(0.35):
             await heard(tts.stream_speech(TEXT, split=30))
         assert isinstance(caught.value.__cause__, TotalTimeout)
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 async def test_leaving_early_frees_everything() -> None:
@@ -220,14 +221,14 @@ async def test_leaving_early_frees_everything() -> None:
     async with speaking(slow) as (world, tts):
         async with tts.stream_speech(TEXT, split=30) as speech:
             await anext(speech)
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
         cancelled = await tts.stream_speech(TEXT, split=30)
         reading = asyncio.create_task(heard(cancelled))
         await asyncio.sleep(0.05)
         await cancelled.cancel()
         await reading
         assert cancelled.cancelled
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
         late = await tts.stream_speech(TEXT, split=30)
         await tts.aclose()
         with pytest.raises((StreamInterruptedError, ClosedError)):
@@ -236,7 +237,7 @@ async def test_leaving_early_frees_everything() -> None:
         assert await eventually(
             lambda: all(r.finished_at for r in world.journal.requests_for("elevenlabs", STREAM))
         )
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 @pytest.mark.parametrize("name", ["mp3_44100_128", "ogg_opus", "wav_24000"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from speaking import INSTANT, VOICE, eventually, heard, ours, right, speaking
+from speaking import INSTANT, VOICE, heard, right, speaking
 
 from fault_limits import limits_for
 from voicekit.emulator import Fault, Scenario
@@ -24,6 +24,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -160,7 +161,7 @@ async def test_a_bad_server(fault: Fault, kind: type[VoicekitError], whole: bool
         assert caught.value.provider == "elevenlabs"
         assert "Room" not in str(caught.value) + repr(caught.value)
         assert right((await tts.synthesize(TEXT)).data, TEXT)
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from speaking import KEY, clients, eventually, ours, speaking
+from speaking import KEY, speaking
 
 from fault_limits import limits_of
 from voicekit.emulator import Fault, Scenario
@@ -29,6 +29,7 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES
 from voicekit.speech import AudioClip, AudioFormat, AudioURL
+from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -214,7 +215,7 @@ async def test_faults_are_typed_and_quick(fault: Fault, kind: type[VoicekitError
         assert "morning" not in str(caught.value)
         assert caught.value.operation == "transcribe"
         assert (await client.transcribe(WAV)).text == TEXT
-        assert await eventually(lambda: ours() == [])
+        assert await eventually(lambda: call_tasks() == [])
 
 
 async def transcribed(client: Any, path: Path) -> Any:
@@ -249,7 +250,7 @@ async def test_cancelled_after_k_steps(operation: Any, tmp_path: Path) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert time.monotonic() - began < 0.5
-        assert await eventually(lambda: not [each for each in ours() if "drain" not in each])
+        assert await eventually(lambda: not [each for each in call_tasks() if "drain" not in each])
         assert await operation(client, path) == TEXT
         assert await eventually(lambda: len(world.connections("elevenlabs")) <= 20)
-    assert await eventually(lambda: clients() == [])
+    assert await eventually(lambda: library_tasks() == [])

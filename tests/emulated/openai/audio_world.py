@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from chat_world import gone, settled
-
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Emulator, Scenario
 from voicekit.emulator.material import check_tones
 from voicekit.operation import Limits
 from voicekit.speech import AudioClip, AudioFormat
+from waiting import gone, settled
 
 VOICE = "alloy"
 SPEECH = {"model": "gpt-4o-mini-tts", "voice": VOICE}
@@ -51,7 +50,7 @@ async def audio_world(
         async with OpenAIClient(**{**defaults, **options}) as client:
             yield world, client
             await settled(client)
-        await gone(world)
+        await gone(world, "openai")
 
 
 def right(audio: bytes, *texts: str) -> bool:

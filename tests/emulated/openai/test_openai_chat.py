@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from chat_world import ANSWER, INSTANT, PIECES, Recorder, world_and_client
+from chat_world import ANSWER, INSTANT, PIECES, world_and_client
 
+from voicekit import events
 from voicekit.clients.openai import Finish, RefusalDelta, TextDelta, ToolCallDelta
 from voicekit.deadlines import deadline
 from voicekit.emulator import Emulator, Reply, Scenario, ToolCall
@@ -20,6 +21,7 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.speech import ToolCall as Called
 from voicekit.speech import Usage
+from voicekit.testing import RecordingObserver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -284,7 +286,7 @@ async def test_warm_reports_or_raises_when_nobody_listens() -> None:
 
 async def test_each_call_has_one_terminal_event() -> None:
     """An observer sees a call begin, get its connection, commit and end, once each."""
-    seen = Recorder()
+    seen = RecordingObserver()
     async with world_and_client(observers=(seen,)) as (_, llm):
         await llm.chat("hi")
         await llm.stream_chat("hi").result()
@@ -292,11 +294,11 @@ async def test_each_call_has_one_terminal_event() -> None:
             await llm.stream_chat("hi", model="no-such-model")
         async with llm.stream_chat("hi"):
             pass
-        ended = seen.named("CallEnded")
+        ended = seen.of(events.CallEnded)
         assert [event.result for event in ended] == ["ok", "ok", "error", "cancelled"]
         assert [event.operation for event in ended] == ["chat", *["stream_chat"] * 3]
-        assert len(seen.named("CallStarted")) == 4
-        assert len(seen.named("FirstOutput")) == 3
+        assert len(seen.of(events.CallStarted)) == 4
+        assert len(seen.of(events.FirstOutput)) == 3
         assert ended[2].status == 404
         assert ANSWER.split()[0] not in repr(seen.events)
 

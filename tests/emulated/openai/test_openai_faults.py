@@ -6,9 +6,10 @@ import logging
 import traceback
 
 import pytest
-from chat_world import ANSWER, APART, BEGUN, PIECES, Recorder, world_and_client
+from chat_world import ANSWER, APART, BEGUN, PIECES, world_and_client
 
 from fault_limits import limits_of
+from voicekit import events
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault
 from voicekit.errors import (
@@ -27,6 +28,7 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES
 from voicekit.streams import TextStream
+from voicekit.testing import RecordingObserver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -92,7 +94,7 @@ BEFORE_COMMIT = [
 async def test_a_fault_before_the_commit_point(fault, error, run, caplog) -> None:
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
-    seen = Recorder()
+    seen = RecordingObserver()
     limits = limits_of(("stream_chat", "chat"), fault)
     async with world_and_client(
         api_key=KEY, limits=limits, observers=(seen,), policies=NO_POLICIES
@@ -107,7 +109,7 @@ async def test_a_fault_before_the_commit_point(fault, error, run, caplog) -> Non
         assert not isinstance(caught.value, StreamInterruptedError)
         assert len(world.journal.requests_for("openai", "chat")) == 1
         assert await run(llm) == ANSWER
-        assert [event.result for event in seen.named("CallEnded")] == ["error", "ok"]
+        assert [event.result for event in seen.of(events.CallEnded)] == ["error", "ok"]
     shown = repr(caught.value) + caplog.text + repr(seen.events)
     shown += "".join(traceback.format_exception(caught.value))
     assert KEY not in shown

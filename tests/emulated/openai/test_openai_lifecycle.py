@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from chat_world import ANSWER, PACED, settled, steps, world_and_client
+from chat_world import ANSWER, PACED, world_and_client
 
 from fault_limits import SHORT
 from voicekit.clients.openai import OpenAIClient
@@ -14,6 +14,7 @@ from voicekit.emulator import Fault, Scenario
 from voicekit.errors import ClosedError, StreamInterruptedError, VoicekitError
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.transport import Transport
+from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -7,19 +7,10 @@ import logging
 import traceback
 
 import pytest
-from chat_world import (
-    ANSWER,
-    APART,
-    BEGUN,
-    PACED,
-    PIECES,
-    Recorder,
-    settled,
-    steps,
-    world_and_client,
-)
+from chat_world import ANSWER, APART, BEGUN, PACED, PIECES, world_and_client
 
 from fault_limits import limits_of
+from voicekit import events
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import (
@@ -37,7 +28,9 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES
 from voicekit.streams import TextStream
+from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
+from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -139,7 +132,7 @@ OF_WHOLE = [
 async def test_a_fault_before_the_commit_point(fault, kind, run, caplog) -> None:
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
-    seen = Recorder()
+    seen = RecordingObserver()
     limits = limits_of(OPERATIONS, fault)
     async with world_and_client(
         api_key=KEY, limits=limits, observers=(seen,), embedding=EMBEDDING, policies=NO_POLICIES
@@ -154,7 +147,7 @@ async def test_a_fault_before_the_commit_point(fault, kind, run, caplog) -> None
         assert not isinstance(caught.value, StreamInterruptedError)
         assert len(world.journal.requests) == 1
         assert await run(llm) == ANSWER
-        assert [event.result for event in seen.named("CallEnded")] == ["error", "ok"]
+        assert [event.result for event in seen.of(events.CallEnded)] == ["error", "ok"]
     shown = repr(caught.value) + caplog.text + repr(seen.events)
     shown += "".join(traceback.format_exception(caught.value))
     assert KEY not in shown

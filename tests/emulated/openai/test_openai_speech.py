@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from audio_world import BEGUN, INSTANT, OPERATIONS, PACED, SPEECH, audio_world, right
-from chat_world import Recorder, settled, steps
 
 from fault_limits import SHORT, limits_of
+from voicekit import events
 from voicekit.clients.openai import AzureOpenAIClient, OpenAIClient
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.errors import (
@@ -30,7 +30,9 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES
 from voicekit.speech.wav import parse_wav
+from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
+from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -225,7 +227,7 @@ BEFORE_COMMIT = [
 async def test_a_fault_before_the_first_audio(fault: Fault, error: Any, caplog: Any) -> None:
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
-    seen = Recorder()
+    seen = RecordingObserver()
     limits = limits_of(OPERATIONS, fault)
     async with audio_world(api_key=KEY, limits=limits, observers=(seen,), policies=NO_POLICIES) as (
         world,
@@ -240,7 +242,7 @@ async def test_a_fault_before_the_first_audio(fault: Fault, error: Any, caplog: 
         assert (caught.value.provider, caught.value.attempts) == ("openai", 1)
         assert len(world.journal.requests_for("openai", "speech")) == 1
         assert right((await client.synthesize(TEXT)).data, TEXT)
-        assert [event.result for event in seen.named("CallEnded")] == ["error", "ok"]
+        assert [event.result for event in seen.of(events.CallEnded)] == ["error", "ok"]
     shown = repr(caught.value) + caplog.text + repr(seen.events)
     shown += "".join(traceback.format_exception(caught.value))
     assert KEY not in shown

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from audio_world import APART, BEGUN, CLIP, INSTANT, OPERATIONS, PACED, WORDS, WRITTEN, audio_world
-from chat_world import Recorder, settled, steps
 
 from fault_limits import limits_of
+from voicekit import events
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault
 from voicekit.emulator.forms import Form, read_form
@@ -33,7 +33,9 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.speech import Utterance
+from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
+from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -269,7 +271,7 @@ BEFORE_COMMIT = [
 async def test_a_fault(fault: Fault, error: Any, run: Any, caplog: Any) -> None:
     """The typed error, one request on the wire, no key or text shown, and the next call works."""
     caplog.set_level(logging.DEBUG)
-    seen = Recorder()
+    seen = RecordingObserver()
     limits = limits_of(OPERATIONS, fault)
     async with audio_world(api_key=KEY, limits=limits, observers=(seen,), policies=NO_POLICIES) as (
         world,
@@ -283,7 +285,7 @@ async def test_a_fault(fault: Fault, error: Any, run: Any, caplog: Any) -> None:
         assert (caught.value.provider, caught.value.attempts) == ("openai", 1)
         assert len(world.journal.requests_for("openai", "transcriptions")) == 1
         assert await run(client) == WRITTEN
-        assert [event.result for event in seen.named("CallEnded")] == ["error", "ok"]
+        assert [event.result for event in seen.of(events.CallEnded)] == ["error", "ok"]
     shown = repr(caught.value) + caplog.text + repr(seen.events)
     shown += "".join(traceback.format_exception(caught.value))
     assert KEY not in shown

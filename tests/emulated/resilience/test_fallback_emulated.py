@@ -8,18 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from two_worlds import (
-    OTHER_VOICE,
-    PACED,
-    RATE,
-    eventually,
-    heard,
-    ours,
-    right,
-    spoken,
-    twins,
-    two_providers,
-)
+from two_worlds import OTHER_VOICE, PACED, RATE, heard, right, spoken, twins, two_providers
 
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, deadline
 from voicekit.clients.openai import AzureOpenAIClient
@@ -38,6 +27,7 @@ from voicekit.testing.conformance import (
     SYNTHESIZER_CHECKS,
     TRANSCRIBER_CHECKS,
 )
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -196,7 +186,7 @@ async def test_text_in_pieces_is_said_to_the_second(how: str, fault: Fault) -> N
         assert right(audio, SHORT + " ")
         assert said(two) == SHORT
         assert [each.outstanding for each in tts.stats()] == [0, 0]
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: call_tasks() == [])
 
 
 @pytest.mark.parametrize("how", ["fed", "session"])
@@ -294,9 +284,9 @@ async def test_cancelled_after_k_steps(
                 assert [each.outstanding for each in fresh.stats()] == [0, 0]
         assert len(two.journal.requests_for("elevenlabs")) > 0
         one.clear_faults()
-        assert await eventually(lambda: not [n for n in ours() if "drain" not in n])
+        assert await eventually(lambda: not [n for n in call_tasks() if "drain" not in n])
         assert right(await operation(tts), TEXT)
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: call_tasks() == [])
 
 
 # -- the checks of every engine ------------------------------------------------------------------

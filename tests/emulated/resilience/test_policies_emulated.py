@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from two_worlds import RATE, VOICE, eventually, ours, right
+from two_worlds import RATE, VOICE, right
 
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, deadline, sync
 from voicekit.emulator import Emulator, Fault, Scenario
@@ -21,6 +21,7 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES, Breaker, Policies
 from voicekit.testing import no_waits
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -34,7 +35,7 @@ PCM = bytes(16_000)
 async def world_of(*providers: str) -> AsyncIterator[Emulator]:
     async with Emulator(providers=providers, scenario=INSTANT) as world:
         yield world
-    assert await eventually(lambda: ours() == [])
+    assert await eventually(lambda: call_tasks() == [])
 
 
 def eleven(world: Emulator, key: Any = "key", **options: Any) -> ElevenLabsClient:

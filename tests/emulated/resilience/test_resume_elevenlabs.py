@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "elevenlabs"))
-from speaking import INSTANT, RATE, VOICE, eventually, ours, right, speaking
+from speaking import INSTANT, RATE, VOICE, right, speaking
 
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.emulator.material import tones
@@ -29,6 +29,7 @@ from voicekit.operation import Limits
 from voicekit.resilience.limit import Limit
 from voicekit.resilience.policies import Policies
 from voicekit.resilience.retry import Retry
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -61,7 +62,7 @@ async def resuming(
     options.setdefault("policies", Policies(retry=Retry(budget=None)))
     async with speaking(scenario, observers=[seen], resume=True, **options) as (world, tts):
         yield world, tts, seen
-        assert await eventually(lambda: not ours())
+        assert await eventually(lambda: not call_tasks())
 
 
 def sound(text: str) -> bytes:

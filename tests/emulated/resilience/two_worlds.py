@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -71,21 +70,3 @@ def spoken(world: Emulator, provider: str) -> list[RequestRecord]:
 async def heard(handle: Any) -> bytes:
     """Everything that it gives."""
     return b"".join([chunk async for chunk in handle])
-
-
-async def eventually(condition: Any, *, within: float = 2.0) -> bool:
-    """Whether a condition comes true in time."""
-    try:
-        async with asyncio.timeout(within):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        return False
-    return True
-
-
-def ours() -> list[str]:
-    """Names of the tasks of single calls and of wrappers, not of pools."""
-    pooled = ("voicekit-socket-reader", "voicekit-dial", "voicekit-close", "voicekit-refill")
-    names = [task.get_name() for task in asyncio.all_tasks()]
-    return [n for n in names if n.startswith("voicekit-") and not n.startswith(pooled)]

@@ -44,20 +44,6 @@ def operation(limits: Limits = LIMITS, kind: OperationClass = OperationClass.COM
     return Operation(provider="testing", name="test", kind=kind, limits=limits)
 
 
-class Recorder:
-    """Keeps every event."""
-
-    def __init__(self) -> None:
-        self.events: list[events.Event] = []
-
-    def on_event(self, event: events.Event, /) -> None:
-        self.events.append(event)
-
-    @property
-    def ends(self) -> list[events.CallEnded]:
-        return [event for event in self.events if isinstance(event, events.CallEnded)]
-
-
 def make_call(limits: Limits = LIMITS, observer: events.Observer | None = None) -> Call:
     return Call(operation(limits), observer=observer)
 
@@ -306,14 +292,6 @@ def open_sockets() -> int:
         with contextlib.suppress(OSError):
             count += str(entry.readlink()).startswith("socket:")
     return count
-
-
-async def until(condition: Callable[[], Any], limit: float = 2.0) -> None:
-    """Wait for something that must come true soon."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true in time"
-        await asyncio.sleep(0.005)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -15,7 +15,6 @@ from seams import (
     DIALECT,
     LIMITS,
     RawServer,
-    Recorder,
     answers,
     chat,
     chunk,
@@ -26,7 +25,6 @@ from seams import (
     response,
     stream,
     transports,
-    until,
 )
 from test_sockets import handshake, speaks
 
@@ -35,9 +33,11 @@ from voicekit.errors import ClosedError, LocalProtocolError
 from voicekit.operation import Call, Limits
 from voicekit.pipeline import Pipeline
 from voicekit.sessions import Session
+from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.interfaces import Socket
 from voicekit.transport.transport import Transport
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -71,7 +71,9 @@ def tls(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
 class Line(Session[str]):
     """The least session there can be: frames in, frames out."""
 
-    def __init__(self, transport: Transport, server: RawServer, recorder: Recorder) -> None:
+    def __init__(
+        self, transport: Transport, server: RawServer, recorder: RecordingObserver
+    ) -> None:
         super().__init__(lambda: make_call(LIMITS, recorder))
         self._transport, self._server = transport, server
         self._socket: Socket | None = None
@@ -102,21 +104,23 @@ class Line(Session[str]):
             self._socket.abort()
 
 
-async def unary(transport: Transport, server: RawServer, recorder: Recorder) -> None:
+async def unary(transport: Transport, server: RawServer, recorder: RecordingObserver) -> None:
     assert await chat(transport, server.url, "x", observer=recorder) == {"a": 1}
 
 
-async def streaming(transport: Transport, server: RawServer, recorder: Recorder) -> None:
+async def streaming(transport: Transport, server: RawServer, recorder: RecordingObserver) -> None:
     async with stream(transport, post(server.url), observer=recorder) as speech:
         assert b"".join([piece async for piece in speech]) == b"onetwo"
 
 
-async def bare_streaming(transport: Transport, server: RawServer, recorder: Recorder) -> None:
+async def bare_streaming(
+    transport: Transport, server: RawServer, recorder: RecordingObserver
+) -> None:
     speech = stream(transport, post(server.url), observer=recorder)
     assert b"".join([piece async for piece in speech]) == b"onetwo"
 
 
-async def socket(transport: Transport, server: RawServer, recorder: Recorder) -> None:
+async def socket(transport: Transport, server: RawServer, recorder: RecordingObserver) -> None:
     call = make_call(LIMITS, recorder)
     try:
         opened = await Pipeline().open(
@@ -133,7 +137,7 @@ async def socket(transport: Transport, server: RawServer, recorder: Recorder) ->
     call.end()
 
 
-async def session(transport: Transport, server: RawServer, recorder: Recorder) -> None:
+async def session(transport: Transport, server: RawServer, recorder: RecordingObserver) -> None:
     async with Line(transport, server, recorder) as line:
         await line.send("x")
         assert await anext(line) == "one"
@@ -159,7 +163,7 @@ async def test_cancelled_at_every_await(scene: str, warm: bool, tls: Any) -> Non
     context, ca = tls
     async with RawServer(handler, context) as server:
         for steps in range(400):
-            recorder = Recorder()
+            recorder = RecordingObserver()
             transport = Transport(ca=ca)
             await transport._ssl(server.url)  # in a thread, whose steps nobody can count
             if warm:
@@ -174,12 +178,12 @@ async def test_cancelled_at_every_await(scene: str, warm: bool, tls: Any) -> Non
             assert time.monotonic() - started < (1.5 if scene == "socket" else PROMPT)
             assert task.cancelled() != finished or task.exception() is None
             if not finished and task.cancelled() and recorder.events:
-                assert [end.result for end in recorder.ends] == ["cancelled"]
-            assert len(recorder.ends) <= 1
-            assert bool(recorder.ends) == bool(recorder.events)
+                assert [end.result for end in recorder.ended] == ["cancelled"]
+            assert len(recorder.ended) <= 1
+            assert bool(recorder.ended) == bool(recorder.events)
             await until(lambda: not transport.stats().leased)  # noqa: B023
             if finished:
-                await work(transport, server, Recorder())
+                await work(transport, server, RecordingObserver())
             await transport.aclose()
             if finished:
                 break
@@ -238,7 +242,7 @@ async def in_task(work: Awaitable[Any]) -> Any:
 async def test_three_tasks() -> None:
     """Entered, iterated and closed in three different tasks: the same results."""
     async with RawServer(PIECES) as server, transports() as transport:
-        recorder = Recorder()
+        recorder = RecordingObserver()
         speech = stream(transport, post(server.url), observer=recorder)
         await in_task(speech.__aenter__())
         pieces = [await in_task(speech.__anext__())]
@@ -247,9 +251,9 @@ async def test_three_tasks() -> None:
                 pieces.append(await in_task(speech.__anext__()))
         await in_task(speech.aclose())
         assert b"".join(pieces) == b"onetwo"
-        assert [end.result for end in recorder.ends] == ["ok"]
+        assert [end.result for end in recorder.ended] == ["ok"]
     async with RawServer(SCENES["session"][1]) as server, transports() as transport:
-        line = Line(transport, server, Recorder())
+        line = Line(transport, server, RecordingObserver())
         await in_task(line.__aenter__())
         assert await in_task(line.__anext__()) == "one"
         await in_task(line.aclose())
@@ -281,7 +285,7 @@ async def test_a_cancelled_anext_outside_async_with_releases_itself() -> None:
     """Nobody else would: as a web framework does when its client has gone."""
     hangs = answers(CHUNKED, chunk(b"one"), then="hang")
     async with RawServer(hangs) as server, transports() as transport:
-        recorder = Recorder()
+        recorder = RecordingObserver()
         speech = stream(transport, post(server.url), observer=recorder)
         assert await anext(speech) == b"one"
         task = asyncio.create_task(speech.__anext__())
@@ -289,7 +293,7 @@ async def test_a_cancelled_anext_outside_async_with_releases_itself() -> None:
         task.cancel()
         await asyncio.wait([task])
         assert transport.stats().leased == 0
-        assert [end.result for end in recorder.ends] == ["cancelled"]
+        assert [end.result for end in recorder.ended] == ["cancelled"]
 
 
 @pytest.mark.parametrize("how", ["cancel", "aclose"])
@@ -297,7 +301,7 @@ async def test_ended_by_another_task(how: str) -> None:
     """While one task waits in __anext__ another ends the stream: iteration ends quietly."""
     hangs = answers(CHUNKED, chunk(b"one"), then="hang")
     async with RawServer(hangs) as server, transports() as transport:
-        recorder = Recorder()
+        recorder = RecordingObserver()
         speech = stream(transport, post(server.url), observer=recorder)
 
         async def read() -> list[bytes]:
@@ -309,7 +313,7 @@ async def test_ended_by_another_task(how: str) -> None:
         assert await reading == [b"one"]
         assert speech.cancelled is (how == "cancel")
         assert transport.stats().leased == 0
-        assert [end.result for end in recorder.ends] == ["cancelled"]
+        assert [end.result for end in recorder.ended] == ["cancelled"]
         await speech.cancel()
         await speech.aclose()
         assert [piece async for piece in speech] == []
@@ -347,7 +351,7 @@ async def test_ended_while_it_opens(how: str) -> None:
 async def test_a_session_ended_while_it_opens() -> None:
     """As a stream."""
     async with RawServer(answers(then="hang")) as server, transports() as transport:
-        recorder = Recorder()
+        recorder = RecordingObserver()
         line = Line(transport, server, recorder)
         task = asyncio.create_task(line.__aenter__())
         await until(lambda: transport.stats().leased)
@@ -355,7 +359,7 @@ async def test_a_session_ended_while_it_opens() -> None:
         await asyncio.wait([task], timeout=PROMPT)
         assert isinstance(task.exception(), ClosedError)
         assert not task.cancelling()
-        assert [end.result for end in recorder.ends] == ["cancelled"]
+        assert [end.result for end in recorder.ended] == ["cancelled"]
         await until(lambda: not transport.stats().leased)
 
 

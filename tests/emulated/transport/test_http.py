@@ -19,7 +19,6 @@ from seams import (
     LIMITS,
     SPEECH,
     RawServer,
-    Recorder,
     answers,
     chat,
     chunk,
@@ -33,7 +32,6 @@ from seams import (
     shows_secrets,
     stream,
     transports,
-    until,
 )
 
 from voicekit.clients.execute import MAX_BODY_BYTES
@@ -52,8 +50,10 @@ from voicekit.errors import (
     WrongLoopError,
 )
 from voicekit.operation import Limits
+from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.transport import Transport
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -135,7 +135,7 @@ async def test_hostile_answers(name: str, caplog: pytest.LogCaptureFixture) -> N
     """Each is one typed error with one terminal event, and nobody sees the key or the speech."""
     caplog.set_level(logging.DEBUG)
     answer, kind = ANSWERS[name]
-    recorder = Recorder()
+    recorder = RecordingObserver()
     async with RawServer(answers(answer)) as server, transports() as transport:
         with pytest.raises(kind) as caught:
             await chat(transport, server.url, SPEECH, observer=recorder)
@@ -148,7 +148,7 @@ async def test_hostile_answers(name: str, caplog: pytest.LogCaptureFixture) -> N
         assert error.timings is not None
         copy = pickle.loads(pickle.dumps(error))
         assert (type(copy), str(copy), copy.outcome) == (type(error), str(error), error.outcome)
-        assert [end.error for end in recorder.ends] == [type(error).__name__]
+        assert [end.error for end in recorder.ended] == [type(error).__name__]
         seen = f"{recorder.events!r} {caplog.text} {transport!r} {transport.stats()!r}"
         assert KEY not in seen
         assert SPEECH not in seen
@@ -260,7 +260,7 @@ async def test_redirects_are_not_followed() -> None:
 
 async def test_a_body_cut_short() -> None:
     """After the first output: what came is delivered, then the error with its account."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     cut = answers(CHUNKED, chunk(b"one"), chunk(b"two"), b"ff\r\nthr", pause=0.02)
     async with RawServer(cut) as server, transports() as transport:
         speech = stream(transport, post(server.url), observer=recorder)
@@ -275,7 +275,7 @@ async def test_a_body_cut_short() -> None:
         assert b"".join(got) == b"onetwothr"
         assert isinstance(caught.value.__cause__, ConnectionLostError)
         assert caught.value.outcome == "partial"
-        assert len(recorder.ends) == 1
+        assert len(recorder.ended) == 1
 
 
 # -- what connecting may come to --------------------------------------------------------------

@@ -14,7 +14,6 @@ from seams import (
     CHUNKED,
     Canary,
     RawServer,
-    Recorder,
     answers,
     chunk,
     deaf_listener,
@@ -24,7 +23,6 @@ from seams import (
     response,
     stream,
     transports,
-    until,
 )
 
 from voicekit.deadlines import deadline
@@ -37,6 +35,8 @@ from voicekit.errors import (
     TotalTimeout,
 )
 from voicekit.operation import Limits
+from voicekit.testing import RecordingObserver
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated, pytest.mark.timing]
 
@@ -74,7 +74,7 @@ async def test_connect(listener: Any, scheme: str) -> None:
     with listener() as port:
         async with transports() as transport:
             await transport._ssl(f"{scheme}://x")  # building the context is no part of it
-            recorder = Recorder()
+            recorder = RecordingObserver()
             async with takes(LIMIT):
                 with pytest.raises(ConnectTimeout) as caught:
                     await stream(
@@ -85,7 +85,7 @@ async def test_connect(listener: Any, scheme: str) -> None:
                     )
             error = caught.value
             assert (error.limit, error.outcome, error.retryable) == (LIMIT, "not_applied", True)
-            assert [end.error for end in recorder.ends] == ["ConnectTimeout"]
+            assert [end.error for end in recorder.ended] == ["ConnectTimeout"]
             assert transport.stats().open == 0
 
 
@@ -199,7 +199,7 @@ async def test_gap() -> None:
     """A hung peer is noticed inside the gap limit, with an exact account and the cause."""
     hangs = answers(CHUNKED, chunk(b"one"), then="hang")
     async with RawServer(hangs) as server, transports() as transport:
-        recorder = Recorder()
+        recorder = RecordingObserver()
         limits = Limits(first_output=5, gap=LIMIT)
         speech = stream(transport, post(server.url), limits, recorder)
         assert await anext(speech) == b"one"
@@ -209,7 +209,7 @@ async def test_gap() -> None:
         assert isinstance(caught.value.__cause__, GapTimeout)
         assert caught.value.outcome == "partial"
         assert not caught.value.retryable
-        assert [(end.result, end.error) for end in recorder.ends] == [
+        assert [(end.result, end.error) for end in recorder.ended] == [
             ("error", "StreamInterruptedError")
         ]
         with pytest.raises(StopAsyncIteration):
@@ -245,13 +245,13 @@ async def test_a_consumer_may_pause() -> None:
     much = answers(CHUNKED, chunk(b"one"), chunk(big), chunk(b"END"), b"0\r\n\r\n", then="")
     async with RawServer(much) as server, transports() as transport:
         limits = Limits(first_output=0.2, gap=0.2)
-        recorder = Recorder()
+        recorder = RecordingObserver()
         speech = stream(transport, post(server.url), limits, recorder)
         got = await anext(speech)
         await asyncio.sleep(1.5)
         got += b"".join([piece async for piece in speech])
         assert got == b"one" + big + b"END"
-        assert [end.result for end in recorder.ends] == ["ok"]
+        assert [end.result for end in recorder.ended] == ["ok"]
 
 
 # -- the whole ----------------------------------------------------------------------------------
@@ -299,13 +299,13 @@ async def test_deadline_is_spent_down() -> None:
 
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await read_request(reader):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.6)
             writer.write(response(b"{}"))
 
     async with RawServer(late) as server, transports() as transport:
         limits = Limits(first_output=5)
-        async with takes(LIMIT):
-            with deadline(LIMIT), deadline(10):  # an inner one only shortens
+        async with takes(1.0):
+            with deadline(1.0), deadline(10):  # an inner one only shortens
                 first = stream(transport, post(server.url), limits)
                 assert await anext(first) == b"{}"
                 await first.aclose()
@@ -344,7 +344,7 @@ async def test_deadline_is_not_seen_by_shared_work() -> None:
 async def test_a_cancellation_is_not_a_limit() -> None:
     """Cancelled from outside just before its limit, a call is cancelled and nothing else."""
     async with RawServer(answers(then="hang")) as server, transports() as transport:
-        recorder = Recorder()
+        recorder = RecordingObserver()
         limits = Limits(first_output=LIMIT)
         task = asyncio.create_task(
             stream(transport, post(server.url), limits, recorder).__aenter__()
@@ -353,7 +353,7 @@ async def test_a_cancellation_is_not_a_limit() -> None:
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-        assert [end.result for end in recorder.ends] == ["cancelled"]
+        assert [end.result for end in recorder.ended] == ["cancelled"]
 
 
 async def test_asyncio_timeout_around_a_call() -> None:

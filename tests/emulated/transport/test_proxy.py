@@ -25,13 +25,13 @@ from seams import (
     read_head,
     response,
     transports,
-    until,
 )
 from test_sockets import handshake, speaks
 
 from voicekit.clients.execute import open_socket
 from voicekit.errors import ConnectError, ConnectTimeout, VoicekitError
 from voicekit.operation import Limits
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -345,7 +345,7 @@ async def test_a_tunnel_to_a_host_that_says_nothing(tmp_path: Path) -> None:
         before = open_sockets()
         url = "https" + server.url[4:]
         with pytest.raises(ConnectTimeout):
-            await chat(transport, url, "hello", limits=Limits(connect=0.2, total=9))
+            await chat(transport, url, "hello", limits=Limits(connect=1.0, total=9))
         assert len(proxy.heads) == 1
         await until(lambda: open_sockets() <= before)
         assert transport.stats().open == 0

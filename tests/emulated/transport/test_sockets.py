@@ -17,7 +17,6 @@ from seams import (
     SPEECH,
     Canary,
     RawServer,
-    Recorder,
     answers,
     make_call,
     open_sockets,
@@ -25,7 +24,6 @@ from seams import (
     response,
     shows_secrets,
     transports,
-    until,
 )
 
 from voicekit.clients.execute import open_socket
@@ -41,8 +39,10 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.pipeline import Pipeline
+from voicekit.testing import RecordingObserver
 from voicekit.transport.messages import Request
 from voicekit.transport.ws_aiohttp import SocketClosed
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -184,7 +184,7 @@ async def test_refused_handshakes(answer: bytes, kind: type[VoicekitError]) -> N
     """Whatever the server answers instead is typed, with its status and its words."""
     from seams import DIALECT
 
-    recorder = Recorder()
+    recorder = RecordingObserver()
     async with RawServer(answers(answer)) as server, transports() as transport:
         call = make_call(LIMITS, recorder)
         with pytest.raises(kind) as caught:
@@ -193,7 +193,7 @@ async def test_refused_handshakes(answer: bytes, kind: type[VoicekitError]) -> N
             )
         assert shows_secrets(caught.value) == []
         assert server.served == 1
-        assert len(recorder.ends) == 1
+        assert len(recorder.ended) == 1
         await until(lambda: transport.stats().open == 0)
 
 
@@ -314,7 +314,7 @@ async def test_a_frame_of_a_hundred_megabytes() -> None:
         tracemalloc.start()
         try:
             socket.attach(receiver)
-            await until(lambda: receiver.losses, 5.0)
+            await until(lambda: receiver.losses)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from seams import chat, transports, until
+from seams import chat, transports
 
 from voicekit.emulator import Emulator
 from voicekit.errors import ConnectionLostError
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.connector import PooledProtocol
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

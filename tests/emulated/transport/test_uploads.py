@@ -20,14 +20,12 @@ from seams import (
     HEADERS,
     Handler,
     RawServer,
-    Recorder,
     make_call,
     operation,
     read_head,
     response,
     shows_secrets,
     transports,
-    until,
 )
 
 from voicekit import events
@@ -43,10 +41,12 @@ from voicekit.errors import (
     TotalTimeout,
 )
 from voicekit.operation import Call, Limits
+from voicekit.testing import RecordingObserver
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request, Upload
 from voicekit.transport.transport import Transport
 from voicekit.wire.multipart import multipart
+from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -274,7 +274,7 @@ async def test_limits_count_from_the_last_byte(tls: Any, tmp_path: Path) -> None
     receipt = Receipt()
     limits = Limits(connect=5.0, first_output=0.6, gap=0.6, total=0.7)
     body = upload_of(sparse(tmp_path, LARGE)).upload
-    seen = Recorder()
+    seen = RecordingObserver()
     async with (
         RawServer(takes(receipt, pause=0.004), tls[0]) as server,
         transports(ca=tls[1]) as transport,

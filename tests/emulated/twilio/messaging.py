@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -81,21 +80,3 @@ async def received(world: Emulator, twilio: TwilioClient, **told: Any) -> Inboun
 def posted(world: Emulator, operation: str = "messages.create") -> int:
     """How many such requests the provider has seen."""
     return len(world.journal.requests_for("twilio", operation))
-
-
-def ours() -> list[str]:
-    """Names of the client's tasks that belong to single calls."""
-    pooled = ("voicekit-close", "voicekit-refill", "voicekit-drain", "voicekit-dial")
-    names = [task.get_name() for task in asyncio.all_tasks()]
-    return [each for each in names if each.startswith("voicekit-") and not each.startswith(pooled)]
-
-
-async def eventually(condition: Any, *, within: float = 2.0) -> bool:
-    """Whether a condition comes true in time."""
-    try:
-        async with asyncio.timeout(within):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        return False
-    return True

@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from messaging import INSTANT, USER, eventually, messaging, ours, received
+from messaging import INSTANT, USER, messaging, received
 
 from voicekit import DeepgramClient
 from voicekit.emulator.endpoints import API_KEY
 from voicekit.resilience.waiting import no_waits
+from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -89,7 +90,7 @@ async def test_cancelled_after_k_steps(operation: Callable[..., Awaitable[Any]])
                         await task
                     assert time.monotonic() - began < 1.0
                     step += 1 if step < 40 else 7
-            assert await eventually(lambda: not ours())
+            assert await eventually(lambda: not call_tasks())
             assert await eventually(lambda: twilio.stats().leased == 0)
             assert await eventually(lambda: stt.stats().leased == 0)
             await downloaded(twilio, ref, stt)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from messaging import INSTANT, eventually, messaging, posted, received
+from messaging import INSTANT, messaging, posted, received
 
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient
 from voicekit.clients.twilio import Media
@@ -25,6 +25,7 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience.waiting import no_waits
+from waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

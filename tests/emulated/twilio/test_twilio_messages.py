@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from messaging import BUSINESS, INSTANT, USER, application, eventually, messaging, posted, received
+from messaging import BUSINESS, INSTANT, USER, application, messaging, posted, received
 
 from voicekit import sync
 from voicekit.clients.twilio import (
@@ -32,6 +32,7 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.resilience.waiting import no_waits
+from waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

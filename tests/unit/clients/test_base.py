@@ -20,6 +20,7 @@ from voicekit.errors import (
     WrongLoopError,
 )
 from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig, WarmReport
 from voicekit.transport.transport import Transport
 
@@ -64,14 +65,6 @@ class TestingClient(Client):
             credential=Credential(api_key, env="TESTING_API_KEY", provider="testing"),
             **{**settings, **options},
         )
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.events: list[events.Event] = []
-
-    def on_event(self, event: events.Event, /) -> None:
-        self.events.append(event)
 
 
 # -- credentials ------------------------------------------------------------------------
@@ -171,7 +164,7 @@ def test_limits_are_by_operation_and_by_call() -> None:
 
 async def test_warm_reports_and_is_observed() -> None:
     """A host that refuses is in the report; strictly, it is an error."""
-    recorder = Recorder()
+    recorder = RecordingObserver()
     async with TestingClient(observers=[recorder]) as client:
         report = await client.warm(2)
         assert report.failures == ("ConnectError",) * 2
@@ -328,7 +321,7 @@ def test_a_view_alone_uses_nothing() -> None:
 
 async def test_what_a_view_uses_its_source_must_close() -> None:
     """The use of a view, and of its view, counts for the client that made the transport."""
-    recorder, other = Recorder(), Recorder()
+    recorder, other = RecordingObserver(), RecordingObserver()
     async with TestingClient(observers=[recorder]) as client:
         view = client._view({}, None, None, None)
         inner = view._view({}, None, None, [other])

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from voicekit.errors import CircuitOpenError
-from voicekit.events import Event
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.resilience.guard import Guard
+from voicekit.testing import RecordingObserver
 
 SPEAK = Operation(
     provider="acme", name="speak", kind=OperationClass.COMPUTE, limits=Limits(first_output=4.0)
@@ -38,16 +38,6 @@ class NoJitter(random.Random):
         return 0.0
 
 
-class Recorder:
-    """Keeps the records of calls."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def on_event(self, event: Event, /) -> None:
-        self.events.append(event)
-
-
 @types.coroutine
 def _wait() -> Generator[None, Any, Any]:
     return (yield)
@@ -61,7 +51,11 @@ class Doing:
     """
 
     def __init__(
-        self, guard: Guard, operation: Operation = SPEAK, *, observer: Recorder | None = None
+        self,
+        guard: Guard,
+        operation: Operation = SPEAK,
+        *,
+        observer: RecordingObserver | None = None,
     ) -> None:
         self.call = Call(operation, observer=observer)
         self.refusal: CircuitOpenError | None = None

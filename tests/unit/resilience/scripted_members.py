@@ -325,11 +325,6 @@ async def heard(handle: Any) -> int:
     return sum([len(chunk) async for chunk in handle])
 
 
-def ours() -> list[str]:
-    """Names of tasks that voicekit started."""
-    return [t.get_name() for t in asyncio.all_tasks() if t.get_name().startswith("voicekit")]
-
-
 def failing(error: type[VoicekitError], **facts: Any) -> VoicekitError:
     """An error of that type."""
     return error("scripted", **facts)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from by_hand import SPEAK, Clock, Doing, NoJitter, Recorder, answered, failed, refused
+from by_hand import SPEAK, Clock, Doing, NoJitter, answered, failed, refused
 
 from voicekit.deadlines import deadline
 from voicekit.errors import (
@@ -34,6 +34,7 @@ from voicekit.errors import (
 from voicekit.events import BreakerChanged, Event
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.resilience.breaker import Breaker, BreakerStats
+from voicekit.testing import RecordingObserver
 
 LOST = ConnectionLostError("lost")
 
@@ -574,7 +575,7 @@ def changes(events: list[Event]) -> list[tuple[str, str]]:
 
 def test_each_change_is_one_event_of_the_call_that_made_it(breaker: Breaker, clock: Clock) -> None:
     """With the rates at that time, and the operation."""
-    seen = Recorder()
+    seen = RecordingObserver()
     for _ in range(10):
         failed(breaker, LOST, observer=seen)
     refused(breaker, observer=seen)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from by_hand import SPEAK, Clock, Doing, NoJitter, Recorder, answered, failed, refused
+from by_hand import SPEAK, Clock, Doing, NoJitter, answered, failed, refused
 
 from interleaving import interleavings
 from voicekit.clients.deepgram.errors import read_error as read_deepgram
@@ -29,6 +29,7 @@ from voicekit.errors import (
 from voicekit.events import CredentialCircuitChanged
 from voicekit.operation import Call, OperationClass
 from voicekit.resilience.credential_circuit import CredentialCircuit, refuses_credential
+from voicekit.testing import RecordingObserver
 
 READ = replace(SPEAK, name="voices", kind=OperationClass.PURE)
 
@@ -236,7 +237,7 @@ def test_circuits_with_equal_settings_are_one_in_their_scope() -> None:
 
 def test_changes_are_events(circuit: CredentialCircuit, clock: Clock) -> None:
     """With the reason, in names and numbers."""
-    seen = Recorder()
+    seen = RecordingObserver()
     failed(circuit, wrong_key(), observer=seen)
     clock.pass_(5)
     answered(circuit, observer=seen)

@@ -7,7 +7,7 @@ import gc
 from typing import Any
 
 import pytest
-from scripted_members import PCM, SOUND, Does, Ears, Mind, Voice, failing, heard, ours
+from scripted_members import PCM, SOUND, Does, Ears, Mind, Voice, failing, heard
 
 from voicekit import deadline
 from voicekit.errors import (
@@ -36,6 +36,7 @@ from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.spread import spread
 from voicekit.resilience.members.trail import errors_of
 from voicekit.testing import VIRTUAL, RecordingObserver
+from waiting import library_tasks
 
 pytestmark = pytest.mark.anyio
 
@@ -166,7 +167,7 @@ async def test_a_late_first_audio_is_a_reason(run: str) -> None:
             assert (clip.member, clip.data) == ("b", 2 * SOUND)
             assert clip.identity == "b|pcm_16000|plain|Hello"
     assert took == pytest.approx(2.9)
-    assert ours() == []
+    assert library_tasks() == []
 
 
 async def test_a_slow_flow_is_not_late() -> None:
@@ -433,7 +434,7 @@ async def test_cancelled_while_it_opens() -> None:
         assert [each.outstanding for each in tts.stats()] == [0, 0]
         assert tts.stats()[1].state == "well"
         assert (a.ended, b.ended) == (1, 1)
-        assert ours() == []
+        assert library_tasks() == []
 
 
 @pytest.mark.parametrize("how", ["aclose", "cancel"])

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from scripted_members import Does, Voice, failing, heard, ours
+from scripted_members import Does, Voice, failing, heard
 
 from voicekit.errors import (
     CircuitOpenError,
@@ -22,6 +22,7 @@ from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.health import Health
 from voicekit.resilience.members.trail import Member
 from voicekit.testing import VIRTUAL, RecordingObserver
+from waiting import library_tasks
 
 pytestmark = pytest.mark.anyio
 
@@ -51,9 +52,9 @@ async def test_it_rests_is_probed_and_leads_again() -> None:
         assert await who(tts) == "b"
         assert a.warmed == []
         await asyncio.sleep(10)
-        assert ours() == []  # no task when nobody calls
+        assert library_tasks() == []  # no task when nobody calls
         assert await who(tts) == "b"  # who calls first has it probed
-        assert ours() == ["voicekit-probe-a"]
+        assert library_tasks() == ["voicekit-probe-a"]
         await asyncio.sleep(0.2)
         assert (a.warmed, tts.stats()[0].state) == ([1], "trial")
         assert await who(tts) == "a"
@@ -117,7 +118,7 @@ async def test_a_probe_that_hangs_is_given_up() -> None:
         await asyncio.sleep(5)
         await who(tts)
         await asyncio.sleep(10.1)
-        assert (tts.stats()[0].state, ours()) == ("resting", [])
+        assert (tts.stats()[0].state, library_tasks()) == ("resting", [])
 
 
 async def test_closing_ends_a_probe() -> None:
@@ -127,8 +128,8 @@ async def test_closing_ends_a_probe() -> None:
         await who(tts)
         await asyncio.sleep(5)
         await who(tts)
-        assert ours() == ["voicekit-probe-a"]
-    assert ours() == []
+        assert library_tasks() == ["voicekit-probe-a"]
+    assert library_tasks() == []
 
 
 async def test_a_breaker_says_when_it_wants_to_be_tried() -> None:

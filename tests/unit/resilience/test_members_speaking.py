@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from scripted_members import SOUND, Does, Voice, failing, heard, ours, pieces_of
+from scripted_members import SOUND, Does, Voice, failing, heard, pieces_of
 
 from voicekit.errors import (
     ClosedError,
@@ -20,6 +20,7 @@ from voicekit.errors import (
 from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.shared_text import MOST_KEPT
 from voicekit.testing import VIRTUAL
+from waiting import library_tasks
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +57,7 @@ async def test_the_next_member_hears_the_whole_text() -> None:
         assert [each.outstanding for each in tts.stats()] == [0, 0]
     assert (a.heard, b.heard) == (["Hel"], ["Hello there."])
     assert ended == ["closed"]
-    assert ours() == []
+    assert library_tasks() == []
 
 
 async def test_a_member_that_is_late_does_not_harm_the_text() -> None:
@@ -95,7 +96,7 @@ async def test_an_error_of_the_text_is_no_members(error: Exception) -> None:
         assert error in (caught.value, caught.value.__cause__)
         assert tts.stats()[0].state == "well"
     assert b.heard == []
-    assert ours() == []
+    assert library_tasks() == []
 
 
 async def test_what_is_no_text_is_refused() -> None:
@@ -174,7 +175,7 @@ async def test_ending_early_closes_the_text(how: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert ended == ([] if how == "unopened" else ["closed"])
-        assert ours() == []
+        assert library_tasks() == []
         assert tts.stats()[0].outstanding == 0
         assert await heard(speech) == 0
 
@@ -202,7 +203,7 @@ async def test_text_that_nobody_asked_for_is_closed_too(how: str) -> None:
             task.cancel()
             await asyncio.wait([task])
         assert ended == ["closed"]
-        assert ours() == []
+        assert library_tasks() == []
 
 
 async def test_its_text_comes_from_the_iterable() -> None:
@@ -235,7 +236,7 @@ async def test_a_session_moves_until_its_first_audio(first: Does) -> None:
     (second,) = b.sessions
     assert second.said == ["Hel", "lo.", "<flush>", "<finish>"]
     assert all(each.closed for each in a.sessions)
-    assert ours() == []
+    assert library_tasks() == []
 
 
 async def test_what_is_sent_meanwhile_is_said_too() -> None:
