@@ -51,7 +51,7 @@ async def steps(task: asyncio.Task[Any], count: int) -> None:
 def library_tasks() -> list[str]:
     """Names of the tasks that the library has started, those of its pools too."""
     names = [task.get_name() for task in asyncio.all_tasks()]
-    return [name for name in names if name.startswith("voicekit")]
+    return [name for name in names if name.startswith("voicekit-")]
 
 
 def call_tasks() -> list[str]:
