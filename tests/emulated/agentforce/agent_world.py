@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from settling import gone, settled
 from voicekit.clients.agentforce import AgentforceClient
 from voicekit.emulator import AgentTurn, Emulator, Scenario
-from waiting import gone, settled
 
 AGENT = "0XxHu000000XXXXKX4"
 SECRET = "MARKEDSECRET"

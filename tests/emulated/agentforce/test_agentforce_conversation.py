@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from agent_world import AGENT, ANSWER, PACED, SECRET, asked, turns, world_and_client
 
+from settling import settled, until
 from voicekit import events
 from voicekit.clients.agentforce import (
     AgentforceClient,
@@ -27,7 +28,6 @@ from voicekit.operation import Limits
 from voicekit.speech import AgentAnswer, AgentProgress, AgentRetraction
 from voicekit.testing import RecordingObserver
 from voicekit.transport.transport import Transport
-from waiting import settled, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

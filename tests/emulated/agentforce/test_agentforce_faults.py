@@ -11,6 +11,7 @@ import pytest
 from agent_world import ANSWER, APART, INSTANT, OPERATIONS, PACED, SECRET, asked, world_and_client
 
 from fault_limits import SHORT, limits_of
+from settling import settled, steps, until
 from voicekit.clients.agentforce import AgentforceSession
 from voicekit.emulator import AgentTurn, Fault, Scenario, agent_messages
 from voicekit.errors import (
@@ -25,7 +26,6 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.testing import RecordingObserver
-from waiting import settled, steps, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from agent_world import ANSWER, INSTANT, asked, world_and_client
 
+from settling import settled, steps, until
 from voicekit import deadline, events
 from voicekit.clients.agentforce import opening
 from voicekit.emulator import Emulator, Fault, Scenario, agent_sessions
@@ -20,7 +21,6 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES
 from voicekit.testing import RecordingObserver
-from waiting import settled, steps, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -11,12 +11,12 @@ import warnings
 import pytest
 from agent_world import AGENT, SECRET, world_and_client
 
+from settling import until
 from voicekit.clients.agentforce import AgentforceClient
 from voicekit.emulator import Emulator, Fault
 from voicekit.errors import ProviderError, VoicekitError
 from voicekit.resilience import NO_POLICIES
 from voicekit.testing import RecordingObserver
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from agent_world import AGENT, ANSWER, SECRET, asked, world_and_client
 
+from settling import until
 from voicekit.clients.agentforce import AgentforceClient
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import (
@@ -16,7 +17,6 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from settling import until
 from voicekit import AgentforceClient, OpenAIClient
 from voicekit.emulator import AgentTurn, Emulator, Scenario
-from waiting import until
 
 AGENT = "0XxHu000000XXXXKX4"
 ANSWER = "We are open from nine until six."

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from answering_world import ANSWER, QUESTION, agent_and_world, saying
 
+from settling import until
 from voicekit import AgentforceClient, ResponseCache, SessionStore
 from voicekit.cache import MemoryStorage
 from voicekit.emulator import AgentTurn, Emulator, Scenario, agent_messages, agent_sessions
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from answering_world import ANSWER, QUESTION, chat_and_world, saying
 
+from settling import until
 from voicekit import OpenAIClient, ResponseCache, fallback
 from voicekit.cache import MemoryStorage
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.errors import ConnectError, StreamInterruptedError
 from voicekit.testing.conformance import CHAT_MODEL_CHECKS
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

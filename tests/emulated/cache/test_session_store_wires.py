@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from answering_world import ANSWER, QUESTION, agent_and_world, saying
 
+from settling import until
 from voicekit import SessionStore
 from voicekit.emulator import AgentTurn, agent_sessions
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

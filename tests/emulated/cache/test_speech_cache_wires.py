@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "resilience"))
 from two_worlds import INSTANT, OTHER_VOICE, PACED, RATE, VOICE, heard, right, spoken, two_providers
 
+from settling import call_tasks, eventually
 from voicekit import (
     DeepgramClient,
     ElevenLabsClient,
@@ -29,7 +30,6 @@ from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.resilience.policies import Policies
 from voicekit.resilience.retry import Retry
 from voicekit.testing.conformance import SYNTHESIZER_CHECKS
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -22,6 +22,7 @@ from listening import (
     whole,
 )
 
+from settling import eventually, library_tasks
 from voicekit.clients.deepgram import DeepgramClient
 from voicekit.emulator import Fault, Scenario
 from voicekit.emulator.providers.deepgram import Deepgram
@@ -43,7 +44,6 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
-from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -23,6 +23,7 @@ from listening import (
     whole,
 )
 
+from settling import eventually, library_tasks
 from voicekit import PoolConfig
 from voicekit.clients.deepgram import DeepgramClient
 from voicekit.emulator import Scenario, g711
@@ -31,7 +32,6 @@ from voicekit.emulator.providers.deepgram import Deepgram
 from voicekit.errors import InvalidRequestError
 from voicekit.events import CallEnded, ConnectionAcquired, Event, FirstOutput
 from voicekit.speech import SpeechStarted, TranscriptionResult, UtteranceEnd
-from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from listening import listening, outcomes, texts_in
 
+from settling import eventually, library_tasks
 from voicekit.clients.deepgram import DeepgramClient, TranscriptionSession
 from voicekit.emulator import Emulator, Fault, Link, Scenario
 from voicekit.emulator.codecs import wav_header
@@ -29,7 +30,6 @@ from voicekit.errors import (
 from voicekit.events import CallEnded, Event, Reconnected
 from voicekit.operation import Limits
 from voicekit.speech import TranscriptionGap, TranscriptionResult
-from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -13,6 +13,7 @@ import pytest
 from listening import KEY, listening, outcomes, silence, tone
 
 from fault_limits import limits_of
+from settling import eventually, library_tasks
 from voicekit import AudioClip, AudioFormat, AudioURL, deadline
 from voicekit.clients.deepgram import AccessToken, DeepgramClient
 from voicekit.emulator import Fault, Scenario
@@ -36,7 +37,6 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.speech import PendingTranscript, Transcript
-from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

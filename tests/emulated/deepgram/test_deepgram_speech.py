@@ -10,13 +10,13 @@ import pytest
 from deepgram_speaking import KEY, RATE, VOICE, heard, right, speaking
 
 from fault_limits import limits_for
+from settling import eventually, library_tasks
 from voicekit import errors
 from voicekit.clients.deepgram import DeepgramClient
 from voicekit.clients.deepgram.speech import PendingSpeech
 from voicekit.emulator import Fault, Scenario
 from voicekit.interfaces import SpeechSessions, Synthesizer
 from voicekit.resilience import NO_POLICIES
-from waiting import eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

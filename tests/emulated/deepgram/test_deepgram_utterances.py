@@ -12,13 +12,13 @@ import pytest
 from deepgram_speaking import INSTANT, KEY, flushed, heard, pieces, pool_of, right, sent, speaking
 
 from fault_limits import SHORT
+from settling import call_tasks, eventually, library_tasks
 from voicekit import errors
 from voicekit.clients.deepgram.speech import live, sockets
 from voicekit.emulator import Fault, Scenario
 from voicekit.emulator.providers.deepgram import Deepgram
 from voicekit.resilience import NO_POLICIES
 from voicekit.transport.config import PoolConfig
-from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -10,6 +10,7 @@ import pytest
 from speaking import KEY, VOICE, right, speaking
 
 from fault_limits import limits_for
+from settling import call_tasks, eventually
 from voicekit.clients.elevenlabs import VoiceSettings
 from voicekit.clients.pages import Page
 from voicekit.emulator import Fault
@@ -28,7 +29,6 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from speaking import INSTANT, heard, pieces, right, speaking
 
+from settling import call_tasks, eventually, library_tasks
 from voicekit.emulator import Scenario
-from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -10,6 +10,7 @@ import pytest
 from speaking import VOICE, heard, pieces, right, speaking
 
 from fault_limits import SHORT
+from settling import call_tasks, eventually
 from voicekit.clients.elevenlabs import ElevenLabsClient
 from voicekit.deadlines import deadline
 from voicekit.emulator import Fault
@@ -21,7 +22,6 @@ from voicekit.errors import (
     StreamInterruptedError,
     VoicekitError,
 )
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

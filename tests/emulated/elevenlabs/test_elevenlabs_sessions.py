@@ -12,6 +12,7 @@ import pytest
 from speaking import INSTANT, VOICE, heard, right, speaking
 
 from fault_limits import SHORT, limits_for
+from settling import call_tasks, eventually, library_tasks
 from voicekit.clients.elevenlabs import VoiceSettings
 from voicekit.clients.elevenlabs.live import DIAL
 from voicekit.emulator import Emulator, Fault, Link, Scenario
@@ -34,7 +35,6 @@ from voicekit.operation import Call, Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.messages import Request
-from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

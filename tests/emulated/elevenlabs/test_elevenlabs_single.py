@@ -11,6 +11,7 @@ import pytest
 from speaking import INSTANT, heard, pieces, right, speaking
 
 from fault_limits import SHORT, limits_for
+from settling import call_tasks, eventually, library_tasks
 from voicekit.clients.elevenlabs import VoiceSettings
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.errors import (
@@ -29,7 +30,6 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
-from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -11,6 +11,7 @@ import pytest
 from speaking import INSTANT, KEY, RATE, VOICE, heard, right, speaking
 
 from fault_limits import limits_of
+from settling import call_tasks, eventually
 from voicekit.clients.elevenlabs import ElevenLabsClient, VoiceSettings
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import (
@@ -31,7 +32,6 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.transport.transport import Transport
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

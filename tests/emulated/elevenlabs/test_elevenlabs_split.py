@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from speaking import RATE, VOICE, heard, right, speaking
 
+from settling import call_tasks, eventually
 from voicekit.clients.elevenlabs import Concurrency
 from voicekit.deadlines import deadline
 from voicekit.emulator import Fault, Scenario
@@ -22,7 +23,6 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -11,6 +11,7 @@ import pytest
 from speaking import INSTANT, VOICE, heard, right, speaking
 
 from fault_limits import limits_for
+from settling import call_tasks, eventually
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import (
     ConnectionLostError,
@@ -24,7 +25,6 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

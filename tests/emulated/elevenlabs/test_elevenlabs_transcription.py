@@ -12,6 +12,7 @@ import pytest
 from speaking import KEY, speaking
 
 from fault_limits import limits_of
+from settling import call_tasks, eventually, library_tasks
 from voicekit.emulator import Fault, Scenario
 from voicekit.emulator.forms import Form, read_form
 from voicekit.errors import (
@@ -29,7 +30,6 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES
 from voicekit.speech import AudioClip, AudioFormat, AudioURL
-from waiting import call_tasks, eventually, library_tasks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

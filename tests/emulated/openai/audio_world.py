@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from settling import gone, settled
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Emulator, Scenario
 from voicekit.emulator.material import check_tones
 from voicekit.operation import Limits
 from voicekit.speech import AudioClip, AudioFormat
-from waiting import gone, settled
 
 VOICE = "alloy"
 SPEECH = {"model": "gpt-4o-mini-tts", "voice": VOICE}

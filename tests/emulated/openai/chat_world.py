@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from settling import gone, settled
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Emulator, Scenario
 from voicekit.operation import Limits
-from waiting import gone, settled
 
 ANSWER = "We are open from nine until six."
 PIECES = ("We", " are", " open", " from", " nine", " until", " six.")

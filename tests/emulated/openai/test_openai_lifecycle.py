@@ -9,12 +9,12 @@ import pytest
 from chat_world import ANSWER, PACED, world_and_client
 
 from fault_limits import SHORT
+from settling import settled, steps
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault, Scenario
 from voicekit.errors import ClosedError, StreamInterruptedError, VoicekitError
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.transport import Transport
-from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -10,6 +10,7 @@ import pytest
 from chat_world import ANSWER, APART, BEGUN, PACED, PIECES, world_and_client
 
 from fault_limits import limits_of
+from settling import settled, steps
 from voicekit import events
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault, Scenario
@@ -30,7 +31,6 @@ from voicekit.resilience import NO_POLICIES
 from voicekit.streams import TextStream
 from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
-from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

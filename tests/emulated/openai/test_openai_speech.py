@@ -13,6 +13,7 @@ from aiohttp import web
 from audio_world import BEGUN, INSTANT, OPERATIONS, PACED, SPEECH, audio_world, right
 
 from fault_limits import SHORT, limits_of
+from settling import settled, steps
 from voicekit import events
 from voicekit.clients.openai import AzureOpenAIClient, OpenAIClient
 from voicekit.emulator import Emulator, Fault, Scenario
@@ -32,7 +33,6 @@ from voicekit.resilience import NO_POLICIES
 from voicekit.speech.wav import parse_wav
 from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
-from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

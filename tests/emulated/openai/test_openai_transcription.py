@@ -14,6 +14,7 @@ import pytest
 from audio_world import APART, BEGUN, CLIP, INSTANT, OPERATIONS, PACED, WORDS, WRITTEN, audio_world
 
 from fault_limits import limits_of
+from settling import settled, steps
 from voicekit import events
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault
@@ -35,7 +36,6 @@ from voicekit.resilience import NO_POLICIES
 from voicekit.speech import Utterance
 from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
-from waiting import settled, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from two_worlds import OTHER_VOICE, PACED, RATE, heard, right, spoken, twins, two_providers
 
+from settling import call_tasks, eventually
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, deadline
 from voicekit.clients.openai import AzureOpenAIClient
 from voicekit.emulator import Emulator, Fault, Scenario
@@ -27,7 +28,6 @@ from voicekit.testing.conformance import (
     SYNTHESIZER_CHECKS,
     TRANSCRIBER_CHECKS,
 )
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

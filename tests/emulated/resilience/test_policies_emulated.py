@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from two_worlds import RATE, VOICE, right
 
+from settling import call_tasks, eventually
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, deadline, sync
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.errors import (
@@ -21,7 +22,6 @@ from voicekit.errors import (
 )
 from voicekit.resilience import NO_POLICIES, Breaker, Policies
 from voicekit.testing import no_waits
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

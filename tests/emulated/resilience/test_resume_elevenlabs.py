@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "elevenlabs"))
 from speaking import INSTANT, RATE, VOICE, right, speaking
 
+from settling import call_tasks, eventually
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.emulator.material import tones
 from voicekit.errors import (
@@ -29,7 +30,6 @@ from voicekit.operation import Limits
 from voicekit.resilience.limit import Limit
 from voicekit.resilience.policies import Policies
 from voicekit.resilience.retry import Retry
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -28,6 +28,7 @@ from seams import (
 )
 from test_sockets import handshake, speaks
 
+from settling import until
 from voicekit.clients.execute import open_socket
 from voicekit.errors import ClosedError, LocalProtocolError
 from voicekit.operation import Call, Limits
@@ -37,7 +38,6 @@ from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.interfaces import Socket
 from voicekit.transport.transport import Transport
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -34,6 +34,7 @@ from seams import (
     transports,
 )
 
+from settling import until
 from voicekit.clients.execute import MAX_BODY_BYTES
 from voicekit.errors import (
     AuthenticationError,
@@ -53,7 +54,6 @@ from voicekit.operation import Limits
 from voicekit.testing import RecordingObserver
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.transport import Transport
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

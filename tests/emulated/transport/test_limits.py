@@ -25,6 +25,7 @@ from seams import (
     transports,
 )
 
+from settling import until
 from voicekit.deadlines import deadline
 from voicekit.errors import (
     ConnectTimeout,
@@ -36,7 +37,6 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.testing import RecordingObserver
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated, pytest.mark.timing]
 

@@ -28,10 +28,10 @@ from seams import (
 )
 from test_sockets import handshake, speaks
 
+from settling import until
 from voicekit.clients.execute import open_socket
 from voicekit.errors import ConnectError, ConnectTimeout, VoicekitError
 from voicekit.operation import Limits
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

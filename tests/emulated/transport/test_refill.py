@@ -25,10 +25,10 @@ from seams import (
     transports,
 )
 
+from settling import until
 from voicekit.errors import ConnectionLostError, PoolTimeout, VoicekitError
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.messages import Request
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

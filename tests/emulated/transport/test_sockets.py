@@ -26,6 +26,7 @@ from seams import (
     transports,
 )
 
+from settling import until
 from voicekit.clients.execute import open_socket
 from voicekit.errors import (
     AuthenticationError,
@@ -42,7 +43,6 @@ from voicekit.pipeline import Pipeline
 from voicekit.testing import RecordingObserver
 from voicekit.transport.messages import Request
 from voicekit.transport.ws_aiohttp import SocketClosed
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

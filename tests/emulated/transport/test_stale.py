@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from seams import chat, transports
 
+from settling import until
 from voicekit.emulator import Emulator
 from voicekit.errors import ConnectionLostError
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.connector import PooledProtocol
-from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,6 +28,7 @@ from seams import (
     transports,
 )
 
+from settling import until
 from voicekit import events
 from voicekit.clients.execute import fetch_json
 from voicekit.clients.uploads import upload_of
@@ -46,7 +47,6 @@ from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request, Upload
 from voicekit.transport.transport import Transport
 from voicekit.wire.multipart import multipart
-from waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

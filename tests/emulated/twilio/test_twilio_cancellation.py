@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from messaging import INSTANT, USER, messaging, received
 
+from settling import call_tasks, eventually
 from voicekit import DeepgramClient
 from voicekit.emulator.endpoints import API_KEY
 from voicekit.resilience.waiting import no_waits
-from waiting import call_tasks, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

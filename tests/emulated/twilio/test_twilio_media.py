@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from messaging import INSTANT, messaging, posted, received
 
+from settling import eventually
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient
 from voicekit.clients.twilio import Media
 from voicekit.emulator import Fault
@@ -25,7 +26,6 @@ from voicekit.errors import (
 )
 from voicekit.operation import Limits
 from voicekit.resilience.waiting import no_waits
-from waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from messaging import BUSINESS, INSTANT, USER, application, messaging, posted, received
 
+from settling import eventually
 from voicekit import sync
 from voicekit.clients.twilio import (
     InboundMessage,
@@ -32,7 +33,6 @@ from voicekit.errors import (
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES
 from voicekit.resilience.waiting import no_waits
-from waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 

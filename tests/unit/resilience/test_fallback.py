@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from scripted_members import PCM, SOUND, Does, Ears, Mind, Voice, failing, heard
 
+from settling import library_tasks
 from voicekit import deadline
 from voicekit.errors import (
     AuthenticationError,
@@ -36,7 +37,6 @@ from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.spread import spread
 from voicekit.resilience.members.trail import errors_of
 from voicekit.testing import VIRTUAL, RecordingObserver
-from waiting import library_tasks
 
 pytestmark = pytest.mark.anyio
 

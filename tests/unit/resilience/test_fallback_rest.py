@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scripted_members import Does, Voice, failing, heard
 
+from settling import library_tasks
 from voicekit.errors import (
     CircuitOpenError,
     ConnectError,
@@ -22,7 +23,6 @@ from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.health import Health
 from voicekit.resilience.members.trail import Member
 from voicekit.testing import VIRTUAL, RecordingObserver
-from waiting import library_tasks
 
 pytestmark = pytest.mark.anyio
 

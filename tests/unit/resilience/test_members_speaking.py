@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scripted_members import SOUND, Does, Voice, failing, heard, pieces_of
 
+from settling import library_tasks
 from voicekit.errors import (
     ClosedError,
     ConnectionLostError,
@@ -20,7 +21,6 @@ from voicekit.errors import (
 from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.shared_text import MOST_KEPT
 from voicekit.testing import VIRTUAL
-from waiting import library_tasks
 
 pytestmark = pytest.mark.anyio
 
