@@ -17,6 +17,7 @@ import audio_world
 import deepgram_speaking
 from blocking_world import emulated, voice_of
 
+from settling import eventually
 from voicekit.emulator import Emulator, Fault
 from voicekit.errors import ConnectionLostError, InvalidArgumentError, StreamInterruptedError
 from voicekit.events import Event, SpeechResumed
@@ -103,7 +104,7 @@ async def test_a_stream_goes_on_or_accounts_for_itself(name: str) -> None:
             world.inject(name, Fault("close", after_bytes=9000))
             async with client.stream_speech(TEXT, **SPLIT) as speech:
                 got = [await anext(speech)]
-                assert await deepgram_speaking.eventually(lambda: len(asked(world)) == 4)
+                assert await eventually(lambda: len(asked(world)) == 4)
                 got += [chunk async for chunk in speech]
             assert right(b"".join(got), *PARTS)
             assert speech.resumed == 1
