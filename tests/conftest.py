@@ -121,6 +121,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(unraisable)
 
 
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: nobody who collects garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether the long repeats were asked for."""
