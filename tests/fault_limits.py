@@ -9,6 +9,8 @@ from voicekit.operation import Limits
 
 SHORT = Limits(connect=5.0, first_output=1.0, gap=1.0, total=30.0)
 ROOMY = Limits(connect=5.0, first_output=10.0, gap=10.0, total=30.0)
+BEGUN = Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0)
+"""For what fails after its first output, which a busy machine may be late with."""
 _HOLDS_UP = {"silence", "stall", "drip", "empty_deltas", "ws_hang"}
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _FINAL: Final = ("uploaded", "not_replayable", "deadline")
 """What an attempt itself says of its error, in ``retry_stopped``: there is no other attempt."""
-LEAST_LEFT: Final = {
+_LEAST_LEFT: Final = {
     kind: 0.25 if kind is OperationClass.EFFECT else 0.005 for kind in OperationClass
 }
 """Seconds. An attempt that has less left is not begun. Of an effect nobody would know whether it
@@ -89,6 +89,12 @@ def verdict(
     if outcome == "unknown" and kind is OperationClass.COMPUTE and unknown_before:
         return Verdict(again=False, stopped="unknown_outcome")
     return _AGAIN
+
+
+def fits(wait: float, call: Call) -> bool:
+    """Whether the call has time for another attempt behind a wait of so many seconds."""
+    left = call.remaining()
+    return left is None or wait + _LEAST_LEFT[call.operation.kind] < left
 
 
 def outcome_of(error: Exception) -> Outcome:

@@ -17,7 +17,7 @@ from voicekit.errors import (
 )
 from voicekit.resilience.budget import Budget
 from voicekit.resilience.guard import Guard
-from voicekit.resilience.repeats import LEAST_LEFT, Verdict, outcome_of, outcome_unknown, verdict
+from voicekit.resilience.repeats import Verdict, fits, outcome_of, outcome_unknown, verdict
 from voicekit.resilience.waiting import pause
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class _Repeats(Generic[T]):
         asked = _asked(state)
         if asked is not None:
             longer = min(asked * (1 + _JITTER * draw()), policy._longest_wait)
-            return longer if self._fits(longer) else asked
+            return longer if fits(longer, self._call) else asked
         if self._is_stale(_failure_of(state).error):
             self._made_up = True
             return 0.0
@@ -262,9 +262,9 @@ class _Repeats(Generic[T]):
         """Whether the wait is too long, or nobody pays for the attempt behind it."""
         policy, wait, asked = self._policy, state.upcoming_sleep, _asked(state)
         # As stop_before_delay, by the clock of the call: an upload moves its deadline.
-        if asked is not None and not (asked <= policy._longest_wait and self._fits(asked)):
+        if asked is not None and not (asked <= policy._longest_wait and fits(asked, self._call)):
             self._stopped = "retry_after"
-        elif not self._fits(wait):
+        elif not fits(wait, self._call):
             self._stopped = "deadline"
         elif policy.budget is not None and not policy.budget.take():
             self._stopped = "budget"
@@ -289,10 +289,6 @@ class _Repeats(Generic[T]):
             raise
 
     # -- facts ----------------------------------------------------------------------------
-
-    def _fits(self, wait: float) -> bool:
-        left = self._call.remaining()
-        return left is None or wait + LEAST_LEFT[self._call.operation.kind] < left
 
     def _is_stale(self, error: Exception) -> bool:
         """Whether a warm connection was gone already; what else failed deserves a back-off."""

@@ -11,7 +11,6 @@ from settling import gone, settled
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Emulator, Scenario
 from voicekit.emulator.material import check_tones
-from voicekit.operation import Limits
 from voicekit.speech import AudioClip, AudioFormat
 
 VOICE = "alloy"
@@ -31,8 +30,6 @@ CLIP = AudioClip(data=bytes(32_000), format=AudioFormat.parse("pcm_16000"))
 APART = replace(PACED, chat_token_gap=0.15)
 """Each piece of text is read before the next is sent, on a busy machine too."""
 OPERATIONS = ("stream_speech", "synthesize", "transcribe", "stream_transcription")
-BEGUN = dict.fromkeys(OPERATIONS, Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0))
-"""For what fails after its first output, which a busy machine may be late with."""
 
 
 @asynccontextmanager

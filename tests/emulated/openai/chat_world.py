@@ -9,7 +9,6 @@ from typing import Any
 from settling import gone, settled
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Emulator, Scenario
-from voicekit.operation import Limits
 
 ANSWER = "We are open from nine until six."
 PIECES = ("We", " are", " open", " from", " nine", " until", " six.")
@@ -17,8 +16,6 @@ INSTANT = Scenario(name="test", replies=ANSWER)
 PACED = Scenario(name="test", replies=ANSWER, chat_token_gap=0.004)
 APART = Scenario(name="test", replies=ANSWER, chat_token_gap=0.15)
 """Each piece is read before the next is sent, on a busy machine too."""
-BEGUN = Limits(connect=5.0, first_output=5.0, gap=1.0, total=10.0)
-"""For what fails after its first output, which a busy machine may be late with."""
 
 
 @asynccontextmanager

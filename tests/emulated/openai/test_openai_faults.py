@@ -6,9 +6,9 @@ import logging
 import traceback
 
 import pytest
-from chat_world import ANSWER, APART, BEGUN, PIECES, world_and_client
+from chat_world import ANSWER, APART, PIECES, world_and_client
 
-from fault_limits import limits_of
+from fault_limits import BEGUN, limits_of
 from voicekit import events
 from voicekit.clients.openai import OpenAIClient
 from voicekit.emulator import Fault

@@ -7,9 +7,9 @@ import logging
 import traceback
 
 import pytest
-from chat_world import ANSWER, APART, BEGUN, PACED, PIECES, world_and_client
+from chat_world import ANSWER, APART, PACED, PIECES, world_and_client
 
-from fault_limits import limits_of
+from fault_limits import BEGUN, limits_of
 from settling import settled, steps
 from voicekit import events
 from voicekit.clients.openai import OpenAIClient

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from audio_world import BEGUN, INSTANT, OPERATIONS, PACED, SPEECH, audio_world, right
+from audio_world import INSTANT, OPERATIONS, PACED, SPEECH, audio_world, right
 
-from fault_limits import SHORT, limits_of
+from fault_limits import BEGUN, SHORT, limits_of
 from settling import settled, steps
 from voicekit import events
 from voicekit.clients.openai import AzureOpenAIClient, OpenAIClient
@@ -262,7 +262,7 @@ async def test_a_fault_before_the_first_audio(fault: Fault, error: Any, caplog: 
 )
 async def test_a_fault_after_the_first_audio(fault: Fault, cause: Any) -> None:
     """What came is handed out, in whole samples, then the error says how much, and why."""
-    async with audio_world(PACED, limits=BEGUN) as (world, client):
+    async with audio_world(PACED, limits=dict.fromkeys(OPERATIONS, BEGUN)) as (world, client):
         world.inject("openai", fault)
         got = []
         async with client.stream_speech(TEXT) as speech:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_world import APART, BEGUN, CLIP, INSTANT, OPERATIONS, PACED, WORDS, WRITTEN, audio_world
+from audio_world import APART, CLIP, INSTANT, OPERATIONS, PACED, WORDS, WRITTEN, audio_world
 
-from fault_limits import limits_of
+from fault_limits import BEGUN, limits_of
 from settling import settled, steps
 from voicekit import events
 from voicekit.clients.openai import OpenAIClient
@@ -314,7 +314,7 @@ async def test_a_page_is_no_plain_text() -> None:
 )
 async def test_a_fault_inside_a_stream(fault: Fault, cause: Any) -> None:
     """What came is handed out, then the error says exactly how much that was, and why."""
-    async with audio_world(APART, limits=BEGUN) as (world, client):
+    async with audio_world(APART, limits=dict.fromkeys(OPERATIONS, BEGUN)) as (world, client):
         world.inject("openai", fault)
         got: list[str] = []
         async with client.stream_transcription(CLIP) as stream:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from voicekit import events
 from voicekit.clients.agentforce.errors import SessionBusyError, SessionLostError
 from voicekit.errors import VoicekitError
-from voicekit.resilience.repeats import LEAST_LEFT
+from voicekit.resilience.repeats import fits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,8 +39,7 @@ class Patience:
             try:
                 return await step(call)
             except SessionBusyError as error:
-                left = call.remaining()
-                if left is not None and wait + LEAST_LEFT[call.operation.kind] >= left:
+                if not fits(wait, call):
                     error.retry_stopped = "deadline"
                     raise
                 if call.observer is not None:
