@@ -132,7 +132,7 @@ def test_no_time_is_left_after_a_total_limit(kind: OperationClass) -> None:
         assert found == Verdict(again=False, stopped="deadline")
 
 
-@pytest.mark.parametrize("said", ["uploaded", "not_replayable"])
+@pytest.mark.parametrize("said", ["uploaded", "not_replayable", "deadline"])
 def test_what_the_attempt_says_of_itself_counts(said: str) -> None:
     """No class repeats it; an effect may have happened all the same."""
     for kind in (PURE, COMPUTE, IDEMPOTENT):
