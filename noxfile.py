@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 # Where it is set, each worker compiles and rewrites every test again: 20 s of each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -44,6 +45,17 @@ def lowest() -> list[str]:
     return [re.sub(r"^([\w.-]+)>=([\w.]+).*", r"\1==\2", line) for line in declared]
 
 
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """All of them; what failed must then pass three times alone (``tests/second_round.py``)."""
+    try:
+        session.run("pytest", "--cache-clear", *arguments, *session.posargs)
+    except CommandFailed as failure:
+        if failure.reason != "Returned code 1" or "--full" in session.posargs:
+            raise  # it did not get to its end, or nobody is in a hurry
+        again = ["--lf", "--last-failed-no-failures", "none", "--second-round"]
+        session.run("pytest", *again, *(a for a in arguments if a.startswith("--only-skips")))
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """What is promised, on this interpreter, against the built package.
@@ -54,7 +66,7 @@ def tests(session: nox.Session) -> None:
     full = "--full" in session.posargs
     which = [] if full or "-m" in session.posargs else ["-m", "not slow"]
     workers = [] if full else WORKERS
-    session.run("pytest", *which, *workers, ONLY_SKIPS.format(""), *session.posargs)
+    run_tests(session, *which, *workers, ONLY_SKIPS.format(""))
 
 
 @nox.session
@@ -71,7 +83,7 @@ def tests_all(session: nox.Session, extras: str) -> None:
     else:
         session.install(EVERYTHING if extras == "all" else ".", *group("tests"))
     only = [] if extras == "none" else [ONLY_SKIPS.format("|SDK|docs group")]
-    session.run("pytest", "-m", "not slow", *WORKERS, *only, *session.posargs)
+    run_tests(session, "-m", "not slow", *WORKERS, *only)
 
 
 @nox.session

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from voicekit.emulator import Emulator
+from voicekit.observe import process
 
 SOON = 10.0
 """Seconds. Nothing takes as long; a busy machine may take a part of it."""
@@ -57,3 +58,8 @@ def library_tasks() -> list[str]:
 def call_tasks() -> list[str]:
     """Those of single calls and of wrappers, not of pools."""
     return [name for name in library_tasks() if not name.startswith(_OF_POOLS)]
+
+
+def open_sockets() -> int:
+    """Open sockets of this process; 0 where the system does not tell."""
+    return process.open_sockets() or 0

@@ -21,6 +21,7 @@ import tenacity  # noqa: F401 - comes with a process's first failure, and is not
 
 import voicekit.resilience.breaker_states  # noqa: F401 - as that
 from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, sync
+from voicekit.observe.process import open_sockets
 
 CALLERS = 20
 VOICE = "21m00Tcm4TlvDq8ikWAM"
@@ -29,17 +30,6 @@ WARMING = 5  # one part in that many comes before the first look
 
 Look = dict[str, Any]
 Job = Callable[[], Awaitable[None]]
-
-
-def sockets() -> int:
-    """Open sockets of this process."""
-    links = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            links.append(str(entry.readlink()))
-        except OSError:  # the one with which the directory is read
-            continue
-    return sum(link.startswith("socket:") for link in links)
 
 
 class MallocInfo(ctypes.Structure):
@@ -76,7 +66,7 @@ def look(*, tasks: int = 0, **more: Any) -> Look:
         "bytes": pages * resource.getpagesize(),
         "allocated": allocated(),
         "objects": len(gc.get_objects()),
-        "sockets": sockets(),
+        "sockets": open_sockets(),
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "tasks": tasks,
         **more,
@@ -176,7 +166,7 @@ async def settled(all_of_them: tuple[Any, ...], before: int) -> dict[str, Any]:
     for _ in range(200):
         now = held(all_of_them)
         quiet = not now["dialing"] and now["leased"] == now["pooled"]
-        if quiet and sockets() - before == now["open"]:
+        if quiet and open_sockets() - before == now["open"]:
             break
         await asyncio.sleep(0.05)
     return now
@@ -187,7 +177,7 @@ async def calls(urls: dict[str, str], count: int) -> list[Look]:
 
     looks = []
     async with AsyncExitStack() as stack:
-        before = sockets()
+        before = open_sockets()
         all_of_them = clients(urls, voicekit)
         for each in all_of_them:
             await stack.enter_async_context(each)
@@ -211,7 +201,7 @@ async def cycles(urls: dict[str, str], count: int) -> list[Look]:
     import voicekit
 
     looks = []
-    before = sockets()
+    before = open_sockets()
     for part in (count // WARMING, count - count // WARMING):
         for _ in range(part):
             tts, stt, llm = clients(urls, voicekit)
@@ -228,7 +218,7 @@ async def cycles(urls: dict[str, str], count: int) -> list[Look]:
 
 def blocking_cycles(urls: dict[str, str], count: int) -> list[Look]:
     looks = []
-    before = sockets()
+    before = open_sockets()
     for part in (count // WARMING, count - count // WARMING):
         for _ in range(part):
             tts, stt, llm = clients(urls, sync)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import scaled
 from operations import Row
-from seams import open_sockets
 
 from faults import (
     OK,
@@ -22,6 +21,7 @@ from faults import (
     http,
     sockets,
 )
+from settling import open_sockets
 from voicekit.errors import OverloadedError, PoolTimeout, VoicekitError
 from voicekit.transport.config import PoolConfig
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from operations import KEY, WORDS
-from seams import chain, open_sockets
+from seams import chain
 
+from settling import open_sockets
 from voicekit import events
 from voicekit.errors import VoicekitError
 

@@ -9,7 +9,6 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import voicekit.transport.http_aiohttp
@@ -284,14 +283,6 @@ class Canary:
     @property
     def tolerance(self) -> float:
         return 0.1 + 3 * self.lag
-
-
-def open_sockets() -> int:
-    count = 0
-    for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            count += str(entry.readlink()).startswith("socket:")
-    return count
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -19,7 +19,6 @@ from seams import (
     chat,
     chunk,
     make_call,
-    open_sockets,
     post,
     read_request,
     response,
@@ -28,7 +27,7 @@ from seams import (
 )
 from test_sockets import handshake, speaks
 
-from settling import until
+from settling import open_sockets, until
 from voicekit.clients.execute import open_socket
 from voicekit.errors import ClosedError, LocalProtocolError
 from voicekit.operation import Call, Limits

@@ -25,7 +25,6 @@ from seams import (
     deaf_listener,
     dials_wait,
     make_call,
-    open_sockets,
     post,
     read_head,
     response,
@@ -34,7 +33,7 @@ from seams import (
     transports,
 )
 
-from settling import until
+from settling import open_sockets, until
 from voicekit.clients.execute import MAX_BODY_BYTES
 from voicekit.errors import (
     AuthenticationError,

@@ -20,7 +20,6 @@ from seams import (
     chain,
     chat,
     make_call,
-    open_sockets,
     post,
     read_head,
     response,
@@ -28,7 +27,7 @@ from seams import (
 )
 from test_sockets import handshake, speaks
 
-from settling import until
+from settling import open_sockets, until
 from voicekit.clients.execute import open_socket
 from voicekit.errors import ConnectError, ConnectTimeout, VoicekitError
 from voicekit.operation import Limits

@@ -17,7 +17,6 @@ from seams import (
     chunk,
     dials_wait,
     make_call,
-    open_sockets,
     post,
     read_request,
     response,
@@ -25,7 +24,7 @@ from seams import (
     transports,
 )
 
-from settling import until
+from settling import open_sockets, until
 from voicekit.errors import ConnectionLostError, PoolTimeout, VoicekitError
 from voicekit.transport.config import PoolConfig
 from voicekit.transport.messages import Request

@@ -19,14 +19,13 @@ from seams import (
     RawServer,
     answers,
     make_call,
-    open_sockets,
     read_head,
     response,
     shows_secrets,
     transports,
 )
 
-from settling import until
+from settling import open_sockets, until
 from voicekit.clients.execute import open_socket
 from voicekit.errors import (
     AuthenticationError,
