@@ -555,7 +555,7 @@ async def test_closing_a_context_lets_its_piece_come_but_no_more() -> None:
 @pytest.mark.parametrize("flush", [False, True])
 async def test_flushed_text_goes_on_after_close_context(flush: bool) -> None:
     """Pieces that wait their turn are dropped with their context, unless a flush promised them."""
-    scenario = Scenario(name="slow", speech_real_time_factor=0.03, speech_chunk_bytes=3200)
+    scenario = Scenario(name="slow", speech_real_time_factor=0.1, speech_chunk_bytes=3200)
     schedule = {"chunk_length_schedule": [50]}
     texts = [letter * 50 for letter in "abc"]
     async with emulator(scenario) as (_, session), speaking(session) as ws:

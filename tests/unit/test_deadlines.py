@@ -22,6 +22,7 @@ def test_outside_there_is_none() -> None:
     assert deadline(1).remaining() == math.inf
 
 
+@pytest.mark.timing
 def test_inner_deadlines_only_shorten() -> None:
     """A longer one inside changes nothing; a shorter one holds until it is left."""
     with deadline(5) as outer:

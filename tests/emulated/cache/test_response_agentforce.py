@@ -161,7 +161,7 @@ async def test_a_hundred_conversations_with_one_question() -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_one_that_is_left_goes_on_at_the_provider_and_is_not_kept(streamed: bool) -> None:
     """Barge-in: the client reads the locked turn to its end; the next one waits for that."""
-    slow = Scenario(name="test", agent_replies=ANSWER, agent_chunk_gap=0.02, agent_first_text=0.02)
+    slow = Scenario(name="test", agent_replies=ANSWER, agent_chunk_gap=0.1, agent_first_text=0.1)
     async with (
         agent_and_world(slow) as (world, agents),
         ResponseCache(agents, close=False) as cached,

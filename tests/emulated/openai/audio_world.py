@@ -27,8 +27,8 @@ PACED = Scenario(
     heard=HEARD,
 )
 CLIP = AudioClip(data=bytes(32_000), format=AudioFormat.parse("pcm_16000"))
-APART = replace(PACED, chat_token_gap=0.15)
-"""Each piece of text is read before the next is sent, on a busy machine too."""
+APART = replace(PACED, chat_token_gap=0.15, speech_real_time_factor=1.0)
+"""Each piece is read before the next is sent, on a busy machine too."""
 OPERATIONS = ("stream_speech", "synthesize", "transcribe", "stream_transcription")
 
 

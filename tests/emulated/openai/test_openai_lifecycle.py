@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from chat_world import ANSWER, PACED, world_and_client
+from chat_world import ANSWER, APART, PACED, world_and_client
 
 from fault_limits import SHORT
 from settling import settled, steps
@@ -109,9 +109,9 @@ async def test_cancelling_one_read_loses_nothing_in_an_entered_stream() -> None:
 
 async def test_barge_in_ends_iteration_quietly() -> None:
     """``cancel()`` from another task: no error, the connection is freed, the next turn works."""
-    async with world_and_client(PACED) as (_, llm):
+    async with world_and_client(APART) as (world, llm):
         await llm.warm(1)
-        for _ in range(10):
+        for _ in range(5):
             async with llm.stream_chat("hi") as reply:
                 got = []
                 async for text in reply:
@@ -124,12 +124,13 @@ async def test_barge_in_ends_iteration_quietly() -> None:
                 assert "".join(got) != ANSWER
                 assert reply.cancelled
         await settled(llm)
+        world.set_scenario(PACED)
         assert await whole(llm) == ANSWER
 
 
 async def test_leaving_early_frees_the_connection() -> None:
     """Breaking out of the loop or never iterating aborts the answer at the server."""
-    async with world_and_client(PACED) as (world, llm):
+    async with world_and_client(APART) as (world, llm):
         async with llm.stream_chat("hi") as reply:
             async for _ in reply:
                 break
@@ -177,7 +178,7 @@ async def test_a_handle_closed_while_it_opens_opens_nothing() -> None:
 
 async def test_closing_the_client_ends_what_is_open() -> None:
     """A stream that is being read fails typed when its client is closed under it."""
-    async with world_and_client(PACED) as (_, llm), llm.stream_chat("hi") as reply:
+    async with world_and_client(APART) as (_, llm), llm.stream_chat("hi") as reply:
         await reply.__anext__()
         await llm.aclose()
         with pytest.raises(StreamInterruptedError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from audio_world import INSTANT, OPERATIONS, PACED, SPEECH, audio_world, right
+from audio_world import APART, INSTANT, OPERATIONS, PACED, SPEECH, audio_world, right
 
 from fault_limits import BEGUN, SHORT, limits_of
 from settling import settled, steps
@@ -318,7 +318,7 @@ async def test_cancelled_at_every_await(use: Any) -> None:
 
 async def test_barge_in() -> None:
     """``cancel()`` from another task ends iteration quietly, and the server's work."""
-    async with audio_world(PACED) as (world, client):
+    async with audio_world(APART) as (world, client):
         async with client.stream_speech(TEXT * 4) as speech:
             got = []
             async for chunk in speech:

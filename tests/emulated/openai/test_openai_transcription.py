@@ -361,7 +361,7 @@ async def test_cancelled_at_every_await(use: Any) -> None:
 
 async def test_leaving_a_stream_early() -> None:
     """Breaking out of the loop aborts the answer at the server."""
-    async with audio_world(PACED) as (world, client):
+    async with audio_world(APART) as (world, client):
         async with client.stream_transcription(CLIP) as stream:
             async for _ in stream:
                 break

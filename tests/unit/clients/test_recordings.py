@@ -227,6 +227,7 @@ async def test_a_file_that_fails_is_typed(then: Any) -> None:
     assert "marked" not in str(caught.value)
 
 
+@pytest.mark.timing
 async def test_a_read_under_way_is_not_waited_for() -> None:
     """Cancelled, the caller goes at once; the thread ends with what it does."""
     gate = threading.Event()

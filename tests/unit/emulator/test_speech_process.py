@@ -18,7 +18,7 @@ from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.speech_messages import Splitter, pack
 from voicekit.emulator.speech_process import SpeechProcess
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timing]
 
 LONG = "This is a rather long story that takes its time to be told. " * 60
 

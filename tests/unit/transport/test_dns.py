@@ -12,7 +12,7 @@ import pytest
 
 from voicekit.transport.dns import STALE_AFTER, ServeStaleResolver
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timing]
 
 
 class Names:

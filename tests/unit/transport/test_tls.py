@@ -19,7 +19,7 @@ from voicekit.transport.tls import tls_context
 from voicekit.transport.transport import Transport
 
 trustme = pytest.importorskip("trustme", reason="trustme of an extra is not installed")
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timing]
 
 KEY = "sk-marked-key-7d1f"
 

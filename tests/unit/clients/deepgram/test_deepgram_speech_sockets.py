@@ -169,6 +169,7 @@ async def test_clear_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         assert made.sockets[0].ended[:1] == ["abort"]
 
 
+@pytest.mark.timing
 async def test_a_stuck_peer_does_not_hold_up_who_cancels(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ``Clear`` may wait for the network only so long; the socket is not used again."""
     from voicekit.clients.deepgram.speech import utterance
