@@ -21,8 +21,20 @@ from typing import Any
 
 import pytest
 
-from voicekit import AudioClip, AudioFormat, OpenAIClient, VoicekitError
+from voicekit import (
+    NO_POLICIES,
+    AudioClip,
+    AudioFormat,
+    DeepgramClient,
+    ElevenLabsClient,
+    OpenAIClient,
+    Policies,
+    Retry,
+    UnavailableError,
+    VoicekitError,
+)
 from voicekit.emulator import Emulator, Fault, Scenario
+from voicekit.resilience import no_waits
 
 pytestmark = [
     pytest.mark.anyio,
@@ -191,6 +203,36 @@ async def test_an_answer_without_its_end() -> None:
         async with OpenAIClient(**world.sdk("openai"), model="gpt-5.5") as client:
             with pytest.raises(VoicekitError):
                 await client.stream_chat("hi").result()
+
+
+ASKED: dict[str, tuple[Any, Any]] = {
+    "elevenlabs": (ElevenLabsClient, lambda client: client.synthesize("Hi.", voice=VOICE)),
+    "deepgram": (DeepgramClient, lambda client: client.transcribe(SPEECH)),
+    "openai": (OpenAIClient, lambda client: client.chat("hi", model="gpt-5.5")),
+}
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_what_the_pages_say_of_retries(vendor: str) -> None:
+    """A client that is told nothing repeats after a 503, and does as ``policies`` says."""
+    kind, ask = ASKED[vendor]
+
+    async def attempts(**options: Any) -> int:
+        with served(vendor) as world, no_waits():
+            world.inject(vendor, Fault("status", status=503, times=1))
+            async with kind("key", base_url=getattr(world, vendor).url, **options) as client:
+                answer = await ask(client)
+            assert len(world.journal.requests_for(vendor)) == answer.attempts
+            return int(answer.attempts)
+
+    assert await attempts() == 2
+    assert await attempts(policies=Policies(retry=Retry(1))) == 2
+    for once in (NO_POLICIES, Policies(retry=None)):
+        with pytest.raises(UnavailableError):
+            await attempts(policies=once)
+    said = page_of(vendor).read_text(encoding="utf-8")
+    assert "`policies=Policies(retry=Retry(n))`" in said
+    assert "`NO_POLICIES`" in said
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
