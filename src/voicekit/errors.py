@@ -139,7 +139,9 @@ class ConfigurationError(VoicekitError):
 
 
 class MissingCredentialError(ConfigurationError):
-    """No API key was given and the vendor's environment variable is empty."""
+    """No API key was given, in the vendor's environment variable neither, nor in time by a
+    callable.
+    """
 
 
 class InvalidArgumentError(ConfigurationError, ValueError):

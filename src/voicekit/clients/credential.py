@@ -28,8 +28,8 @@ T = TypeVar("T")
 ApiKey = str | Callable[[], Awaitable[str]]
 """A key, or an async callable that returns the key to use for the next request."""
 
-RENEWAL_LIMIT: Final = 10.0
-"""Seconds that asking for another key may take; many calls wait for it. Source: ours, as for
+KEY_LIMIT: Final = 10.0
+"""Seconds that a callable may take to return a key; calls wait for it. Source: ours, as for
 any token (design, limits of an operation), with its two repeats."""
 
 _REFUSED: Final = 401
@@ -77,14 +77,15 @@ class Credential:
 
         Raises:
             InvalidArgumentError: The callable returned what no header can hold.
+            MissingCredentialError: It returned nothing in time.
         """
         if self._ask is not None:
             turn = _turn.get()
             if turn is None or turn.credential is not self:
-                self._learn(_checked(await self._ask()))
+                self._learn(await _asked(self._ask))
             else:
                 if not turn.renewed:
-                    self._learn(_checked(await self._ask()))
+                    self._learn(await _asked(self._ask))
                 turn.key = self._key
         return self._key
 
@@ -127,9 +128,7 @@ class Credential:
 
     async def _renewed(self, ask: Callable[[], Awaitable[str]]) -> bool:
         refused = self._key
-        async with asyncio.timeout(RENEWAL_LIMIT):
-            key = _checked(await ask())
-        self._learn(key)
+        self._learn(await _asked(ask))
         return self._key != refused
 
     def _over(self, renewal: asyncio.Task[bool]) -> None:
@@ -257,6 +256,25 @@ def _identity_of(ask: Callable[[], Awaitable[str]]) -> Hashable:
 
 def _nothing() -> None:
     pass
+
+
+async def _asked(ask: Callable[[], Awaitable[str]]) -> str:
+    """A key from the application's own code, which may do anything, or nothing for ever."""
+    asking = ask()
+    if not hasattr(asking, "__await__"):
+        raise InvalidArgumentError(
+            f"a callable that returns a {type(asking).__name__} at once",
+            argument="api_key",
+            allowed="a str, or an async callable that returns one",
+        )
+    try:
+        async with asyncio.timeout(KEY_LIMIT) as limit:
+            return _checked(await asking)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise  # the callable's own
+        told = f"the api_key callable returned no key within {KEY_LIMIT:g} s"
+        raise MissingCredentialError(told) from error
 
 
 def _checked(key: object) -> str:

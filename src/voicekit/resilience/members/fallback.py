@@ -15,6 +15,7 @@ from voicekit.errors import (
     InvalidArgumentError,
     InvalidRequestError,
     LocalProtocolError,
+    MissingCredentialError,
     OverloadedError,
     PoolTimeout,
     ProviderError,
@@ -45,7 +46,9 @@ _log = logging.getLogger("voicekit.resilience")
 PROBE_LIMIT: Final = 10.0
 """Seconds. Source: design, "warm has its own 10 s limit"; an own engine may have none."""
 
-_CURABLE: Final = (TransportError, DeadlineError, ProviderError, RejectedError)
+_CURABLE: Final = (
+    TransportError, DeadlineError, ProviderError, RejectedError, MissingCredentialError
+)  # fmt: skip
 _INCURABLE: Final = (InvalidRequestError, LocalProtocolError)
 _BUSY: Final = (OverloadedError, PoolTimeout)
 """We ourselves ask too much at the moment; the member is not ill."""
