@@ -117,6 +117,34 @@ async def test_an_error_inside_a_turn_repeats_nothing(
         assert asked(world, "session.start", "token") == [200, 200]
 
 
+OTHERS = {
+    "status": 500,
+    "error": "HttpServerErrorException",
+    "message": "Apex action PlaceOrder failed after charge: checkout session not found for cart 8",
+}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", operation="messages", status=500, body=OTHERS),
+        Fault("status", operation="messages.stream", status=500, body=OTHERS),
+        Fault("in_stream_error", operation="messages.stream", status=500, body=OTHERS),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.operation}",
+)
+async def test_words_about_another_session_repeat_nothing(fault: Fault) -> None:
+    """An action had acted when *its* session was gone: said once, in the session at hand."""
+    async with world_and_client() as (world, agents):
+        async with agents.open_session() as session:
+            world.inject("agentforce", fault)
+            with pytest.raises(OutcomeUnknownError):
+                await RUNS[fault.operation or ""](session)
+            assert session.replaced == 0
+        assert len(asked(world, *RUNS)) == 1
+        assert asked(world, "session.start") == [200]
+
+
 @pytest.mark.parametrize("operation", list(RUNS))
 async def test_what_was_refused_at_the_door_may_be_asked_again(operation: str) -> None:
     """429: proven not applied, repeated within the policy; each time with a new number."""

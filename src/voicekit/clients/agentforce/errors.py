@@ -7,7 +7,7 @@ words are looked for in any case and at any place.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -60,7 +60,10 @@ class TurnFailedError(UnavailableError):
 # -- what the words of an error say -----------------------------------------------------------
 
 _JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}")
-_LOST: Final = ("not found for sessionid", "session not found", "planner_session_not_found")
+_LOST: Final = ("notfound", "not found for sessionid", "session not found")
+"""Of a 404, which is about the address, and so about the session in it."""
+_LOST_BY_NAME: Final = re.compile(r"(?i)(?:v\d+)?session not found for sessionid:?\s*(\S+?)\.?")
+_PLANNER_LOST: Final = "PLANNER_SESSION_NOT_FOUND"
 _UNATTACHED: Final = "not attached to agent"
 _UNAVAILABLE_SETUP: Final = (
     # 500 that no repeat cures: the endpoint or the agent is set up wrongly, or we sent no JSON.
@@ -72,7 +75,7 @@ _UNAVAILABLE_SETUP: Final = (
 _TOO_MANY_LOGINS: Final = ("login rate exceeded", "maximum logins exceeded")
 _PLANNER: Final[Mapping[str, type[ProviderError]]] = {
     # Source: sheet §11; unverified that any is sent. What limits or refuses did not act.
-    "PLANNER_SESSION_NOT_FOUND": SessionLostError,
+    _PLANNER_LOST: SessionLostError,
     "PLANNER_REQUEST_VALIDATION_ERROR": InvalidRequestError,
     "PLANNER_LLM_GATEWAY_RATE_LIMIT": RateLimitError,
     "RATE_LIMIT_EXCEEDED": RateLimitError,
@@ -91,13 +94,18 @@ _NO_OBJECT: Final = (
 
 
 def read_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, asked: Asked
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    asked: Asked,
+    session: Callable[[], str] = str,
 ) -> ProviderError:
     """Our error for an HTTP refusal, whatever its body is."""
     value = body_of(body)
     if asked == "token":
         return token_error(value, status, headers)
-    return error_of(value, status, headers, asked=asked)
+    return error_of(value, status, headers, asked=asked, session=session())
 
 
 def error_of(
@@ -106,6 +114,7 @@ def error_of(
     headers: Mapping[str, str],
     *,
     asked: Asked,
+    session: str = "",
     inside: bool = False,
     begun: bool = False,
 ) -> ProviderError:
@@ -116,6 +125,7 @@ def error_of(
         status: Of the response; inside a turn, what the object names is used in its place.
         headers: Of the response.
         asked: What was asked for.
+        session: The id of the session that it was asked of.
         inside: It came inside a turn, with status 200: the agent was at work already.
         begun: And not as the first that came of it.
     """
@@ -125,8 +135,10 @@ def error_of(
     code = fields.get("error") or fields.get("errorCode") or fields.get("code")
     message = fields.get("message")
     said = f"{code} {message}".lower() if fields else ""
-    kind, facts = _judge(status, said, code, asked=asked, known=bool(fields))
-    if inside and not (kind is SessionLostError and not begun and _names_session(said)):
+    named = _names_lost(message, session)
+    kind, facts = _judge(status, said, code, asked=asked, known=bool(fields), named=named)
+    proven = not begun and (named or code == _PLANNER_LOST)
+    if inside and not (kind is SessionLostError and proven):
         # What was refused at the door did nothing; who answers 200 has let us in. What the
         # status speaks of is then what an action ran into: no lock, loss or token of ours.
         if kind in _OURS:
@@ -149,12 +161,12 @@ def error_of(
 
 
 def _judge(
-    status: int, said: str, code: object, *, asked: Asked, known: bool
+    status: int, said: str, code: object, *, asked: Asked, known: bool, named: bool
 ) -> tuple[type[ProviderError], dict[str, Any]]:
     """The class of an error, and what of it differs from its class."""
     if isinstance(code, str) and (found := _PLANNER.get(code)):
         return found, {}
-    if known and status in {404, 410, 500} and asked != "start" and _is_lost(status, said):
+    if known and asked != "start" and (named or _is_lost(status, said, code)):
         return SessionLostError, {}
     match status:
         case 401:
@@ -180,16 +192,20 @@ def _judge(
             return InvalidRequestError, {}
 
 
-def _is_lost(status: int, said: str) -> bool:
+def _is_lost(status: int, said: str, code: object) -> bool:
+    """Whether the refusal of a session's address says that there is no session.
+
+    Any other status may quote what an action of the agent ran into, when it had acted.
+    """
     if status == 410:
-        return True
-    if status == 404 and "notfound" in said:
-        return True
-    return _names_session(said)
+        return code == "NotAvailableError"
+    return status == 404 and any(words in said for words in _LOST)
 
 
-def _names_session(said: str) -> bool:
-    return any(words in said for words in _LOST)
+def _names_lost(message: object, session: str) -> bool:
+    """Whether the message is that this session is not there, and nothing else."""
+    found = _LOST_BY_NAME.fullmatch(message.strip()) if isinstance(message, str) else None
+    return found is not None and found[1] == session
 
 
 def _status_of(fields: Mapping[str, Any], otherwise: int) -> int:
@@ -235,15 +251,19 @@ def _without_tokens(words: object) -> object:
     return _JWT.sub("[redacted]", words) if isinstance(words, str) else words
 
 
-def _dialect(asked: Asked) -> Dialect:
+def _dialect(asked: Asked, session: Callable[[], str] = str) -> Dialect:
     return Dialect(
         provider=PROVIDER,
         request_id_headers=("x-request-id",),
-        read_error=partial(read_error, asked=asked),
+        read_error=partial(read_error, asked=asked, session=session),
     )
+
+
+def turn_dialect(session: Callable[[], str]) -> Dialect:
+    """For the turns of the session with this id, whichever it is by then."""
+    return _dialect("turn", session)
 
 
 TOKEN_DIALECT: Final = _dialect("token")
 START_DIALECT: Final = _dialect("start")
-TURN_DIALECT: Final = _dialect("turn")
 DIALECT: Final = _dialect("other")

@@ -10,7 +10,7 @@ from voicekit import events
 from voicekit.checks import fields, no_options, word, wrong
 from voicekit.checks import text as some_text
 from voicekit.clients.agentforce.config import MessageRequest, MessageSettings, RequestSettings
-from voicekit.clients.agentforce.errors import PROVIDER, TURN_DIALECT
+from voicekit.clients.agentforce.errors import PROVIDER, turn_dialect
 from voicekit.clients.agentforce.operations import SEND, STREAM_MESSAGE
 from voicekit.clients.agentforce.protocol import (
     END_REASONS,
@@ -93,6 +93,7 @@ class AgentforceSession:
         self._turns = Turns(client._background)
         self._pipelines: tuple[Pipeline | None, Pipeline] = (None, PLAIN)
         self._resend = Resend(self)
+        self._dialect = turn_dialect(lambda: self._id)
         self._holders = 0
         self._gone = False
         self._closed = False
@@ -144,7 +145,7 @@ class AgentforceSession:
         request = self._message(text, options)
         call, turn = await self._enter(SEND, request)
         messages, response = await fetch_json(
-            turn, call, partial(self._prepare, request, stream=False), TURN_DIALECT, self._read
+            turn, call, partial(self._prepare, request, stream=False), self._dialect, self._read
         )
         return messages.answer(call, response.headers)
 
@@ -308,7 +309,7 @@ class AgentforceSession:
             return reads
 
         prepare = partial(self._prepare, request, stream=True)
-        return await open_stream(turn, call, prepare, TURN_DIALECT, decoder)
+        return await open_stream(turn, call, prepare, self._dialect, decoder)
 
     def _took(self, messages: Messages) -> None:
         self.ended = self.ended or messages.ended

@@ -103,7 +103,15 @@ class Messages:
         return bool(self.raw or self.text)
 
     def _refused(self, value: Mapping[str, Any], *, begun: bool) -> ProviderError:
-        return error_of(value, 200, self._headers, asked="turn", inside=True, begun=begun)
+        return error_of(
+            value,
+            200,
+            self._headers,
+            asked="turn",
+            session=self.session_id,
+            inside=True,
+            begun=begun,
+        )
 
     def _failure(self, message: dict[str, Any]) -> TurnFailedError:
         error = build(

@@ -87,8 +87,17 @@ ROWS: list[tuple[int, str, Any, dict[str, str], type[ProviderError], bool, str, 
      {}, InvalidRequestError, False, NO, None),
     (500, "turn", body("InternalServerError", "timed out"),
      {}, UnavailableError, True, "unknown", None),
-    (500, "turn", body("InternalServerError", "Session not found"),
-     {}, SessionLostError, False, NO, None),
+    (410, "turn", body("Other", "the record is gone"), {}, InvalidRequestError, False, NO, None),
+    (500, "turn", LOST, {}, SessionLostError, False, NO, None),
+    *((500, "turn", body("HttpServerErrorException", words),
+       {}, UnavailableError, True, "unknown", None)
+      for words in (
+          "Session not found",
+          "Apex failed after charge: checkout session not found for cart 8",
+          "V6Session not found for sessionId: 019d4c0e-7b11-7cc1-9d53-000000000000",
+          f"charged; then V6Session not found for sessionId: {SESSION}",
+          f"action failed in session {SESSION}: PLANNER_SESSION_NOT_FOUND",
+      )),
     (500, "turn", "", {}, UnavailableError, True, "unknown", None),
     (500, "other", body("InternalServerError", "x"), {}, UnavailableError, True, "unknown", None),
     *((status, asked, "<html>bad gateway</html>", {}, UnavailableError, True, "unknown", None)
@@ -137,7 +146,7 @@ def test_a_row_of_the_table(
 ) -> None:
     """Class, whether it may be repeated, what is known of its effect, how long to wait."""
     sent = value.encode() if isinstance(value, str) else json.dumps(value).encode()
-    error = read_error(status, headers, sent, asked=asked)
+    error = read_error(status, headers, sent, asked=asked, session=lambda: SESSION)
     assert type(error) is kind
     assert (error.retryable, error.outcome) == (retryable, outcome)
     assert error.retry_after == wait

@@ -178,7 +178,11 @@ def test_a_whole_that_says_otherwise_than_its_chunks_is_for_nobody_else(whole: s
     assert not answer(decoder).plain
 
 
-LOST = {"status": 404, "error": "NotFoundException", "message": "not found for sessionId: x"}
+LOST = {
+    "status": 404,
+    "error": "NotFoundException",
+    "message": "V6Session not found for sessionId: s-1",
+}
 
 
 def test_a_lost_session_may_be_all_that_a_turn_says() -> None:
@@ -186,9 +190,12 @@ def test_a_lost_session_may_be_all_that_a_turn_says() -> None:
     with pytest.raises(SessionLostError) as caught:
         read(event("ERROR", LOST))
     assert caught.value.outcome == "not_applied"
-    with pytest.raises(UnavailableError) as other:
-        read(event("ERROR", {**LOST, "message": "no such order"}))
-    assert other.value.outcome == "unknown"
+    with pytest.raises(SessionLostError):
+        read(event("ERROR", {"status": 500, "error": "PLANNER_SESSION_NOT_FOUND"}))
+    for words in ("no such order", "checkout session not found", f"{LOST['message']}8"):
+        with pytest.raises(UnavailableError) as other:
+            read(event("ERROR", {**LOST, "message": words}))
+        assert other.value.outcome == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +214,7 @@ def test_a_lost_session_may_be_all_that_a_turn_says() -> None:
 )  # fmt: skip
 def test_a_failure_inside_a_200(value: Any, kind: type[Exception], outcome: str) -> None:
     """A typed error that says what is known; what came before is handed out first."""
-    decoder = TurnDecoder({"X-Request-ID": "r"}, "s")
+    decoder = TurnDecoder({"X-Request-ID": "r"}, "s-1")
     assert list(decoder.feed(chunk("Well"))) == ["Well"]
     with pytest.raises(kind) as caught:
         list(decoder.feed(event("ERROR", value)))
