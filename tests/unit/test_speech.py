@@ -450,6 +450,14 @@ class TestTranscript:
         )
         assert Transcript(text="").to_srt() == ""
 
+    @pytest.mark.parametrize("duration", [None, 0.0, -1.0])
+    def test_text_without_any_time_is_no_subtitle(self, duration):
+        """An error that says what to ask for, not a cue of no length; never what was said."""
+        for method in (Transcript.to_srt, Transcript.to_vtt):
+            with pytest.raises(InvalidArgumentError, match='timestamps="segment"') as caught:
+                method(Transcript(text="Secret.", duration=duration))
+            assert "Secret" not in str(caught.value)
+
 
 VALUES = [
     PCM_24000,

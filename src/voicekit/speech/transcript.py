@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from voicekit.errors import InvalidArgumentError
 from voicekit.speech.subtitles import Cue, cues_of, spread, srt, vtt
 from voicekit.speech.word import Speaker, Word
 
@@ -126,6 +127,10 @@ class Transcript:
         Args:
             speakers: Whether each cue names its speaker, ``Speaker 0: Hello``, or else its
                 channel; or the names to use by speaker, ``{0: "Ann"}``.
+
+        Raises:
+            InvalidArgumentError: There is text, and nothing tells when it is said: no
+                utterances, no words, and no duration.
         """
         return srt(self._cues(speakers))
 
@@ -134,6 +139,9 @@ class Transcript:
 
         Args:
             speakers: Whether each cue names its speaker; or the names to use by speaker.
+
+        Raises:
+            InvalidArgumentError: As ``to_srt``.
         """
         return vtt(self._cues(speakers))
 
@@ -144,7 +152,13 @@ class Transcript:
                 words = list(spread(passage.text, passage.start, passage.end))
             yield from cues_of(words, _name(passage, speakers))
         if not self.utterances and not self.words and self.text.strip():
-            yield Cue(0.0, self.duration or 0.0, " ".join(self.text.split()))
+            if not (self.duration and self.duration > 0):
+                raise InvalidArgumentError(
+                    "has no times, and the length of its audio is not known",
+                    argument="transcript",
+                    allowed='one that was asked for with times, as by timestamps="segment"',
+                )
+            yield Cue(0.0, self.duration, " ".join(self.text.split()))
 
     def _passages(self) -> Iterator[Utterance]:
         if not self.channels:

@@ -23,6 +23,7 @@ from voicekit.errors import (
     ConnectionLostError,
     FirstOutputTimeout,
     GapTimeout,
+    InvalidArgumentError,
     InvalidRequestError,
     QuotaError,
     RateLimitError,
@@ -97,6 +98,24 @@ async def test_times() -> None:
         assert heard.usage is not None
         assert heard.usage.audio_seconds == 1.0
         assert "Good morning." in heard.to_srt()
+
+
+async def test_subtitles_of_an_answer_without_times(tmp_path: Path) -> None:
+    """One cue as long as the recording, where that tells it; an error where it does not."""
+    path = tmp_path / "call.mp3"  # a path is not read before it is sent
+    path.write_bytes(CLIP.wav())
+    async with audio_world() as (_, client):
+        for heard in (
+            await client.transcribe(CLIP),
+            await client.transcribe(CLIP.wav(), response_format="text"),
+            await client.stream_transcription(CLIP.wav()).result(),
+        ):
+            assert heard.duration == CLIP.duration
+            assert heard.to_srt() == f"1\n00:00:00,000 --> 00:00:01,000\n{WRITTEN}\n"
+        heard = await client.transcribe(path)
+        assert heard.duration is None
+        with pytest.raises(InvalidArgumentError, match='timestamps="segment"'):
+            heard.to_vtt()
 
 
 @pytest.mark.parametrize("response_format", ["text", "srt", "vtt"])

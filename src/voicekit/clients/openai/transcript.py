@@ -37,22 +37,32 @@ def kinds_of(response_format: str) -> tuple[str, ...]:
     return ("text/plain", "vtt", "srt", "subrip") if response_format in _PLAIN else ("json",)
 
 
-def read_transcript(body: bytes, response_format: str, headers: Mapping[str, str]) -> Transcript:
+def read_transcript(
+    body: bytes, response_format: str, headers: Mapping[str, str], length: float | None = None
+) -> Transcript:
     """Read a whole answer that came with status 200.
+
+    Args:
+        body: Of the answer.
+        response_format: That was asked for.
+        headers: Of the answer.
+        length: Seconds of the recording, where they are known.
 
     Raises:
         ProviderError: It is an error object, for all its status.
         RemoteProtocolError: It is neither that nor a transcript.
     """
     if response_format in _PLAIN:
-        return _plain(body, response_format, headers)
+        return replace(_plain(body, response_format, headers), duration=length)
     value = body_of(body)
     if not isinstance(value, dict):
         raise RemoteProtocolError("the answer is no JSON object")
-    return transcript_of(value, headers)
+    return transcript_of(value, headers, length)
 
 
-def transcript_of(value: dict[str, Any], headers: Mapping[str, str]) -> Transcript:
+def transcript_of(
+    value: dict[str, Any], headers: Mapping[str, str], length: float | None = None
+) -> Transcript:
     """Read a JSON object of any of the three shapes.
 
     Raises:
@@ -64,13 +74,18 @@ def transcript_of(value: dict[str, Any], headers: Mapping[str, str]) -> Transcri
     text = value.get("text")
     if not isinstance(text, str):
         raise RemoteProtocolError("the answer holds no text")
+    duration, usage = _seconds(value.get("duration")), usage_of(value.get("usage"))
+    if duration is None:  # only verbose answers say it
+        duration = length
+    if duration is None and usage is not None:
+        duration = usage.audio_seconds  # rounded up, for the bill
     return Transcript(
         text=text,
         words=tuple(_word(each) for each in _list(value, "words")),
         utterances=tuple(utterance_of(each) for each in _list(value, "segments")),
-        duration=_seconds(value.get("duration")),
+        duration=duration,
         language=_language(value),
-        usage=usage_of(value.get("usage")),
+        usage=usage,
         headers=headers,
         raw=value,
     )
@@ -194,13 +209,15 @@ class TranscriptDecoder:
 
     Args:
         headers: Of the response.
+        length: Seconds of the recording, where they are known.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], length: float | None = None) -> None:
         self.progress = 0
         self.done = False
         self.usage: Usage | None = None
         self._headers = headers
+        self._length = length
         self._left = MAX_STREAM_BYTES
         self._sse = SseDecoder(_MAX_EVENT_BYTES)
         self._text: list[str] = []
@@ -291,7 +308,7 @@ class TranscriptDecoder:
         """What was read so far; at the end, the whole."""
         if self._whole is None:
             return Transcript(text="".join(self._text), utterances=tuple(self._utterances))
-        whole = transcript_of(self._whole, self._headers)
+        whole = transcript_of(self._whole, self._headers, self._length)
         return replace(whole, utterances=tuple(self._utterances) or whole.utterances)
 
 
@@ -302,13 +319,15 @@ class NotStreamed:
 
     Args:
         headers: Of the response.
+        length: Seconds of the recording, where they are known.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], length: float | None = None) -> None:
         self.progress = 0
         self.done = False
         self.usage: Usage | None = None
         self._headers = headers
+        self._length = length
         self._body = bytearray()
         self._read: Transcript | None = None
 
@@ -332,7 +351,7 @@ class NotStreamed:
         """
         if not delimited:
             raise RemoteProtocolError("the answer may be cut short: its end is not framed")
-        whole = self._read = read_transcript(bytes(self._body), "json", self._headers)
+        whole = self._read = read_transcript(bytes(self._body), "json", self._headers, self._length)
         self.done = True
         self.progress += 1
         self.usage = whole.usage

@@ -117,7 +117,7 @@ class Transcription(Authorized):
         form = request.response_format
 
         def read(data: bytes, response: Response) -> Transcript:
-            return read_transcript(data, form, response.headers)
+            return read_transcript(data, form, response.headers, request.recording.duration_s)
 
         accept = JSON if "json" in form else "text/plain"
         transcript = await fetch(
@@ -192,7 +192,7 @@ class Transcription(Authorized):
             ),
             partial(self._prepare_form, request, EVENTS, content_type, body),
             DIALECT,
-            _decoder,
+            partial(_decoder, request.recording.duration_s),
         )
 
     async def _prepare_form(
@@ -217,11 +217,11 @@ def _form(request: TranscriptionRequest, *, stream: bool) -> tuple[str, bytes | 
     return multipart(fields, file)
 
 
-def _decoder(response: Response) -> Decoder[Any]:
+def _decoder(length: float | None, response: Response) -> Decoder[Any]:
     if "json" in response.headers.get("Content-Type", ""):
-        return NotStreamed(response.headers)
+        return NotStreamed(response.headers, length)
     check_type(response, ("event-stream",))
-    return TranscriptDecoder(response.headers)
+    return TranscriptDecoder(response.headers, length)
 
 
 if TYPE_CHECKING:

@@ -103,6 +103,29 @@ def test_verbose_json() -> None:
     assert whole({"text": "x", "duration": "?"}).duration is None
 
 
+def test_how_long_the_recording_is() -> None:
+    """As the answer says, else as the recording does, else as it is billed, in whole seconds."""
+    usage = {"type": "duration", "seconds": 3}
+    for said, length, expected in (
+        ({"duration": 2.5, "usage": usage}, 2.4, 2.5),
+        ({"usage": usage}, 2.4, 2.4),
+        ({"usage": usage}, None, 3.0),
+        ({"usage": TOKENS}, None, None),
+        ({}, 2.4, 2.4),
+    ):
+        body = json.dumps({"text": "x", **said}).encode()
+        assert read_transcript(body, "json", HEADERS, length).duration == expected
+        event = {"type": "transcript.text.done", "text": "x", **said}
+        decoder = TranscriptDecoder(HEADERS, length)
+        list(decoder.feed(b"data: " + json.dumps(event).encode() + b"\n\n"))
+        assert decoder.transcript().duration == expected
+        late = NotStreamed(HEADERS, length)
+        late.feed(body)
+        late.eof(delimited=True)
+        assert late.transcript().duration == expected
+    assert read_transcript(b"x\n", "text", HEADERS, 2.4).duration == 2.4
+
+
 def test_diarized_json() -> None:
     """Who says what when."""
     segment = {"type": "transcript.text.segment", "id": "seg_0", "start": 0, "end": 1.5}
