@@ -14,7 +14,7 @@ import inspect
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -40,7 +40,8 @@ class DrainReport:
 
     Attributes:
         finished: How many tasks ended by themselves meanwhile, well or not.
-        cut_off: Names of those that were cancelled when the time was over, sorted.
+        cut_off: Names of those that were cancelled when the time was over, and of those that came
+            after that and never ran, sorted.
         stuck: Names of those among them that did not end even then.
         elapsed: Seconds.
     """
@@ -51,11 +52,31 @@ class DrainReport:
     elapsed: float = 0.0
 
 
+class _Owner(Background):
+    """The work of one event loop. What comes once the rest was cut off does not run, and is told.
+
+    Attributes:
+        refused: Names of what came too late; None while there is time.
+    """
+
+    __slots__ = ("refused",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[str] | None = None
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        task = super().spawn(work, name)
+        if self.refused is not None:
+            task.cancel()
+            self.refused.append(name)
+            _log.warning("came too late, and does not run: %s", name)
+        return task
+
+
 # A loop's tasks hold the loop, so an entry may keep its own key alive: loops that were closed
 # under their tasks are thrown out when the next one comes.
-_owners: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Background] = (
-    weakref.WeakKeyDictionary()
-)
+_owners: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -99,13 +120,13 @@ def background(work: Coroutine[Any, Any, T], /, *, name: str | None = None) -> a
     return _owner(loop).spawn(work, name or f"background {work.__qualname__}")
 
 
-def _owner(loop: asyncio.AbstractEventLoop) -> Background:
+def _owner(loop: asyncio.AbstractEventLoop) -> _Owner:
     with _lock:
         owner = _owners.get(loop)
         if owner is None:
             for other in [each for each in _owners if each.is_closed()]:
                 del _owners[other]
-            owner = _owners[loop] = Background()
+            owner = _owners[loop] = _Owner()
         return owner
 
 
@@ -114,8 +135,9 @@ async def drain(seconds: float = 10.0) -> DrainReport:
 
     For the end of an application, when nothing new comes in any more. What the work itself begins
     meanwhile is waited for within the same time. What is cut off is cancelled and awaited, for
-    one second at most, and so is what it begins on its way out. Afterwards ``background`` works
-    as before.
+    one second at most. What comes in that second does not run, whoever begins it: it is logged
+    and reported with what was cut off. Let nothing in by then (a webhook answers 503), or somebody
+    waits for an answer that nobody works on. Afterwards ``background`` works as before.
 
     Cancelled, it leaves the work running, unless it was being cut off already.
 
@@ -141,7 +163,11 @@ async def drain(seconds: float = 10.0) -> DrainReport:
         return DrainReport(finished=finished, elapsed=loop.time() - began)
     names = tuple(sorted(task.get_name() for task in late))
     _log.warning("cut off after %g s: %s", seconds, ", ".join(names))
-    owner.abandon()  # and what they begin now, on their way out
+    if owner.refused is None:  # another drain may be at its end as well
+        owner.refused = []
+    refused = owner.refused  # what they begin now, on their way out, and what still comes in
+    for task in late:
+        task.cancel()
     try:
         await _wait(owner, loop.time() + _GRACE)
     finally:
@@ -151,7 +177,12 @@ async def drain(seconds: float = 10.0) -> DrainReport:
     stuck = tuple(sorted(task.get_name() for task in _others(owner)))
     if stuck:
         _log.error("does not end: %s", ", ".join(stuck))
-    return DrainReport(finished=finished, cut_off=names, stuck=stuck, elapsed=loop.time() - began)
+    return DrainReport(
+        finished=finished,
+        cut_off=tuple(sorted((*names, *refused))),
+        stuck=stuck,
+        elapsed=loop.time() - began,
+    )
 
 
 async def _wait(owner: Background, until: float) -> int:
@@ -174,13 +205,14 @@ def _others(owner: Background) -> list[asyncio.Task[Any]]:
 
 
 @contextlib.asynccontextmanager
-async def draining(seconds: float = 10.0) -> AsyncIterator[None]:
+async def draining(seconds: float | Callable[[], float] = 10.0) -> AsyncIterator[None]:
     """``drain`` at the end of a block: of ``main``, or of a web application's lifespan.
 
     Put it inside the block that closes the clients, so that the work still has them.
 
     Args:
-        seconds: See ``drain``.
+        seconds: See ``drain``. A function is asked at the end of the block: for what is left of
+            a time that began earlier.
 
     Raises:
         InvalidArgumentError: ``seconds`` is no time; before the block begins.
@@ -189,8 +221,9 @@ async def draining(seconds: float = 10.0) -> AsyncIterator[None]:
         >>> async with TwilioClient() as twilio, voicekit.running.draining(20):
         ...     await serve(twilio)
     """
-    seconds = number(0.0, _LONGEST)("seconds", seconds)
+    if not callable(seconds):
+        seconds = number(0.0, _LONGEST)("seconds", seconds)
     try:
         yield
     finally:
-        await drain(seconds)
+        await drain(seconds() if callable(seconds) else seconds)

@@ -440,6 +440,54 @@ def test_sigterm_lets_conversations_end(threaded: ThreadedEmulator) -> None:
         assert b"never awaited" not in said
 
 
+def test_who_leaves_takes_no_message(threaded: ThreadedEmulator) -> None:
+    """It says 503, so that Twilio asks somebody else; whatever it said 204 to is answered."""
+    with _served(threaded) as served:
+
+        def tell(who: str) -> int:
+            told = threaded.calls_back.message(f"{served.url}/twilio", from_=who, body="Hello?")
+            return int(told.result(15).status)
+
+        said = {ANNA: tell(ANNA)}
+        assert _eventually(lambda: threaded.journal.requests_for("agentforce", "messages"))
+        served.process.send_signal(signal.SIGTERM)
+        for number in range(100):  # the signal may come after the first of them
+            who = f"whatsapp:+39021111{number:04}"
+            said[who] = tell(who)
+            if list(said.values()).count(503) == 3:
+                break
+        _, logged = served.process.communicate(timeout=20)
+    assert set(said.values()) == {204, 503}
+    for who, status in said.items():
+        assert len(threaded.journal.sent_to(who)) == (2 if status == 204 else 0)
+    assert b"cut off" not in logged
+    assert b"too late" not in logged
+
+
+@pytest.mark.anyio
+async def test_a_message_that_is_read_when_it_begins_to_leave_is_not_taken(bot: Running) -> None:
+    """Nothing gets in between the look and the work; statuses, which run nothing, do."""
+    await bot.tell(body="Hello?")
+    bot.app.state.leaving.begin()
+    assert (await bot.tell(BEN, body="Hello?")).status == 503
+    await bot.replied()
+    statuses = bot.world.journal.webhooks_for("twilio", "status")
+    assert {each.status for each in statuses} == {204}
+    assert not bot.texts(BEN)
+
+
+@pytest.mark.anyio
+async def test_who_drains_again_gets_the_rest(bot: Running) -> None:
+    """Together no longer than once; and after the second signal nothing."""
+    leaving = bot.app.state.leaving
+    assert bot.settings.drain_s - 1 < leaving.left() <= bot.settings.drain_s
+    leaving.until -= bot.settings.drain_s
+    assert leaving.left() == 0
+    leaving.until += 100
+    leaving.at_once()
+    assert leaving.left() == 0
+
+
 def test_nobody_keeps_it_from_ending(threaded: ThreadedEmulator) -> None:
     """Who sends half a request and waits: the process ends in its time, and is not killed."""
     with (

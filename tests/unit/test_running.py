@@ -124,6 +124,60 @@ async def test_what_is_begun_on_the_way_out_is_cut_off_too() -> None:
     assert begun[0].cancelled()
 
 
+async def test_what_comes_in_too_late_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """While what was cut off still says goodbye, nothing new is lost in silence."""
+    ran: list[str] = []
+
+    async def polite() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(0.5)
+
+    async def message() -> None:
+        ran.append("message")
+
+    background(polite(), name="polite")
+    ending = asyncio.ensure_future(drain(1))
+    await asyncio.sleep(1.2)
+    late = background(message(), name="message 2")
+    report = await ending
+    assert report == DrainReport(cut_off=("message 2", "polite"), elapsed=1.5)
+    assert late.cancelled()
+    assert not ran
+    assert "does not run: message 2" in caplog.text
+    await background(message())
+    assert ran
+
+
+async def test_two_drains_at_their_end_both_tell_it() -> None:
+    """Whoever asks which work is lost hears of all of it."""
+    released = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    task = background(stubborn(), name="stubborn")
+    both = [asyncio.ensure_future(drain(seconds)) for seconds in (1, 1.5)]
+    await asyncio.sleep(1.2)
+    background(asyncio.sleep(1), name="early")
+    await asyncio.sleep(0.5)
+    background(asyncio.sleep(1), name="late")
+    for report in await asyncio.gather(*both):
+        assert report.cut_off == ("early", "late", "stubborn")
+    released.set()
+    await task
+
+
+async def test_work_that_drains_the_rest_is_not_cut_off_with_it() -> None:
+    """It returns, and says what was."""
+    background(asyncio.sleep(100), name="slow")
+    report = await background(drain(1), name="drains")
+    assert report == DrainReport(cut_off=("slow",), elapsed=1.0)
+
+
 async def test_the_bound_holds_for_what_refuses_to_end(caplog: pytest.LogCaptureFixture) -> None:
     """A shutdown is not held up by one who swallows his cancellation."""
     released = asyncio.Event()
@@ -215,6 +269,18 @@ async def test_draining_around_a_block() -> None:
         await application()
     assert tasks[0].done()
     assert not tasks[0].cancelled()
+
+
+async def test_what_is_left_is_asked_for_at_the_end() -> None:
+    """Who drained before gives the rest of that time, which nobody knew at the beginning."""
+    left = 50.0
+    loop = asyncio.get_running_loop()
+    async with draining(lambda: left):
+        task = background(asyncio.sleep(100))
+        left = 2.0
+        began = loop.time()
+    assert loop.time() - began == 2.0
+    assert task.cancelled()
 
 
 async def test_bad_arguments_are_refused_before_anything_runs() -> None:

@@ -64,7 +64,7 @@ def routes(
 def lifespan(
     *resources: Any,
     warm: bool = True,
-    drain: float = 10.0,
+    drain: float | Callable[[], float] = 10.0,
     inner: Lifespan | None = None,
 ) -> Lifespan:
     """A lifespan that opens clients when an application starts, and ends in order when it stops.
@@ -76,7 +76,8 @@ def lifespan(
     Args:
         *resources: Clients, caches, ``health(…)``, ``Alerts``: whatever ``async with`` opens.
         warm: Whether to ``warm()`` those that can be.
-        drain: Seconds for background work.
+        drain: Seconds for background work. A function is asked when the application stops: for
+            one that has drained already, and gives the rest of that time.
         inner: A lifespan of the application's own, within this one.
 
     Raises:
@@ -88,7 +89,8 @@ def lifespan(
     for each in resources:
         if not hasattr(each, "__aenter__"):
             raise wrong("resources", each, "what async with opens")
-    number(0.0, 86400.0)("drain", drain)
+    if not callable(drain):
+        number(0.0, 86400.0)("drain", drain)
 
     @asynccontextmanager
     async def living(app: Any) -> AsyncIterator[None]:

@@ -378,6 +378,16 @@ async def test_the_end_is_bounded() -> None:
     assert log[-1] == "a closes"
 
 
+async def test_who_drained_before_gives_the_rest() -> None:
+    """The bound is not paid twice: it is asked for when the application stops."""
+    loop = asyncio.get_running_loop()
+    left = 3.0
+    async with lifespan(drain=lambda: left)(None):
+        background(asyncio.sleep(100))
+        left, began = 1.0, loop.time()
+    assert loop.time() - began == 1
+
+
 async def test_what_cannot_open_closes_the_others() -> None:
     """And the application does not start."""
     log: list[str] = []
