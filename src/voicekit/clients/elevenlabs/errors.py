@@ -109,6 +109,8 @@ def _class(code: object, status: int) -> type[ProviderError]:
     known = _BY_CODE.get(code) if isinstance(code, str) else None
     if known is RateLimitError and status >= 500:
         return UnavailableError  # "system_busy" with 503: it may have begun
+    if known is UnavailableError and 400 <= status < 500:
+        return class_of(status)  # "internal_error" with 422: it will be refused again
     if known is not None:
         return known
     # An error in place of audio, in a 200, whose code says nothing.

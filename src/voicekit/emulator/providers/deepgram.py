@@ -46,7 +46,10 @@ ERRORS = {
     402: ("ASR_PAYMENT_REQUIRED", "The project has no credit left."),
     403: ("INSUFFICIENT_PERMISSIONS", "The project does not have access to the model."),
     408: ("Request Timeout", "The request took too long to arrive."),
+    411: ("Length Required", "The request says no length."),
     413: ("Payload Too Large", "The payload is too large."),
+    414: ("URI Too Long", "The query is too long."),
+    415: ("UNSUPPORTED_MEDIA_TYPE", "The content type is not supported."),
     429: ("TOO_MANY_REQUESTS", "Too many requests. Please try again later."),
     503: ("Service Unavailable", "The service is unavailable."),
     504: ("Gateway Timeout", "The request was not processed in time."),
@@ -125,7 +128,8 @@ class Deepgram(Provider):
             response.text = "Not Found"
             response.content_type = "text/plain"
             return response
-        code, message = ERRORS.get(status, ("INTERNAL_SERVER_ERROR", "Internal server error."))
+        internal = ("INTERNAL_SERVER_ERROR", "Internal server error.")
+        code, message = ERRORS.get(status, ERRORS[400] if status < 499 else internal)
         return self._refusal(exchange, QueryRefusalError(message, status=status, code=code))
 
     def _refusal(self, exchange: Exchange, refusal: QueryRefusalError) -> web.Response:

@@ -52,6 +52,9 @@ ERROR_CODES = {
     ),
     503: ("server_error", "system_busy", "The system is busy."),
 }
+# What the pages leave out; the first is ours, and as plain as a code can be.
+_OTHER_4XX = ("invalid_request_error", "invalid_request", "The request was refused.")
+_OTHER_5XX = ("server_error", "internal_error", "Internal server error")
 
 
 class ElevenLabs(Provider):
@@ -123,10 +126,12 @@ class ElevenLabs(Provider):
         return exchange.answer({"detail": detail}, status=401)
 
     def error(self, exchange: Exchange, status: int) -> web.Response:
-        """Answer in the vendor's 2026 shape."""
-        kind, code, message = ERROR_CODES.get(
-            status, ("server_error", "internal_error", "Internal server error")
-        )
+        """Answer in the vendor's 2026 shape; 422 is the list of a schema's failures."""
+        if status == 422:
+            failure = {"loc": ["body", "text"], "msg": "Field required", "type": "missing"}
+            return self._refusal(exchange, HttpRefusalError(422, [failure]))
+        other = _OTHER_4XX if status < 500 else _OTHER_5XX
+        kind, code, message = ERROR_CODES.get(status, other)
         return self._refusal(exchange, HttpRefusalError.coded(status, code, message, kind=kind))
 
     def expected_type(self, exchange: Exchange) -> str:
