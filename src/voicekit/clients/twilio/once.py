@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 
 from voicekit import events
 from voicekit.cache.teller import Teller
@@ -25,6 +25,7 @@ __all__ = ["Once", "State", "Turn"]
 T = TypeVar("T")
 
 State = Literal["first", "running", "done", "failed", "unknown"]
+_Here = tuple[State, float]
 
 _DAY: Final = 86_400.0
 _PATIENCE: Final = 2.0
@@ -64,6 +65,11 @@ class Once:
     message without an answer is certain then, a second answer is only possible, and only
     from another process, because this one remembers its own last 10,000 keys by itself.
     ``refuse_without_storage`` chooses the other way.
+
+    A claim is given back only while it is the delivery's own: one that has run out, or that was
+    never made, may be another's by now. A storage is asked and then told, which are two steps: a
+    claim that runs out and is made anew exactly in between is lost, and its message may be
+    answered twice. ``running_for`` longer than the longest handler rules that out.
 
     Args:
         storage: Where claims are kept; not closed here.
@@ -107,7 +113,7 @@ class Once:
         self._namespace = text("namespace", namespace)
         self._teller = Teller("once", "twilio", observers)
         # By key: state, and when it is over by the monotonic clock.
-        self._here: OrderedDict[str, tuple[State, float]] = OrderedDict()
+        self._here: OrderedDict[str, _Here] = OrderedDict()
 
     def __call__(self, key: str, /) -> Turn:
         """One delivery of what the key names; to be entered with ``async with``.
@@ -137,14 +143,20 @@ class Once:
             return None
         return state
 
-    def _keep(self, key: str, state: State, seconds: float) -> None:
+    def _keep(self, key: str, state: State, seconds: float) -> _Here:
         here = self._here
-        here[key] = state, time.monotonic() + seconds
+        kept = here[key] = state, time.monotonic() + seconds
         here.move_to_end(key)
         if len(here) > _MOST_HERE:
             oldest = next((k for k, (each, _) in here.items() if each != "running"), None)
             if oldest is not None:
                 del here[oldest]
+        return kept
+
+    def _forget(self, key: str, kept: _Here | None) -> None:
+        """Forget what a turn has kept here, unless another's has taken its place."""
+        if self._here.get(key) is kept:
+            self._here.pop(key, None)
 
     async def _asked(self, work: Awaitable[T]) -> T:
         """The storage's answer, soon.
@@ -167,13 +179,14 @@ class Turn:
             ``"failed"``, or ``"unknown"`` where the storage does not tell.
     """
 
-    __slots__ = ("_free", "_harmless", "_key", "_nonce", "_once", "_over", "state")
+    __slots__ = ("_free", "_harmless", "_here", "_key", "_nonce", "_once", "_over", "state")
 
     def __init__(self, once: Once, key: str) -> None:
         self._once = once
         self._key = key
         self._nonce = b"running " + secrets.token_bytes(12)
         self._harmless: BaseException | None = None
+        self._here: _Here | None = None
         self._free = False
         self._over: bool | None = None
         self.state: State = "unknown"
@@ -189,11 +202,11 @@ class Turn:
         known = once._known(key)
         if known is None:
             # Before the storage is asked: a delivery that comes meanwhile must find it.
-            once._keep(key, "running", once._running_for)
+            self._here = once._keep(key, "running", once._running_for)
             try:
                 first = await self._claim()
             except BaseException:
-                once._here.pop(key, None)
+                once._forget(key, self._here)
                 raise
             if first:
                 self.state = "first"
@@ -202,7 +215,7 @@ class Turn:
             if known in {"done", "failed"}:
                 once._keep(key, known, once._ttl)
             else:  # another process has it, whose end we do not see: ask again the next time
-                once._here.pop(key, None)
+                once._forget(key, self._here)
         self.state = known
         once._teller.answered("once", "repeated", known)
         return self
@@ -219,13 +232,19 @@ class Turn:
         except Exception as error:
             once._teller.answered("once", "bypass", "storage")
             if once._refuse:
+                await self._take_back()  # it may have been made, and only its answer be late
                 raise RejectedError(
                     f"the storage cannot tell whether this was done ({type(error).__name__})"
                 ) from error
             return True
 
     async def _take_back(self) -> None:
-        """The claim of a delivery that never ran, if it was made: nobody else would undo it."""
+        """Undo the claim of a delivery that did nothing, if it was made and is still ours.
+
+        It may have run out meanwhile, or never been made: then another's may stand there. A
+        storage compares nothing by itself, so one that runs out and is made anew in between the
+        two questions is lost.
+        """
         once = self._once
         try:
             if await once._asked(once._storage.get(self._key)) == self._nonce:
@@ -256,13 +275,14 @@ class Turn:
         ended: State = "done" if error is None else "failed"
         # Here first: it holds at once, also where the storage fails or we are cancelled again.
         if free:
-            once._here.pop(key, None)
-            work: Awaitable[Any] = once._storage.delete(key)
-        else:
-            once._keep(key, ended, once._ttl)
-            work = once._storage.put(key, ended.encode(), ttl=once._ttl)
+            once._forget(key, self._here)
+            await self._take_back()
+            return
+        once._keep(key, ended, once._ttl)
         try:
-            await once._asked(work)
+            # Over another's claim too, should ours have run out: what this one did is done, and
+            # that one may yet give its claim back.
+            await once._asked(once._storage.put(key, ended.encode(), ttl=once._ttl))
         except Exception:  # noqa: BLE001 - the handler's own error, or its success, goes on
             once._teller.stored("once", "storage")
 

@@ -257,6 +257,97 @@ async def test_refusing_without_a_storage() -> None:
     assert done == ["run"]
 
 
+async def test_a_claim_that_was_made_and_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused, it is taken back: nobody runs, so the next delivery must."""
+    monkeypatch.setattr(once, "_PATIENCE", 0.02)
+    storage = Kept()
+    add, late = storage.add, [True]
+
+    async def confirmed_late(key: str, value: bytes, /, *, ttl: float) -> bool:
+        made = await add(key, value, ttl=ttl)
+        if late.pop() if late else False:
+            await asyncio.Event().wait()
+        return made
+
+    storage.add = confirmed_late  # type: ignore[method-assign]
+    gate, done = Once(storage, refuse_without_storage=True), []  # type: ignore[var-annotated]
+    with pytest.raises(RejectedError):
+        await deliver(gate, done)
+    assert storage.values == {}
+    assert await deliver(gate, done)
+    assert done == ["run"]
+
+
+async def test_refused_it_takes_back_nobody_elses_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage was too slow to say that another process has it."""
+    monkeypatch.setattr(once, "_PATIENCE", 0.02)
+    storage = Kept()
+    async with Once(storage)("tok") as first:
+        assert first
+        claimed = dict(storage.values)
+        storage.broken = {"add"}
+        with pytest.raises(RejectedError):
+            await deliver(Once(storage, refuse_without_storage=True), [])
+        assert storage.values == claimed
+
+
+@pytest.mark.parametrize("how", ["before_effects", "release"])
+@pytest.mark.parametrize("why", ["it ran out", "it was never made"])
+async def test_only_its_own_claim_is_given_back(how: str, why: str) -> None:
+    """Another process has the message by now: a third one runs nothing while it is at work."""
+    storage = Kept()
+
+    async def harmless() -> None:
+        async with Once(storage)("tok") as late:
+            assert late
+            storage.broken = set()
+            if why == "it ran out":
+                storage.values.clear()
+            assert await other.__aenter__()
+            if how == "release":
+                late.release()
+            else:
+                with late.before_effects():
+                    raise BoomError
+
+    other = Once(storage)("tok")
+    if why == "it was never made":
+        storage.broken = {"add"}
+    await asyncio.gather(harmless(), return_exceptions=True)
+    third = await deliver(Once(storage), [])
+    assert (bool(third), third.state) == (False, "running")
+    await other.__aexit__(None, None, None)
+    assert (await deliver(Once(storage), [])).state == "done"
+
+
+async def test_the_memory_of_this_process_is_the_running_turns() -> None:
+    """Also here: one that ran out forgets nothing of the one that took its place."""
+    storage = Kept()
+    gate = Once(storage)
+    late, other = gate("tok"), gate("tok")
+    await late.__aenter__()
+    storage.values.clear()
+    gate._here.clear()  # as ``running_for`` would
+    assert await other.__aenter__()
+    late.release()
+    await late.__aexit__(None, None, None)
+    storage.broken = {"add"}
+    assert (await deliver(gate, [])).state == "running"
+
+
+async def test_what_was_done_late_is_done_all_the_same() -> None:
+    """Its claim had run out, and another gives its own back: the answer has gone out."""
+    storage = Kept()
+    late, other = Once(storage)("tok"), Once(storage)("tok")
+    await late.__aenter__()
+    storage.values.clear()
+    assert await other.__aenter__()
+    await late.__aexit__(None, None, None)
+    other.release()
+    await other.__aexit__(None, None, None)
+    assert (await deliver(Once(storage), [])).state == "done"
+
+
 async def test_a_storage_that_fails_at_the_end() -> None:
     """The handler's own error goes on, and so does its success."""
     storage = Kept()
