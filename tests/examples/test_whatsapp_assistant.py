@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,7 +20,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-if any(find_spec(name) is None for name in ("starlette", "uvicorn", "ddsketch", "lameenc")):
+if any(
+    find_spec(name) is None for name in ("starlette", "uvicorn", "prometheus_client", "lameenc")
+):
     pytest.skip(
         "starlette or uvicorn of the docs group, or an extra, is not installed",
         allow_module_level=True,
@@ -352,6 +355,23 @@ async def test_health_is_for_all_and_metrics_for_who_has_the_token(bot: Running)
     assert metrics["stages"]["replying"]["count"] == 1
     assert metrics["operations"]["agentforce"]["send"]["ok"] == 1
     assert metrics["total_time"]["count"] == 1
+
+
+@pytest.mark.anyio
+async def test_prometheus_reads_it(bot: Running) -> None:
+    """With the token and the header that it sends; what that needs is installed with the rest."""
+    import aiohttp
+
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": accept}
+    url = f"{bot.settings.public_url}/metrics"
+    async with aiohttp.ClientSession() as client, client.get(url, headers=headers) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/plain")
+        assert "voicekit_uptime_seconds" in await answer.text()
+    for name in ("Dockerfile", "README.md"):
+        text = (ROOT / "examples/whatsapp_assistant" / name).read_text()
+        (extras,) = re.findall(r'pip install .*\[(.*)\]" uvicorn', text)
+        assert {"metrics", "prometheus", "web"} <= set(extras.split(","))
 
 
 # -- the process -----------------------------------------------------------------------------

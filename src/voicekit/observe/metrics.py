@@ -181,7 +181,8 @@ class Metrics:
         p95 and p99 in seconds, errors apart, and the ``recent`` last minutes; ``caches``,
         ``hit_rate``, ``calls_saved`` and ``cache_bytes``; ``stages``, and of these always
         ``download_time``, ``stt_time``, ``agentforce_time``, ``tts_time`` and ``total_time``;
-        ``clients`` (connections), ``process``, ``uptime_s``.
+        ``clients`` (connections), ``process``, ``uptime_s``. Uses of a ``SessionStore`` are among
+        the ``caches``, and neither in the ``hit_rate`` nor in the ``calls_saved``.
 
         The stages are the application's own where it measures them (``stage``,
         ``observe_stage``), else what the calls took: media downloads, transcriptions, an agent's

@@ -10,10 +10,12 @@ from voicekit.observe.metrics_distribution import PARTS, Distribution
 if TYPE_CHECKING:
     from voicekit import events
 
-__all__ = ["OTHER", "Answers", "Series", "count_in", "hit_rate"]
+__all__ = ["OTHER", "SESSIONS", "Answers", "Series", "count_in", "hit_rate"]
 
 OTHER: Final = "other"
 """Stands for every name that came after there were too many."""
+SESSIONS: Final = "session"
+"""The cache whose hits are no answers: a session that was open already asks like a new one."""
 MOST_NAMES: Final = 32
 """Of errors, caches or members that are counted apart in one operation."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from voicekit.errors import ConfigurationError
 from voicekit.observe.metrics_distribution import EDGES, Distribution
+from voicekit.observe.metrics_series import SESSIONS
 from voicekit.observe.process import process_summary
 from voicekit.observe.snapshot import stage_distributions
 from voicekit.observe.snapshot_sources import bytes_of
@@ -184,7 +185,8 @@ class Collector:
                         asked.add_metric([*key, result], n)
                     for result, n in answers.stored.items():
                         stored.add_metric([*key, result], n)
-                    saved.add_metric(key, answers.saved)
+                    if cache != SESSIONS:
+                        saved.add_metric(key, answers.saved)
         yield from (asked, stored, saved)
 
     def _stages(self) -> Iterator[Any]:
@@ -192,9 +194,9 @@ class Collector:
         failed = self._counter("stage_failures", "Stages that failed.", "stage")
         with self._metrics.lock:
             for name, each in stage_distributions(self._metrics).items():
-                _add(times, (name.removesuffix("_time"),), each)
+                _add(times, (name,), each)
             for name, n in self._metrics.stage_errors.items():
-                failed.add_metric([name.removesuffix("_time")], n)
+                failed.add_metric([name], n)
         yield from (times, failed)
 
     def _connections(self) -> Iterator[Any]:

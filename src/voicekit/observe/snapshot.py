@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from voicekit.observe.metrics_distribution import Distribution
-from voicekit.observe.metrics_series import Answers, Series, hit_rate
+from voicekit.observe.metrics_series import SESSIONS, Answers, Series, hit_rate
 from voicekit.observe.metrics_stages import STAGES
 from voicekit.observe.process import process_summary
 from voicekit.observe.snapshot_sources import bytes_of
@@ -35,8 +35,9 @@ def snapshot_of(metrics: Metrics) -> dict[str, Any]:
         calls["under_way"] += said["under_way"]
     metrics.settle()
     results: Counter[str] = Counter()
-    for answers in caches.values():
-        results.update(answers.results)
+    for name, answers in caches.items():
+        if name != SESSIONS:
+            results.update(answers.results)
     pools, storages = metrics.sources.look()
     failed = calls["ok"] + calls["failed"]
     return {

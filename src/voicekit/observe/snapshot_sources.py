@@ -6,6 +6,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from voicekit.errors import InvalidArgumentError
@@ -39,6 +40,18 @@ def itself(thing: Any) -> Any:
     client = getattr(thing, "_client", None)
     behind = client is not None and not hasattr(thing, "stats") and hasattr(client, "stats")
     return client if behind else thing
+
+
+def storage_of(thing: Any) -> Any:
+    """Where a cache keeps what it has; the thing itself, if it keeps nothing elsewhere."""
+    for path in ("storage", "_storage", "_answers.storage.storage"):  # the last is of speech
+        try:
+            found = attrgetter(path)(thing)
+        except AttributeError:
+            continue
+        if found is not None:
+            return found
+    return thing
 
 
 def name_of(thing: Any) -> str:
@@ -116,7 +129,7 @@ class Sources:
         pools: dict[str, Any] = {}
         caches: dict[str, Any] = {}
         seen: set[int] = set()
-        storages: list[dict[str, Any]] = []
+        storages: list[Any] = []
         for name, thing in self:
             self._look(name, thing, pools, caches, storages, seen, 0)
         return pools, caches
@@ -127,7 +140,7 @@ class Sources:
         thing: Any,
         pools: dict[str, Any],
         caches: dict[str, Any],
-        storages: list[dict[str, Any]],
+        storages: list[Any],
         seen: set[int],
         depth: int,
     ) -> None:
@@ -153,9 +166,8 @@ class Sources:
             pools[name] = said
         elif is_dataclass(stats):
             said = plain(stats)
-            # Two that say the same of their storage, to the last hit, have the same one.
-            kept = dict(said["storage"] or {} if "storage" in said else said)
-            said["shared"] = kept in storages
+            kept = storage_of(thing)
+            said["shared"] = any(each is kept for each in storages)
             storages.append(kept)
             caches[name] = said
 

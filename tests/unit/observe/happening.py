@@ -50,5 +50,7 @@ def failed(error: str = "UnavailableError", total: float = 1.0, **where: Any) ->
     return ended(total, result="error", error=error, **where)
 
 
-def answered(result: str, cache: str = "speech", size: int = 0) -> events.CacheAnswered:
-    return events.CacheAnswered(**WHERE, cache=cache, result=result, size=size)
+def answered(
+    result: str, cache: str = "speech", size: int = 0, **where: Any
+) -> events.CacheAnswered:
+    return events.CacheAnswered(**WHERE | where, cache=cache, result=result, size=size)

@@ -182,6 +182,20 @@ def test_caches_say_what_they_saved() -> None:
     assert seen["caches"]["response"]["hit_rate"] == 0.0
 
 
+def test_a_session_that_was_open_is_no_answer() -> None:
+    """Each of its questions is asked: nothing is saved, whatever the store says of its uses."""
+    metrics = Metrics()
+    for result in ("miss", *["hit"] * 9):
+        metrics.on_event(answered(result, cache="session", operation="open_session"))
+    seen = metrics.snapshot()
+    assert (seen["calls_saved"], seen["hit_rate"]) == (0, None)
+    assert seen["caches"]["session"]["hit"] == 9
+    metrics.on_event(answered("hit", cache="response"))
+    metrics.on_event(answered("miss", cache="response"))
+    seen = metrics.snapshot()
+    assert (seen["calls_saved"], seen["hit_rate"]) == (1, 0.5)
+
+
 def test_the_recent_past_forgets() -> None:
     """The last minutes by themselves, for alerts: an outage of yesterday is not in them."""
     clock = Clock()
@@ -413,6 +427,41 @@ def test_clients_and_caches_are_looked_at() -> None:
     assert seen["storages"]["answers"]["entries"] == 2
     assert seen["cache_bytes"] == 4096
     json.dumps(seen, allow_nan=False)
+
+
+async def _kept(storage: Any, *, size: int = 1000) -> None:
+    await storage.put("key", b"x" * size, ttl=60)
+
+
+def test_storages_that_say_the_same_are_not_the_same() -> None:
+    """Two of them that hold as much as each other are two."""
+    from voicekit.cache import MemoryStorage
+
+    one, two = MemoryStorage(), MemoryStorage()
+    for each in (one, two):
+        asyncio.run(_kept(each))
+    metrics = Metrics(caches=[one, two])
+    assert one.stats() == two.stats()
+    assert metrics.snapshot()["cache_bytes"] == one.stats().size * 2
+
+
+def test_a_storage_that_several_share_counts_once() -> None:
+    """However it is asked, and whatever else its owners do."""
+    from voicekit import ElevenLabsClient, MediaHost, OpenAIClient
+    from voicekit.cache import MemoryStorage, ResponseCache, SpeechCache
+
+    storage = MemoryStorage()
+    owners = [
+        SpeechCache(ElevenLabsClient("k" * 20, voice="v"), storage=storage),
+        ResponseCache(OpenAIClient("k" * 20, model="m"), storage=storage),
+        MediaHost("https://example.com/media", storage=storage),
+    ]
+    asyncio.run(_kept(storage))
+    for caches in (owners, [storage, *owners], [*owners, storage]):
+        metrics = Metrics(caches=caches)
+        seen = metrics.snapshot()
+        assert len(seen["storages"]) == len(caches)
+        assert seen["cache_bytes"] == storage.stats().size
 
 
 def test_wrappers_are_looked_through() -> None:

@@ -107,12 +107,33 @@ def test_the_values_are_those_of_the_metrics() -> None:
     hits = "voicekit_cache_requests"
     assert value(found, hits, f"{hits}_total", cache="speech", result="hit") == 1
     assert value(found, "voicekit_connections", client="elevenlabs", state="ready") == 2
-    assert (
-        value(found, "voicekit_stage_seconds", "voicekit_stage_seconds_sum", stage="total") == 2.5
-    )
+    stages = "voicekit_stage_seconds"
+    assert value(found, stages, f"{stages}_sum", stage="total_time") == 2.5
     assert value(found, "voicekit_client_state", client="elevenlabs", state="down") == 1
     assert value(found, "voicekit_client_availability_ratio", window="1h") == 0
     assert value(found, "voicekit_state", state="down") == 1
+
+
+def test_a_series_is_there_once() -> None:
+    """Also with stages of nearly the same name, and of names that need quoting."""
+    metrics, status = full()
+    for name in ("tts", "tts_time", "total", 'a "quoted"\\ name\nof two lines'):
+        metrics.observe_stage(name, 1.0)
+        metrics.stage_failed(name)
+    for each in ("hit", "miss"):
+        metrics.on_event(answered(each, cache="session"))
+    text = prometheus.text(metrics, health=status)
+    found = {each.name: each for each in text_string_to_metric_families(text)}
+    samples = [
+        (sample.name, *sorted(sample.labels.items()))
+        for family in found.values()
+        for sample in family.samples
+    ]
+    assert len(samples) == len(set(samples)) > 100
+    for name in ("tts", "tts_time"):
+        assert value(found, "voicekit_stage_failures", "voicekit_stage_failures_total", stage=name)
+    saved = found["voicekit_calls_saved"].samples
+    assert {each.labels["cache"] for each in saved} == {"speech"}
 
 
 def test_names_follow_the_conventions() -> None:
