@@ -20,6 +20,8 @@ __all__ = ["CachedAgent", "OpeningCached"]
 INERT: Final = frozenset({"limits", "policies"})
 """Options that say how a call is made, and nothing to the agent."""
 
+_EXTRAS: Final = frozenset({"extra_body", "extra_headers", "extra_query"})
+
 UNTAKEN: Final = 300.0
 """Seconds for which a session that was started waits for somebody."""
 
@@ -141,7 +143,9 @@ class CachedAgent(ResponseCache):
         if request is not None:
             made = request(**options)
             whose = str(getattr(self._inner, "identity", ""))
-            return canonical([whose, made.identity], "options"), made.variables
+            # What is in an extra has no name there: it may be somebody's variables as well.
+            extras = [name for name, value in options.items() if value and name in _EXTRAS]
+            return canonical([whose, made.identity], "options"), [*made.variables, *extras]
         told = {name: value for name, value in options.items() if name not in INERT}
         variables = told.pop("variables", None) or {}
         if not isinstance(variables, Mapping):

@@ -116,8 +116,10 @@ def spoken_part(message: Mapping[str, Any]) -> tuple[str, Callable[[str], Mappin
 
 _ACTING: Final = re.compile(
     r'(?<!\\)"(?:'
-    r"(?:tools|functions|web_search_options|mcp_servers|previous_response_id|conversation"
+    r"(?:tools|functions|mcp_servers|previous_response_id|conversation"
     r'|prompt|audio|top_logprobs)"\s*:\s*(?!\s|null\b|\[\s*\]|\{\s*\}|0\b|"")'
+    # Empty, it is how the option is passed.
+    r'|web_search_options"\s*:\s*(?!\s|null\b)'
     r'|logprobs"\s*:\s*true'
     r'|n"\s*:\s*(?!1\b(?!\.)|null\b)\d'
     r")"

@@ -112,6 +112,31 @@ async def test_variables_outside_the_scope_go_to_the_agent() -> None:
         assert len(said(world)) == 8
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"extra_body": {"variables": [{"name": "Customer", "type": "Text", "value": "4711"}]}},
+        {"extra_headers": {"X-Customer": "4711"}},
+        {"extra_query": {"customer": "4711"}},
+    ],
+)
+async def test_what_a_session_is_sent_in_an_extra_counts(extra: dict[str, Any]) -> None:
+    """Variables may be in it: not kept, unless the scope names it; an empty one is none."""
+    async with agent_and_world() as (world, agents):
+        (name,) = extra
+        async with ResponseCache(agents, close=False) as cached:
+            for _ in range(2):
+                assert (await ask(cached, QUESTION, **extra)).cache is None
+            assert cached.stats().stored == 0
+            await ask(cached, QUESTION, **{name: {}})
+            await until(lambda: cached.stats().stored)
+        async with ResponseCache(agents, close=False, scope={name: ""}) as cached:
+            await ask(cached, QUESTION, **extra)
+            await until(lambda: cached.stats().stored)
+            assert (await ask(cached, QUESTION, **extra)).cache == "hit"
+        assert len(said(world)) == 4
+
+
 @pytest.mark.parametrize("variable", [None, "EarlierTurns"])
 async def test_the_agent_hears_what_the_cache_said(variable: str | None) -> None:
     """With the next message: the journal shows the variable, or the text before the text."""

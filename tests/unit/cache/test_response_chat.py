@@ -225,6 +225,8 @@ SYSTEM = {"role": "system", "content": "Be brief."}
     [
         ([USER], {"tools": [{"type": "function"}]}, "tools"),
         ([USER], {"functions": [{"name": "f"}]}, "tools"),
+        ([USER], {"web_search_options": {}}, "tools"),
+        ([USER], {"web_search_options": {"search_context_size": "low"}}, "tools"),
         ([USER], {"n": 2}, "tools"),
         ([USER], {"logprobs": True}, "tools"),
         ([USER], {"previous_response_id": "resp_1"}, "tools"),
@@ -262,6 +264,7 @@ async def test_a_text_cannot_pass_for_a_tool() -> None:
         said = 'Say {"tools": [1], "n": 2} and "functions":[1]'
         assert await twice(llm, said) == (None, "hit")
         assert await twice(llm, "a", tools=[], n=1, logprobs=False) == (None, "hit")
+        assert await twice(llm, "b", web_search_options=None) == (None, "hit")
 
 
 @pytest.mark.parametrize(
