@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from voicekit.clients.refusals import body_of
 from voicekit.errors import (
     InvalidRequestError,
+    OutcomeUnknownError,
     RemoteProtocolError,
     TransportError,
     VoicekitError,
 )
+from voicekit.operation import OperationClass
 from voicekit.pipeline import open_call
+from voicekit.resilience.repeats import outcome_unknown
 from voicekit.streams import Decoder, Opened
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ async def open_stream(
         decode: Makes the decoder for a response with status 200; refuses a wrong content type.
 
     Raises:
+        OutcomeUnknownError: It is an effect, and may have happened.
         VoicekitError: With the evidence of ``call``, which has ended then.
     """
 
@@ -88,7 +92,11 @@ async def open_stream(
         call.committed()
         return Opened(call.root, response, decoder, items)
 
-    return await open_call(call, step)
+    try:
+        return await open_call(call, step)
+    except VoicekitError as error:
+        _tell_effect(error, call)
+        raise
 
 
 async def fetch(
@@ -116,6 +124,7 @@ async def fetch(
         status: Of the answer that is read; several, where any of them is a success.
 
     Raises:
+        OutcomeUnknownError: It is an effect, and may have happened.
         VoicekitError: With the evidence of ``call``. The call has ended either way.
     """
 
@@ -133,7 +142,11 @@ async def fetch(
         call.committed()
         return result
 
-    result = await open_call(call, step)
+    try:
+        result = await open_call(call, step)
+    except VoicekitError as error:
+        _tell_effect(error, call)
+        raise
     call.end()
     return result
 
@@ -158,6 +171,17 @@ async def fetch_json(
         return read(value, response)
 
     return await fetch(transport, call, prepare, dialect, parse, kinds=("json",))
+
+
+def _tell_effect(error: VoicekitError, call: Call) -> None:
+    """Whatever the policies are, or if there are none: an effect that may have happened says so.
+
+    Raises:
+        OutcomeUnknownError: Caused by ``error``.
+    """
+    effect = call.operation.kind is OperationClass.EFFECT
+    if effect and error.outcome == "unknown" and not isinstance(error, OutcomeUnknownError):
+        raise outcome_unknown(error, call, error.retry_stopped) from error
 
 
 def _unreadable(error: Exception) -> RemoteProtocolError:

@@ -25,6 +25,7 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
+from voicekit.resilience import NO_POLICIES, Hedge, Policies
 from voicekit.testing import RecordingObserver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -89,6 +90,25 @@ async def test_an_unknown_outcome_is_never_repeated(
     shown += "".join(traceback.format_exception(caught.value))
     for secret in (TEXT, SECRET):
         assert secret not in shown
+
+
+@pytest.mark.parametrize("operation", list(RUNS))
+@pytest.mark.parametrize(
+    "policies", [NO_POLICIES, Policies(retry=None), Policies(hedge=Hedge(0.05))], ids=repr
+)
+@pytest.mark.parametrize("fault", [Fault("close"), Fault("html"), Fault("status", status=503)])
+async def test_an_unknown_outcome_is_told_whatever_the_policies_are(
+    fault: Fault, policies: Policies, operation: str
+) -> None:
+    """Without a retry, too, nobody takes a lost turn for one that may be said again."""
+    async with world_and_client(policies=policies) as (world, agents):
+        session = await agents.open_session()
+        world.inject("agentforce", fault)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await RUNS[operation](session)
+        assert "ask the agent" in caught.value.hint
+        assert len(asked(world, *RUNS)) == 1
+        await session.aclose()
 
 
 @pytest.mark.parametrize("operation", list(RUNS))

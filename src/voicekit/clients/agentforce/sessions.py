@@ -140,7 +140,8 @@ class AgentforceSession:
             UnavailableError: The provider failed.
             TransportError: The connection failed before anything was sent.
             DeadlineError: A limit passed before anything was sent.
-            ClosedError: The session or the client is closed, or the agent has ended it.
+            ClosedError: The session or the client is closed, or the agent has ended it; nothing
+                was sent.
         """
         request = self._message(text, options)
         call, turn = await self._enter(SEND, request)

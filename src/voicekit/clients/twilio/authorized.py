@@ -19,9 +19,7 @@ from voicekit.clients.twilio.forms import with_query
 from voicekit.clients.twilio.hosts import Hosts, Origin, origin_of
 from voicekit.clients.twilio.message_options import MessageSettings
 from voicekit.clients.twilio.resources import Resource
-from voicekit.errors import OutcomeUnknownError, RemoteProtocolError, VoicekitError
-from voicekit.operation import OperationClass
-from voicekit.resilience.repeats import outcome_unknown
+from voicekit.errors import RemoteProtocolError
 from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
@@ -133,26 +131,15 @@ class Authorized(Client):
             return read(value, headers=response.headers)
 
         kinds = ("json",) if status != 204 else ()
-        try:
-            result: Any = await fetch(
-                self.transport, call, prepare, dialect, parse, kinds=kinds, status=status
-            )
-        except VoicekitError as error:
-            # Whatever the policies are, or if there are none: an effect that may have
-            # happened says so.
-            if operation.kind is OperationClass.EFFECT and _may_have_acted(error):
-                raise outcome_unknown(error, call, error.retry_stopped) from error
-            raise
+        result: Any = await fetch(
+            self.transport, call, prepare, dialect, parse, kinds=kinds, status=status
+        )
         return cast("T", _with_evidence(result, call))
 
     @property
     def _own_origin(self) -> Origin | None:
         """Of the API."""
         return origin_of(self.base_url)
-
-
-def _may_have_acted(error: VoicekitError) -> bool:
-    return error.outcome == "unknown" and not isinstance(error, OutcomeUnknownError)
 
 
 def _with_evidence(result: Any, call: Call) -> Any:
