@@ -31,6 +31,7 @@ class TranscriptStream(DeltaStream):
     transcript = Evidence(openai.TranscriptStream.transcript)
     text = Evidence(openai.TranscriptStream.text)
     usage = Evidence(openai.TranscriptStream.usage)
+    raw = Evidence(openai.TranscriptStream.raw)
     result = blocking(openai.TranscriptStream.result)
 
 

@@ -399,6 +399,7 @@ async def test_a_token_opens_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> 
         assert granted.request_id
         assert granted.timings is not None
         assert granted.token not in repr(granted)
+        assert granted.raw == {"expires_in": 60}  # all but the token, which is nobody's to log
         (record,) = world.journal.requests_for("deepgram", "grant")
         assert json.loads(record.body) == {"ttl_seconds": 60}
         url = world.deepgram.url

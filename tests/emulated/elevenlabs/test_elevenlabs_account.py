@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -112,10 +113,17 @@ async def test_one_voice_and_its_settings() -> None:
         assert voice.raw["voice_id"] == VOICE
         assert voice.request_id
         assert voice.timings is not None
-        assert await tts.voice_settings(VOICE) == voice.settings
-        assert await tts.voice_settings() == voice.settings
-        clip = await tts.synthesize("Hello.", voice=voice.id, voice_settings=voice.settings)
+        settings = await tts.voice_settings(VOICE)
+        assert settings == voice.settings == await tts.voice_settings()
+        assert settings.raw == voice.raw["settings"] == voice.settings.raw
+        assert settings.headers["request-id"] == settings.request_id == "req_000000000002"
+        assert (settings.attempts, settings.hedged) == (1, False)
+        assert settings.timings is not None
+        assert settings.connection is not None
+        clip = await tts.synthesize("Hello.", voice=voice.id, voice_settings=settings)
         assert right(clip.data, "Hello.")
+        (spoken,) = world.journal.requests_for("elevenlabs", "speech.stream")
+        assert json.loads(spoken.body)["voice_settings"] == settings.raw
         await tts.voice("a/b c")
         paths = [record.path for record in world.journal.requests_for("elevenlabs")]
         assert paths[:3] == [

@@ -147,7 +147,10 @@ async def test_a_stream() -> None:
     """Deltas as they are written, the transcript at the end, each with its evidence."""
     async with audio_world(PACED) as (world, client):
         async with client.stream_transcription(CLIP, model="gpt-4o-transcribe") as stream:
+            assert stream.raw is None
             assert tuple([text async for text in stream]) == WORDS
+            assert stream.raw["text"] == WRITTEN
+            assert stream.raw == stream.transcript.raw
             assert stream.text == stream.transcript.text == WRITTEN
             assert stream.transcript.request_id == stream.request_id is not None
             assert stream.transcript.usage == stream.usage is not None

@@ -55,7 +55,7 @@ def test_streams_of_every_family() -> None:
         with llm.stream_speech("Hello.") as speech:
             assert len(b"".join(speech)) == speech.delivered_bytes
         with llm.stream_transcription(CLIP) as heard:
-            assert "".join(heard) == heard.text == heard.transcript.text
+            assert "".join(heard) == heard.text == heard.transcript.text == heard.raw["text"]
         assert llm.stream_transcription(CLIP).result().text == heard.text
 
 

@@ -58,6 +58,7 @@ class AccessToken:
         attempts: How often it was asked for.
         hedged: Whether a second attempt was made beside a slow first one.
         headers: Response headers.
+        raw: The provider's own object, without the token.
     """
 
     token: str = field(repr=False)
@@ -69,6 +70,7 @@ class AccessToken:
     attempts: int = field(default=0, compare=False)
     hedged: bool = field(default=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    raw: Any = field(default=None, repr=False, compare=False)
 
 
 class TokenGrants(Authorized):
@@ -148,4 +150,5 @@ def _read(asked_at: float, answer: Mapping[str, Any], response: Response) -> Acc
         expires_in=lasts,
         expires_at=asked_at + lasts,
         headers=response.headers,
+        raw={name: each for name, each in answer.items() if name != "access_token"},
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
-from urllib.parse import quote
 
 from voicekit.checks import text
 from voicekit.clients.elevenlabs.account_options import (
@@ -18,16 +17,17 @@ from voicekit.clients.elevenlabs.account_options import (
 from voicekit.clients.elevenlabs.authorized import Authorized
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.protocol import http_headers
-from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
 from voicekit.clients.execute import fetch
 from voicekit.clients.pages import Page, Pages
 from voicekit.clients.refusals import body_of
+from voicekit.clients.urls import segment_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.catalogue import Model, Subscription, User, Voice
+    from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
     from voicekit.transport.interfaces import Response
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Account(Authorized):
         """
         from voicekit.clients.elevenlabs.catalogue import Voice
 
-        path = f"/v1/voices/{quote(text('voice_id', voice_id), safe='')}"
+        path = f"/v1/voices/{segment_of('voice_id', text('voice_id', voice_id))}"
         return await self._read(VOICE, path, Voice.read, options)
 
     async def voice_settings(
@@ -92,10 +92,12 @@ class Account(Authorized):
         Raises:
             InvalidRequestError: There is no voice with that id.
         """
+        from voicekit.clients.elevenlabs.catalogue import settings_of
+
         path = "/v1/voices/settings/default"
         if voice_id is not None:
-            path = f"/v1/voices/{quote(text('voice_id', voice_id), safe='')}/settings"
-        return await self._read(VOICE_SETTINGS, path, _settings, options)
+            path = f"/v1/voices/{segment_of('voice_id', text('voice_id', voice_id))}/settings"
+        return await self._read(VOICE_SETTINGS, path, settings_of, options)
 
     async def models(self, **options: Unpack[AccountOptions]) -> Page[Model]:
         """All models, on one page."""
@@ -148,9 +150,7 @@ class Account(Authorized):
             return Request("GET", self.base_url + target, headers)
 
         result: Any = await fetch(self.transport, call, prepare, DIALECT, parse, kinds=("json",))
-        if not isinstance(result, VoiceSettings):  # which has no evidence
-            result = replace(result, request_id=call.request_id, **call.evidence())
-        return cast("T", result)
+        return cast("T", replace(result, request_id=call.request_id, **call.evidence()))
 
 
 def _voices(value: Any, **evidence: Any) -> Page[Voice]:
@@ -176,9 +176,3 @@ def _models(value: Any, **evidence: Any) -> Page[Model]:
     if not isinstance(value, list):
         raise RemoteProtocolError("the answer holds no list of models")
     return Page(items=tuple(map(Model.read, value)), raw=value, **evidence)
-
-
-def _settings(value: Any, **_evidence: Any) -> VoiceSettings:
-    from voicekit.clients.elevenlabs.catalogue import settings_of
-
-    return settings_of(value)

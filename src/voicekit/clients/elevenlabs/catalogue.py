@@ -10,40 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
+from voicekit.clients.elevenlabs.record import Record
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
 from voicekit.errors import InvalidArgumentError, RemoteProtocolError
 
-if TYPE_CHECKING:
-    from voicekit.timing import ConnectionInfo, Timings
-
-__all__ = ["Model", "Record", "Subscription", "User", "Voice"]
-
-R = TypeVar("R", bound="Record")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What every value of an account has besides its own fields.
-
-    Attributes:
-        timings: Where the time of its request went; None inside a page, which has it.
-        connection: Which connection carried it; None inside a page.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        request_id: For the provider's support; None inside a page.
-        headers: Response headers; empty inside a page.
-        raw: The vendor's own object.
-    """
-
-    timings: Timings | None = field(default=None, compare=False, repr=False)
-    connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
-    attempts: int = field(default=0, compare=False, repr=False)
-    hedged: bool = field(default=False, compare=False, repr=False)
-    request_id: str | None = field(default=None, compare=False, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    raw: Any = field(default=None, compare=False, repr=False)
+__all__ = ["Model", "Subscription", "User", "Voice"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +223,7 @@ class User(Record):
         )
 
 
-def settings_of(value: Any) -> VoiceSettings:
+def settings_of(value: Any, **evidence: Any) -> VoiceSettings:
     """The settings in a JSON object, as far as they are such.
 
     Raises:
@@ -264,7 +237,7 @@ def settings_of(value: Any) -> VoiceSettings:
         except InvalidArgumentError:
             continue  # newer than this file
         known[name] = each
-    return VoiceSettings(**known)
+    return VoiceSettings(**known, raw=value, **evidence)
 
 
 Kind = Literal["voice_id", "model_id", "user_id"]

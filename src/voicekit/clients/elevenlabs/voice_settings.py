@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from voicekit.checks import is_number
+from voicekit.clients.elevenlabs.record import Record
 from voicekit.errors import InvalidArgumentError
 
 __all__ = ["VoiceSettings"]
@@ -15,8 +16,10 @@ _RATIOS = ("stability", "similarity_boost", "style", "clone_strength")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceSettings:
+class VoiceSettings(Record):
     """How the voice speaks; None is what is stored with the voice.
+
+    Those that ``voice_settings()`` returns say how they came, and go into a request as they are.
 
     Source: ElevenLabs fact sheet of 2026-11, §4 (OpenAPI of August 2025, SDK 2.78.0).
 
@@ -69,7 +72,7 @@ class VoiceSettings:
         """
         if isinstance(value, cls):
             return value
-        names = [item.name for item in fields(cls)]
+        names = VoiceSettings.__slots__  # without those of a record
         if not isinstance(value, Mapping) or not all(name in names for name in value):
             raise InvalidArgumentError(
                 f"got a {type(value).__name__}",
@@ -80,7 +83,7 @@ class VoiceSettings:
 
     def wire(self) -> dict[str, Any]:
         """What is set, by the vendor's names, which are ours."""
-        values = ((item.name, getattr(self, item.name)) for item in fields(self))
+        values = ((name, getattr(self, name)) for name in VoiceSettings.__slots__)
         return {name: value for name, value in values if value is not None}
 
 

@@ -50,6 +50,11 @@ class TranscriptStream(DeltaStream):
             return None
         return cast("_TranscriptDecoder", self._opened.decoder).usage
 
+    @property
+    def raw(self) -> Any:
+        """The vendor's own object of the whole; None before its end."""
+        return self.transcript.raw
+
     async def result(self) -> Transcript:
         """Read to the end and return the whole transcript; closes the stream."""
         async with self:
