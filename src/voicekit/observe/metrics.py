@@ -31,7 +31,9 @@ class Metrics:
     microseconds. Memory is bounded whatever comes: operations, errors, caches and stages that
     are too many are counted together as ``"other"``.
 
-    Percentiles are those of Datadog's ``ddsketch`` (extra ``metrics``), within 1 %.
+    Percentiles are those of Datadog's ``ddsketch`` (extra ``metrics``), within 1 % from 1 µs to
+    10 days, however wide what was measured is. The times of one operation take some 80 kB when
+    they are from 10 ms to 10 s, and 0.3 MB when they are spread over all of that.
 
     Args:
         clients: To look at in a snapshot: their connections. Held loosely; see ``watch``.

@@ -1,4 +1,4 @@
-"""How long something takes: exact sums, percentiles within 1 %, in bounded memory.
+"""How long something takes: exact sums, percentiles within 1 % from 1 µs on, in bounded memory.
 
 The histogram is Datadog's ``ddsketch``: its error is relative, so that a cache's 50 µs and an
 agent's 100 s are told equally well without choosing a range; it is pure Python (one wheel for
@@ -31,9 +31,12 @@ PARTS: Final = 5
 """Parts of the recent past: the last four to five minutes."""
 
 _ACCURACY: Final = 0.01
-_BINS: Final = 512
-"""At this accuracy they span a factor of 28,000: 1 ms to 28 s. What is wider loses the accuracy
-of its *lowest* percentiles, and nothing else."""
+_BINS: Final = 1400
+"""At this accuracy they span a factor of 1.4e12: from 0.7 µs to the longest that counts. With fewer
+the *lowest* percentiles of what spans more are wrong, and those are the hits of a cache before
+an agent. Bins are made as far as they are needed: 8 bytes for each from the least to the most,
+24 more for one that is not empty. A distribution has six sketches, for all and the ``PARTS``.
+Measured: 80 kB for 10 ms to 10 s, as with fewer bins; 0.3 MB at the very most."""
 _LONGEST: Final = 1e6
 """Seconds. What claims to be longer is a clock that jumped."""
 
@@ -151,4 +154,4 @@ class Distribution:
 
 
 def _rounded(seconds: float) -> float:
-    return round(seconds, 6)
+    return round(seconds, 9)  # 1 % of 1 µs is 10 ns
