@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from voicekit.errors import InvalidArgumentError
 
@@ -68,6 +69,19 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+UTF8: Final = "text that UTF-8 can carry (no lone surrogates)"
+
+
+def encodable(name: str, value: str) -> str:
+    """Some text, perhaps empty, that goes out as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # Without the cause: it quotes the content.
+        raise wrong(name, value, UTF8) from None
+    return value
+
+
 def text_up_to(most: int) -> Check:
     """Some text of at most this many characters."""
 
@@ -86,12 +100,13 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
-def number(low: float, high: float) -> Check:
-    """A number between two, which are allowed themselves."""
+def number(low: float, high: float = math.inf) -> Check:
+    """A number, not below ``low`` and not above ``high``."""
+    allowed = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number ≥ {low:g}"
 
     def check(name: str, value: Any) -> float:
         if not is_number(value) or not low <= value <= high:
-            raise wrong(name, value, f"a number from {low:g} to {high:g}")
+            raise wrong(name, value, allowed)
         return value
 
     return check

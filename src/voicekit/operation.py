@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from voicekit import events
 from voicekit.alarms import Alarm, alarm_clock
+from voicekit.checks import is_number, wrong
 from voicekit.deadlines import ambient_deadline
 from voicekit.errors import (
     SHORTEST_SECRET,
@@ -22,7 +23,6 @@ from voicekit.errors import (
     DeadlineError,
     FirstOutputTimeout,
     GapTimeout,
-    InvalidArgumentError,
     Outcome,
     TotalTimeout,
     VoicekitError,
@@ -79,10 +79,8 @@ class Limits:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None and not value > 0:
-                raise InvalidArgumentError(
-                    f"got {value!r}", argument=item.name, allowed="seconds > 0, or None"
-                )
+            if value is not None and not (is_number(value) and value > 0):
+                raise wrong(item.name, value, "seconds > 0, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -527,10 +525,10 @@ class Call:
         """The error for a call that ran out of its total limit or deadline."""
         assert self.deadline_at is not None  # noqa: S101 - only called once it passed
         since = self.started_at if self.deadline_at == self._ambient else self._total_from
-        limit = self.deadline_at - since
+        limit = max(0.0, self.deadline_at - since)
         sent = self._phase.value >= _Phase.UPLOADING.value
         error = TotalTimeout(
-            f"not done within {max(limit, 0.0):.3g} s",
+            f"not done within {limit:.3g} s" if limit else "its deadline had passed already",
             limit=limit,
             outcome="unknown" if sent else "not_applied",
         )

@@ -89,7 +89,7 @@ class EngineSpeech(SpeechStream):
             kind=OperationClass.COMPUTE,
             limits=limits or Limits(),
         )
-        observer = Observers(*observers) if observers else None
+        observer = Observers.of(observers)
         self._engine = engine = _Engine(chunks, made_of)
 
         async def open_engine() -> Opened[AudioChunk]:

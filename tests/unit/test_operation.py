@@ -203,13 +203,20 @@ async def test_the_ambient_deadline_is_a_total() -> None:
 
 
 async def test_a_call_out_of_time_is_not_sent() -> None:
-    """No attempt is made."""
+    """No attempt is made, and it is not said to have had zero seconds."""
     with deadline(0):
         call = make()
-    with pytest.raises(TotalTimeout) as caught:
+    with pytest.raises(TotalTimeout, match="its deadline had passed already") as caught:
         await opened(call, ("sent", 0))
+    assert caught.value.limit == 0.0
     assert caught.value.attempts == 0
     assert caught.value.outcome == "not_applied"
+
+
+async def test_a_limit_of_less_than_a_millisecond() -> None:
+    """It is said with the digits that it has."""
+    with pytest.raises(TotalTimeout, match=r"not done within 0\.0001 s"):
+        await opened(make(total=0.0001), ("sent", 99))
 
 
 async def test_cancellation_is_not_a_timeout() -> None:

@@ -25,7 +25,7 @@ class Teller:
     def __init__(self, cache: str, provider: str, observers: Sequence[events.Observer]) -> None:
         self._cache = cache
         self._provider = provider
-        self._observers = events.Observers(*observers) if observers else None
+        self._observers = events.Observers.of(observers)
 
     def answered(
         self,

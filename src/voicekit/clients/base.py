@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 from voicekit import events
-from voicekit.checks import fields
+from voicekit.checks import fields, is_header_text, number, wrong
 from voicekit.clients.credential import ApiKey, Credential
 from voicekit.clients.policed import Given, Policed, by_name
 from voicekit.errors import (
@@ -66,7 +66,7 @@ class CallOptions(Extras, total=False):
 def _check_base_url(base_url: object) -> None:
     allowed = "http(s)://host[:port][/path]"
     try:
-        parts = urlsplit(base_url) if isinstance(base_url, str) else None
+        parts = urlsplit(base_url) if is_header_text(base_url) else None
         fine = parts is not None and parts.scheme in {"http", "https"} and bool(parts.hostname)
         _ = parts.port if parts is not None else None
     except ValueError:
@@ -77,7 +77,7 @@ def _check_base_url(base_url: object) -> None:
             "holds a user name or password", argument="base_url", allowed=allowed
         )
     if parts is None or not fine or parts.query or parts.fragment:
-        raise InvalidArgumentError(f"got {base_url!r}", argument="base_url", allowed=allowed)
+        raise wrong("base_url", base_url, allowed)  # not shown either: it may be a key
 
 
 class Client(Policed):
@@ -119,6 +119,8 @@ class Client(Policed):
         options: Mapping[str, Any],
     ) -> None:
         _check_base_url(base_url)
+        if transport is not None and not isinstance(transport, Transport):
+            raise wrong("transport", transport, _SHARED)
         if transport is not None and (pool, ca, proxy) != (None, None, None):
             raise InvalidArgumentError(
                 "is the transport's own affair when one is shared", argument="pool, ca, proxy"
@@ -130,8 +132,7 @@ class Client(Policed):
         self.transport = transport or Transport(pool=pool, ca=ca, proxy=proxy)
         self._limits = self._named("limits", limits or {}, Limits)
         self._adopt(policies)
-        observers = (*observers, *_observers_of_environment())
-        self._observer = events.Observers(*observers) if observers else None
+        self._observer = events.Observers.of(observers, *_observers_of_environment())
         self._closed = False
         self._used = False
         self._source: Client | None = None
@@ -229,7 +230,7 @@ class Client(Policed):
             view._limits = {**self._limits, **self._named("limits", limits, Limits)}
         view._policies, view._policies_of = self._with_policies(policies)
         if observers is not None:
-            view._observer = events.Observers(*observers) if observers else None
+            view._observer = events.Observers.of(observers)
         return view
 
     # -- for users ----------------------------------------------------------------------
@@ -328,7 +329,11 @@ class Client(Policed):
 
         Args:
             drain: Seconds that what is under way may take to end first; nothing new begins.
+
+        Raises:
+            InvalidArgumentError: ``drain`` is no number ≥ 0; nothing is closed.
         """
+        number(0.0)("drain", drain)
         if not self._closed:
             self._closed = True
             try:
@@ -367,4 +372,8 @@ def _observers_of_environment() -> Sequence[events.Observer]:
     return observers_of_environment()
 
 
+_SHARED = (
+    "a voicekit.Transport, such as Transport(http=HttpxTransport(client)); "
+    "for a client of voicekit.sync, a voicekit.sync.Transport"
+)
 _EVERYWHERE = ("extra_headers", "extra_query")

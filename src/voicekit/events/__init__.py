@@ -8,8 +8,10 @@ classes made before: thirty of them take as long as a connection does.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from voicekit.checks import wrong
 from voicekit.lazy import loader
 
 if TYPE_CHECKING:
@@ -90,6 +92,18 @@ class Observers:
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+
+    @classmethod
+    def of(cls, observers: Iterable[Observer], *more: Observer) -> Observers | None:
+        """Those that a caller gave, and ``more``; None of none.
+
+        Raises:
+            InvalidArgumentError: They are no observers.
+        """
+        given = tuple(observers) if isinstance(observers, Iterable) else (None,)
+        if not all(callable(getattr(each, "on_event", None)) for each in given):
+            raise wrong("observers", observers, "a sequence of observers, as [LogObserver()]")
+        return cls(*given, *more) if given or more else None
 
     def on_event(self, event: Event, /) -> None:
         """Hand ``event`` to each observer."""

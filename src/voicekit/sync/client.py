@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
+from voicekit.checks import number, wrong
 from voicekit.clients import base
 from voicekit.errors import ClosedError
 from voicekit.sync.delegation import Evidence, Facade, blocking, on_loop
@@ -74,7 +75,11 @@ class Owner(Facade, Generic[A]):
 
         Args:
             drain: Seconds that what is under way may take to end first; nothing new begins.
+
+        Raises:
+            InvalidArgumentError: ``drain`` is no number ≥ 0; nothing is closed.
         """
+        number(0.0)("drain", drain)
         inner = self._inner
         if self._closed:
             return
@@ -120,7 +125,13 @@ class Transport(Owner["transport.Transport"]):
 
 
 def inner_of(shared: Transport | None) -> transport.Transport | None:
-    """The asynchronous transport behind a blocking one."""
+    """The asynchronous transport behind a blocking one.
+
+    Raises:
+        InvalidArgumentError: It is another object.
+    """
+    if shared is not None and not isinstance(shared, Transport):
+        raise wrong("transport", shared, "a voicekit.sync.Transport")
     return None if shared is None else shared._inner
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voicekit.errors import InvalidArgumentError
+from voicekit.checks import integer, is_number, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,15 +39,11 @@ class PoolConfig:
 
     def __post_init__(self) -> None:
         for name, least in (("max_connections", 1), ("min_ready", 0), ("max_idle", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise InvalidArgumentError(
-                    f"got {value!r}", argument=name, allowed=f"an int ≥ {least}"
-                )
+            integer(least)(name, getattr(self, name))
         for name in ("max_wait", "idle_cutoff", "idle_ceiling"):
             value = getattr(self, name)
-            if not value > 0:
-                raise InvalidArgumentError(f"got {value!r}", argument=name, allowed="seconds > 0")
+            if not is_number(value) or not value > 0:
+                raise wrong(name, value, "seconds > 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from voicekit.checks import wrong
 from voicekit.errors import (
     ClosedError,
     ConnectionLostError,
@@ -52,6 +53,9 @@ class HttpxTransport:
             (one that answers a challenge sends a request twice), cookies and hooks. None
             makes one, with an idle limit that outlasts the pauses of a conversation.
 
+    Raises:
+        InvalidArgumentError: ``client`` is another object.
+
     Example:
         >>> http = HttpxTransport(httpx.AsyncClient(transport=httpx.MockTransport(answer)))
         >>> llm = OpenAIClient(model="…", transport=Transport(http=http))
@@ -67,6 +71,8 @@ class HttpxTransport:
             )
             no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
             client = httpx.AsyncClient(limits=limits, trust_env=False, cookies=no_cookies)
+        elif not isinstance(client, httpx.AsyncClient):
+            raise wrong("client", client, "an httpx.AsyncClient, or None")
         self._client = client
         self._background = Background()
         self._closed = False

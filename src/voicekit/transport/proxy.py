@@ -58,6 +58,8 @@ def parse_proxy(text: str) -> Proxy:
     url = f"http://{where}:{port}"
     if parts.username is None and parts.password is None:
         return Proxy(url)
+    if not text.isprintable():
+        raise _refused("holds what no address does")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if ":" in user:
         raise _refused("a user name cannot hold a colon")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from voicekit.checks import number, wrong
 from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport, sum_of
 from voicekit.transport.proxy import parse_proxy
@@ -30,6 +31,8 @@ _SOCKET_KINDS = 4
 """Pools of sockets kept at a time; each holds sockets of one voice, model and format."""
 _MOST_SHARED = 1024
 """A client with ten operations asks for some 30."""
+_SEAM = ("send", "warm", "stats", "retire", "aclose", "abandon")
+"""The methods of an ``HttpTransport``."""
 T = TypeVar("T")
 
 
@@ -48,6 +51,9 @@ class Transport:
         http: What sends plain requests in place of our own pool, such as an
             ``HttpxTransport``; it has its own TLS and proxies. Sockets stay ours.
 
+    Raises:
+        InvalidArgumentError: An argument is not of these.
+
     Example:
         >>> async with Transport(pool=PoolConfig(max_connections=50)) as transport:
         ...     tts = ElevenLabsClient(voice="…", transport=transport)
@@ -61,6 +67,12 @@ class Transport:
         proxy: str | None = None,
         http: HttpTransport | None = None,
     ) -> None:
+        if pool is not None and not isinstance(pool, PoolConfig):
+            raise wrong("pool", pool, "PoolConfig(…)")
+        if http is not None and not all(callable(getattr(http, name, None)) for name in _SEAM):
+            raise wrong("http", http, "an HttpTransport, such as HttpxTransport(client)")
+        if ca is not None and not isinstance(ca, str | os.PathLike):
+            raise wrong("ca", ca, "the path of a PEM file")
         self.config = pool or PoolConfig()
         self._other = http
         self._proxy = None if proxy is None else parse_proxy(proxy)
@@ -245,8 +257,10 @@ class Transport:
                 and sessions. Nothing new begins meanwhile.
 
         Raises:
+            InvalidArgumentError: ``drain`` is no number ≥ 0.
             WrongLoopError: Another event loop opened it; it stays open there.
         """
+        number(0.0)("drain", drain)
         if self._closed:
             return
         if self._http is None:

@@ -118,12 +118,27 @@ def test_the_key_is_never_shown() -> None:
 
 @pytest.mark.parametrize(
     "base_url",
-    ["", "host", "ftp://host", "http://", "http://[::1", "http://h:x", "http://h/?a=1", None, 7],
+    [
+        "",
+        "host",
+        KEY,
+        "ftp://host",
+        "http://",
+        "http://[::1",
+        "http://h:x",
+        "http://h/?a=1",
+        f"http://h/?key={KEY}",
+        "http://h/\na",
+        "http://ü.example",
+        None,
+        7,
+    ],
 )
 def test_a_wrong_base_url(base_url: Any) -> None:
-    """Before any I/O, naming the argument."""
-    with pytest.raises(InvalidArgumentError, match="base_url"):
+    """Before any I/O, naming the argument. What it is is not shown: it may be a key."""
+    with pytest.raises(InvalidArgumentError, match="base_url") as caught:
         TestingClient(base_url=base_url)
+    assert KEY not in str(caught.value)
 
 
 def test_no_password_in_the_base_url() -> None:

@@ -238,7 +238,11 @@ class AgentforceClient(Warming, Service):
 
         Args:
             drain: Seconds that turns under way may take to end first.
+
+        Raises:
+            InvalidArgumentError: ``drain`` is no number ≥ 0; nothing is closed.
         """
+        checks.number(0.0)("drain", drain)
         if self._closed or self._source is not None:
             await super().aclose(drain)
             return
@@ -297,7 +301,7 @@ def _app(domain: str, client_id: str | None, client_secret: ApiKey | None) -> Ap
         raise MissingCredentialError(
             "no app: pass client_id= or set AGENTFORCE_CLIENT_ID", provider=PROVIDER
         )
-    checks.text("client_id", who)
+    checks.encodable("client_id", checks.text("client_id", who))
     secret = os.environ.get("AGENTFORCE_CLIENT_SECRET") if client_secret is None else client_secret
     if not secret:
         raise MissingCredentialError(

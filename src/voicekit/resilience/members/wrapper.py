@@ -56,7 +56,7 @@ def group_of(
         options=MemberOptions(called, options, table),
         background=Background(),
         timeout=checked_timeout(timeout),
-        observer=Observers(*observers) if observers else None,
+        observer=Observers.of(observers),
     )
 
 
