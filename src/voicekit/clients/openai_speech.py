@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from voicekit.checks import is_integer, wrong
+from voicekit.checks import UTF8, is_integer, wrong
 from voicekit.clients.settings import dumps, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -190,4 +190,4 @@ def speech_body(text: str, tail: str) -> bytes:
         return f'{{"input":{dumps(text)},{tail[1:]}'.encode()
     except UnicodeEncodeError:
         # Without the cause: it quotes the content.
-        raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
+        raise wrong("text", text, UTF8) from None

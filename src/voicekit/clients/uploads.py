@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, cast
 
+from voicekit.checks import wrong
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech.audio_format import AudioFormat
 from voicekit.speech.clip import AudioClip
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from voicekit.transport.messages import Upload
 
 ALLOWED: Final = "Path(…), bytes, an open binary file, an AudioClip"
+OR_URL: Final = f"{ALLOWED}, an AudioURL"
+"""For a provider that fetches recordings by itself."""
 _HEAD_BYTES: Final = 4096  # WAV headers with their notes fit.
 _COUNTED_BYTES: Final = 1 << 20
 """MP3 frames are counted one by one; more of them would hold the event loop."""
@@ -91,8 +94,8 @@ class Recording:
         return in_pieces(self.upload)
 
 
-def upload_of(audio: AudioSource) -> Recording:
-    """``audio`` as a body to send.
+def upload_of(audio: AudioSource, allowed: str = ALLOWED) -> Recording:
+    """``audio`` as a body to send; ``allowed`` is what the caller takes.
 
     A path is only looked up here; the file is opened for each attempt, and read in a
     thread. An open file is sent from its current position, which is taken now: again for
@@ -113,7 +116,7 @@ def upload_of(audio: AudioSource) -> Recording:
         return _of_stream(cast("AudioStream", audio))
     if callable(getattr(audio, "read", None)):
         return _of_handle(cast("BinaryIO", audio))
-    raise InvalidArgumentError(f"got a {type(audio).__name__}", argument="audio", allowed=ALLOWED)
+    raise wrong("audio", audio, allowed)
 
 
 def limits_of(recording: Recording, limits: Limits) -> Limits:

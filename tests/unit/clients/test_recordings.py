@@ -292,8 +292,8 @@ def closed() -> io.BytesIO:
     ("given", "why"),
     [
         ("/tmp/a.wav", "got a str"),
-        (None, "got a NoneType"),
-        (7, "got a int"),
+        (None, "got None"),
+        (7, "got 7"),
         ([b"a"], "got a list"),
         (b"", "is empty"),
         (bytearray(), "is empty"),

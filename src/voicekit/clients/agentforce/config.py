@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from voicekit.checks import Check, text, without, wrong
 from voicekit.clients.agentforce.errors import PROVIDER
 from voicekit.clients.agentforce.options import MESSAGE_CHECKS, MESSAGE_TAKEN, SESSION_CHECKS
 from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError, MissingCredentialError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -238,7 +239,7 @@ class SessionSettings(_WithVariables):
             agent_id=agent,
             variables=tuple(variables),
             body=json_of(body, "variables or extra_body"),
-            query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
+            query=query_of(self.extra_query),
             headers=self.extra_headers,
             limits=self.limits,
             policies=self.policies,
@@ -271,7 +272,7 @@ class MessageSettings(_WithVariables):
             variables=tuple(variables),
             message=json_of(message, "text"),
             rest=json_of(rest, "variables or extra_body"),
-            query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
+            query=query_of(self.extra_query),
             headers=self.extra_headers,
             limits=self.limits,
             policies=self.policies,

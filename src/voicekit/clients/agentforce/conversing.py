@@ -7,9 +7,8 @@ import contextlib
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
-from urllib.parse import urlencode
 
-from voicekit.checks import text, text_up_to
+from voicekit.checks import encodable, text, text_up_to
 from voicekit.clients.agentforce.config import (
     API_URL,
     MessageSettings,
@@ -31,6 +30,7 @@ from voicekit.clients.agentforce.sessions import AgentforceSession
 from voicekit.clients.base import Client
 from voicekit.clients.execute import fetch, fetch_json
 from voicekit.clients.settings import json_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import ClosedError, VoicekitError
 from voicekit.pipeline import Pipeline
 
@@ -152,7 +152,9 @@ class Conversations(Client):
             ClosedError: The client is closed.
         """
         request = self._family(SessionSettings).updated(options).request(self._domain)
-        started = Started(id=text_up_to(256)("id", id), greeting="", raw={}, headers={})
+        started = Started(
+            id=encodable("id", text_up_to(256)("id", id)), greeting="", raw={}, headers={}
+        )
         if self._closed:
             raise ClosedError("the client is closed", provider=PROVIDER)
         session = AgentforceSession(self, request, started, None)
@@ -258,8 +260,7 @@ class Conversations(Client):
         self, session: AgentforceSession, body: dict[str, Any], settings: RequestSettings
     ) -> None:
         content = json_of({**body, **settings.extra_body}, "details or extra_body").encode()
-        query = settings.extra_query
-        encoded = urlencode(query, doseq=True) if query else ""
+        encoded = query_of(settings.extra_query)
         call = self._call(FEEDBACK, settings)
         call.pipeline = _patient(call.pipeline)
         turns = session._turns

@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
 
 from voicekit import __version__
 from voicekit.clients.agentforce.config import API_PATH, MessageRequest, SessionRequest
 from voicekit.clients.settings import dumps
+from voicekit.clients.urls import segment_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.transport.messages import Request, merge_headers
 
@@ -69,7 +69,7 @@ def api_request(
 def start_request(api_url: str, token: str, request: SessionRequest, key: str) -> Request:
     """Start a session; ``key`` is a UUID that is used once."""
     body = f'{{"externalSessionKey":"{key}",{request.body[1:]}'.encode()
-    path = f"/agents/{quote(request.agent_id, safe='')}/sessions"
+    path = f"/agents/{segment_of('agent_id', request.agent_id)}/sessions"
     return api_request(
         api_url, token, "POST", path, body=body, query=request.query, headers=request.headers
     )
@@ -79,7 +79,7 @@ def message_request(
     api_url: str, token: str, session: str, request: MessageRequest, number: int, *, stream: bool
 ) -> Request:
     """Say something in a session, asking for one document or for a stream."""
-    path = f"/sessions/{quote(session, safe='')}/messages"
+    path = f"/sessions/{segment_of('session', session)}/messages"
     return api_request(
         api_url,
         token,
@@ -95,7 +95,9 @@ def message_request(
 def end_request(api_url: str, token: str, session: str, reason: str) -> Request:
     """End a session."""
     more = {"x-session-end-reason": reason}
-    return api_request(api_url, token, "DELETE", f"/sessions/{quote(session, safe='')}", more=more)
+    return api_request(
+        api_url, token, "DELETE", f"/sessions/{segment_of('session', session)}", more=more
+    )
 
 
 def feedback_body(
@@ -119,7 +121,7 @@ def feedback_request(
     headers: Mapping[str, str] | None = None,
 ) -> Request:
     """Say whether an answer was good."""
-    path = f"/sessions/{quote(session, safe='')}/feedback"
+    path = f"/sessions/{segment_of('session', session)}/feedback"
     return api_request(api_url, token, "POST", path, body=body, query=query, headers=headers)
 
 

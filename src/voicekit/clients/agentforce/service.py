@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Unpack
-from urllib.parse import urlencode
 
 from voicekit.clients.agentforce.config import RequestSettings
 from voicekit.clients.agentforce.conversing import Conversations
@@ -13,6 +12,7 @@ from voicekit.clients.agentforce.errors import DIALECT
 from voicekit.clients.agentforce.operations import STATUS
 from voicekit.clients.agentforce.protocol import api_request
 from voicekit.clients.execute import fetch_json
+from voicekit.clients.urls import query_of
 
 if TYPE_CHECKING:
     from voicekit.clients.base import CallOptions
@@ -58,13 +58,13 @@ class Service(Conversations):
             VoicekitError: It does not answer, or not like that.
         """
         settings = RequestSettings().updated(options)
+        query = query_of(settings.extra_query)
         call = self._call(STATUS, settings)
         try:
             await self._ready(call)
         except BaseException as error:
             call.end(error)
             raise
-        query = settings.extra_query
 
         async def prepare() -> Request:
             return api_request(
@@ -72,7 +72,7 @@ class Service(Conversations):
                 await self._credential.get(),
                 "GET",
                 "/status",
-                query=urlencode(query, doseq=True) if query else "",
+                query=query,
                 headers=settings.extra_headers,
             )
 

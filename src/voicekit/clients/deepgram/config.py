@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlencode
 
 from voicekit.checks import Check, without, wrong
+from voicekit.clients import urls
 from voicekit.clients.deepgram.audio import WireAudio
 from voicekit.clients.deepgram.file_options import EITHER_CHECKS, FILE_ONLY
 from voicekit.clients.deepgram.options import (
@@ -19,7 +19,6 @@ from voicekit.clients.deepgram.options import (
     MODEL,
     ListenDefaults,
     ListenOptions,
-    strings_of,
 )
 from voicekit.clients.settings import EXTRAS, Settings, identity_of
 from voicekit.errors import InvalidArgumentError
@@ -211,19 +210,9 @@ def check_keyterm(options: Mapping[str, Any], model: str) -> None:
 
 def query_of(options: Mapping[str, Any], settings: Settings) -> str:
     """The URL's query: checked options in their order, then what the caller adds."""
-    query = [
-        (name, text)
-        for name, value in options.items()
-        if name not in settings.extra_query
-        for text in _texts(value)
-    ]
-    query += [
-        (name, text)
-        for name, value in settings.extra_query.items()
-        if value is not None
-        for text in _texts(value)
-    ]
-    return urlencode(query)
+    extra = settings.extra_query
+    ours = {name: value for name, value in options.items() if name not in extra}
+    return urls.query_of({**ours, **extra})
 
 
 def _audio_of(options: Mapping[str, Any]) -> tuple[AudioFormat | None, WireAudio]:
@@ -238,14 +227,3 @@ def _audio_of(options: Mapping[str, Any]) -> tuple[AudioFormat | None, WireAudio
             )
     format = AudioFormat.parse(options.get("format", FORMAT))  # noqa: A001
     return format, WireAudio.of(format)
-
-
-def _texts(value: Any) -> Sequence[str]:
-    """The values of one query parameter as text; lists repeat the name."""
-    if isinstance(value, bool):
-        return ("true" if value else "false",)
-    if isinstance(value, str):
-        return strings_of(value)
-    if isinstance(value, Sequence):
-        return [text for item in value for text in _texts(item)]
-    return (str(value),)

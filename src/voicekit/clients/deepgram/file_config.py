@@ -13,7 +13,7 @@ from voicekit.clients.deepgram.config import LISTEN_PATH, check_keyterm, query_o
 from voicekit.clients.deepgram.file_options import FILE_CHECKS
 from voicekit.clients.deepgram.options import MODEL
 from voicekit.clients.settings import identity_of, json_of
-from voicekit.clients.uploads import Recording, upload_of
+from voicekit.clients.uploads import OR_URL, Recording, upload_of
 from voicekit.errors import ConfigurationError, InvalidArgumentError
 from voicekit.speech import AudioClip, AudioFormat, AudioSource, AudioURL
 
@@ -30,7 +30,6 @@ MAX_BYTES: Final = 2 << 30
 _HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
 _AUDIO: Final = ("encoding", "sample_rate", "channels")
 _UNKNOWN: Final = "application/octet-stream"
-_ALLOWED: Final = "Path(…), AudioURL(…), bytes, an open binary file, an AudioClip"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +155,7 @@ def transcription_request(
 
 
 def _recording_of(audio: AudioSource) -> Recording:
-    if isinstance(audio, str):  # it could be a path or an address
-        raise wrong("audio", audio, _ALLOWED)
-    recording = upload_of(audio)
+    recording = upload_of(audio, OR_URL)
     if recording.size is not None and recording.size > MAX_BYTES:
         raise InvalidArgumentError(
             f"holds {recording.size} bytes", argument="audio", allowed=f"{MAX_BYTES} bytes (2 GB)"

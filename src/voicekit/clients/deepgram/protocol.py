@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit import __version__, checks
-from voicekit.checks import wrong
+from voicekit.checks import encodable, is_sequence, wrong
 from voicekit.clients.deepgram.errors import read_error_message
 from voicekit.clients.deepgram.finals import Finals
 from voicekit.clients.deepgram.results import (
@@ -87,10 +87,10 @@ def configure_fields(keyterms: Sequence[str] | None, numerals: bool | None) -> d
     fields: dict[str, Any] = {}
     if keyterms is None:
         fields["keyterms"] = None
-    elif isinstance(keyterms, str) or not all(isinstance(term, str) for term in keyterms):
+    elif not is_sequence(keyterms) or not all(isinstance(term, str) for term in keyterms):
         raise wrong("keyterms", keyterms, "a sequence of str, or None for no words at all")
     elif keyterms:
-        fields["keyterms"] = list(keyterms)
+        fields["keyterms"] = [encodable("keyterms", term) for term in keyterms]
     if numerals is not None:
         fields["features"] = {"numerals": checks.flag("numerals", numerals)}
     if not fields:

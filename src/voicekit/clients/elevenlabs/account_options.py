@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from voicekit import checks
 from voicekit.checks import Check
 from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.settings import EXTRAS, Settings
+from voicekit.clients.urls import query_of
 
 __all__ = ["AccountDefaults", "AccountOptions", "AccountSettings", "VoiceFilters"]
 
@@ -113,12 +113,8 @@ class AccountSettings(Settings):
 
     def target(self, path: str, **query: Any) -> str:
         """The path with its query; ours first, the caller's over it."""
-        parameters = {
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in {**query, **self.extra_query}.items()
-            if value is not None
-        }
-        return f"{path}?{urlencode(parameters, doseq=True)}" if parameters else path
+        encoded = query_of({**query, **self.extra_query})
+        return f"{path}?{encoded}" if encoded else path
 
 
 class VoiceListSettings(AccountSettings):

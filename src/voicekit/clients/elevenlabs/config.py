@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
-from urllib.parse import quote, urlencode
 
-from voicekit.checks import Check, without, wrong
+from voicekit.checks import UTF8, Check, without, wrong
 from voicekit.clients.elevenlabs import formats
 from voicekit.clients.elevenlabs.models import (
     DEFAULT_MODEL,
@@ -27,6 +26,7 @@ from voicekit.clients.elevenlabs.options import (
 from voicekit.clients.elevenlabs.passages import Passage, passages_of
 from voicekit.clients.elevenlabs.speech_request import SpeechRequest
 from voicekit.clients.settings import EXTRAS, Settings, dumps, json_of
+from voicekit.clients.urls import query_of, segment_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -55,7 +55,8 @@ conversation; an idle one counts against no limit. Source: models page, concurre
 
 MAX_BUFFERED_S: Final = 120.0
 
-_STITCHING: Final = ("previous_text", "next_text", "previous_request_ids", "next_request_ids")
+_STITCHING_IDS: Final = ("previous_request_ids", "next_request_ids")
+_STITCHING: Final = ("previous_text", "next_text", *_STITCHING_IDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,7 @@ class SpeechSettings(Settings):
             body = f'{{"text":{dumps(text)}{tail}'.encode()
         except UnicodeEncodeError:
             # Without the cause: it quotes the content.
-            raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
+            raise wrong("text", text, UTF8) from None
         return SpeechRequest(
             text=text,
             format=self.format,
@@ -235,7 +236,7 @@ class SpeechSettings(Settings):
         path = self._path if self._whole else f"{self._path}/stream"
         if self._timed is not None:
             path += "/with-timestamps"
-        return f"{path}?{_query({**query, **self.extra_query})}"
+        return f"{path}?{query_of({**query, **self.extra_query})}"
 
     @cached_property
     def _body_tail(self) -> str:
@@ -250,6 +251,13 @@ class SpeechSettings(Settings):
                 if model in NO_STITCHING and name in _STITCHING:
                     raise InvalidArgumentError(
                         f"is not for {model}", argument=name, allowed="other models"
+                    )
+                if name in _STITCHING_IDS and options.get("enable_logging") is False:
+                    # Source: sheet, text to speech, and the vendor's page on request stitching.
+                    raise InvalidArgumentError(
+                        "needs what enable_logging=False keeps the vendor from storing",
+                        argument=name,
+                        allowed="previous_text and next_text, or no enable_logging=False",
                     )
                 fields[name] = value
         if settings := options.get("voice_settings"):
@@ -298,7 +306,7 @@ class SpeechSettings(Settings):
         socket = options.get("socket") or MULTI_CONTEXT
         return SessionSettings(
             format=self.format,
-            target=f"{self._path}/{socket}?{_query({**query, **self.extra_query})}",
+            target=f"{self._path}/{socket}?{query_of({**query, **self.extra_query})}",
             single=socket == SINGLE_CONTEXT,
             first=json_of(first, "options")[1:-1],
             schedule=schedule,
@@ -318,7 +326,7 @@ class SpeechSettings(Settings):
                 argument="voice",
                 allowed="the id of a voice",
             )
-        return f"/v1/text-to-speech/{quote(voice, safe='')}"
+        return f"/v1/text-to-speech/{segment_of('voice', voice)}"
 
     @property
     def _everywhere(self) -> dict[str, Any]:
@@ -365,11 +373,3 @@ def _in_place(name: str, where: str | None) -> None:
             argument=name,
             allowed="synthesize() and stream_speech() of a str, or the constructor",
         )
-
-
-def _query(parameters: Mapping[str, Any]) -> str:
-    plain = {
-        name: str(value).lower() if isinstance(value, bool) else value
-        for name, value in parameters.items()
-    }
-    return urlencode(plain, doseq=True)

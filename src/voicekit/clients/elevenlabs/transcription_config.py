@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import urlencode
 
 from voicekit.checks import Check, is_sequence, without, wrong
 from voicekit.clients.elevenlabs.transcription_options import CHECKS
 from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of
-from voicekit.clients.uploads import Recording, upload_of
+from voicekit.clients.uploads import OR_URL, Recording, upload_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -176,10 +176,8 @@ class TranscriptionSettings(Settings):
         if (logging := self.options.get("enable_logging")) is not None:
             query["enable_logging"] = logging
         query.update(self.extra_query)
-        if not query:
-            return "/v1/speech-to-text"
-        pairs = {name: _text(value) for name, value in query.items()}
-        return f"/v1/speech-to-text?{urlencode(pairs, doseq=True)}"
+        encoded = query_of(query)
+        return "/v1/speech-to-text" + (f"?{encoded}" if encoded else "")
 
 
 def _check_together(options: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
@@ -232,7 +230,7 @@ def _recording(
         if audio.data and audio.format == _PCM_16_FORMAT and file_format != "other":
             return _bare(audio.data), True
         return upload_of(audio), False  # samples in a WAV, so that their rate is known
-    recording = upload_of(audio)
+    recording = upload_of(audio, OR_URL)
     if given is None:
         return _unwrapped(recording, file_format)
     if given == _PCM_16_FORMAT and file_format != "other":

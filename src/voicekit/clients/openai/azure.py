@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Unpack
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from voicekit.checks import wrong
 from voicekit.clients.base import ApiKey, Credential
@@ -18,6 +18,7 @@ from voicekit.clients.openai.account import Account
 from voicekit.clients.openai.client import ClientOptions, OpenAIClient
 from voicekit.clients.openai.config import account_headers
 from voicekit.clients.openai.errors import PROVIDER
+from voicekit.clients.urls import segment_of
 from voicekit.errors import InvalidArgumentError, MissingCredentialError
 
 if TYPE_CHECKING:
@@ -61,14 +62,16 @@ class AzureAccount(Account):
         token: bool,
     ) -> None:
         super().__init__(base_url, headers)
-        self._version = urlencode({"api-version": version})
-        self._deployment = None if deployment is None else quote(deployment, safe="")
+        self._version = f"api-version={segment_of('api_version', version)}"
+        self._deployment = (
+            None if deployment is None else segment_of("azure_deployment", deployment)
+        )
         self._token = token
 
     def url(self, path: str, model: str, query: str) -> str:
         """The address of an operation; see the base."""
         if path in _DEPLOYED and "/deployments/" not in urlsplit(self.base_url).path:
-            path = f"/deployments/{self._deployment or quote(model, safe='')}{path}"
+            path = f"/deployments/{self._deployment or segment_of('model', model)}{path}"
         if "api-version" not in parse_qs(query):
             query = f"{self._version}&{query}" if query else self._version
         return super().url(path, model, query)

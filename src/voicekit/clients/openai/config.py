@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
-from urllib.parse import urlencode
 
 from voicekit.checks import Check, is_header_text, without, wrong
 from voicekit.clients.openai.options import (
@@ -18,6 +17,7 @@ from voicekit.clients.openai.options import (
     ChatOptions,
 )
 from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -124,7 +124,7 @@ class ChatSettings(Settings):
             stream_options=None
             if stream_options is None
             else json_of(stream_options, "messages or options"),
-            query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
+            query=query_of(self.extra_query),
             headers=self.extra_headers,
             limits=self.limits,
             policies=self.policies,

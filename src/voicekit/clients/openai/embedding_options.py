@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import urlencode
 
 from voicekit import checks
 from voicekit.checks import Check, is_integer, is_sequence, without, wrong
 from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.openai.config import model_of
 from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class EmbeddingSettings(Settings):
             model=model,
             count=count,
             body=json_of(body, "texts or options"),
-            query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
+            query=query_of(self.extra_query),
             headers=self.extra_headers,
             limits=self.limits,
             policies=self.policies,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, Unpack
-from urllib.parse import quote, urlencode
 
 from voicekit import checks
 from voicekit.clients.base import CallOptions, Extras
@@ -20,6 +19,7 @@ from voicekit.clients.openai.errors import DIALECT, PROVIDER, error_of
 from voicekit.clients.openai.protocol import count_of, token_of
 from voicekit.clients.pages import Page
 from voicekit.clients.settings import Settings
+from voicekit.clients.urls import query_of, segment_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
 
@@ -127,7 +127,7 @@ class Models(Authorized):
         Raises:
             InvalidRequestError: There is none with that id, or not for this key.
         """
-        path = f"{MODELS_PATH}/{quote(checks.text('id', id), safe='')}"
+        path = f"{MODELS_PATH}/{segment_of('id', checks.text('id', id))}"
         return await self._models(MODEL, path, Model.read, options)
 
     async def _models(
@@ -138,6 +138,7 @@ class Models(Authorized):
         options: Mapping[str, Any],
     ) -> M:
         settings = self._family(ModelSettings).updated(options)
+        query = query_of(settings.extra_query)
         call = self._call(operation, settings)
 
         def parse(value: dict[str, Any], response: Response) -> tuple[M, Response]:
@@ -148,7 +149,7 @@ class Models(Authorized):
         made, response = await fetch_json(
             self.transport,
             call,
-            partial(self._prepare_models, path, settings),
+            partial(self._prepare_models, path, query, settings),
             DIALECT,
             parse,
         )
@@ -159,14 +160,13 @@ class Models(Authorized):
             **call.evidence(),
         )
 
-    async def _prepare_models(self, path: str, settings: ModelSettings) -> Request:
-        query = settings.extra_query
+    async def _prepare_models(self, path: str, query: str, settings: ModelSettings) -> Request:
         return self._account.request(
             await self._credential.get(),
             path,
             method="GET",
             content_type=None,
-            query=urlencode(query, doseq=True) if query else "",
+            query=query,
             headers=settings.extra_headers,
         )
 

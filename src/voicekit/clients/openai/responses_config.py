@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import urlencode
 
 from voicekit import checks
 from voicekit.checks import Check, without, wrong
@@ -18,6 +17,7 @@ from voicekit.clients.openai.responses_options import (
     SAME_AS_CHAT,
 )
 from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class ResponseSettings(Settings):
             model=model_of(body),
             body=json_of(body, _CONTENT),
             stream_options=None if stream_options is None else json_of(stream_options, _CONTENT),
-            query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
+            query=query_of(self.extra_query),
             headers=self.extra_headers,
             limits=self.limits,
             policies=self.policies,

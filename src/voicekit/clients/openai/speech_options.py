@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Final
-from urllib.parse import urlencode
 
 from voicekit import checks
 from voicekit.checks import Check, without, wrong
@@ -26,6 +25,7 @@ from voicekit.clients.openai_speech import (
 )
 from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Settings, json_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
 
@@ -124,7 +124,7 @@ class SpeechSettings(Settings):
             model=model,
             bodies=tuple(speech_body(part, self._tail) for part in parts),
             characters=tuple(map(len, parts)),
-            query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
+            query=query_of(self.extra_query),
             headers=self.extra_headers,
             limits=self.limits,
             policies=self.policies,

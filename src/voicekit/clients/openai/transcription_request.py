@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, ClassVar, Final
-from urllib.parse import urlencode
 
 from voicekit.checks import Check, is_sequence, without, wrong
 from voicekit.clients.openai.errors import PROVIDER
@@ -21,6 +20,7 @@ from voicekit.clients.openai.transcription_options import (
 )
 from voicekit.clients.settings import EXTRAS, Settings, identity_of
 from voicekit.clients.uploads import Recording, upload_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import ConfigurationError, InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -133,7 +133,7 @@ class TranscriptionSettings(Settings):
             response_format=wanted or "json",
             fields=self._fields(options, wanted),
             recording=self._recording(audio, model),
-            query=urlencode(self.extra_query, doseq=True) if self.extra_query else "",
+            query=query_of(self.extra_query),
             headers=self.extra_headers,
             limits=self.limits,
             policies=self.policies,

@@ -77,7 +77,8 @@ def sid(*prefixes: str) -> Check:
 def url(name: str, value: Any) -> str:
     """An address that Twilio can ask; it refuses an underscore in a host."""
     try:
-        parts = urlsplit(value) if isinstance(value, str) else None
+        fine = isinstance(value, str) and value.isprintable()
+        parts = urlsplit(value) if fine else None
         host = parts.hostname if parts is not None else None
     except ValueError:
         parts = host = None

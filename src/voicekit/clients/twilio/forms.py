@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from voicekit.checks import is_sequence
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 
 __all__ = ["encoded", "form_of", "with_query"]
@@ -38,8 +39,8 @@ def with_query(url: str, *queries: Mapping[str, Any]) -> str:
     merged: dict[str, Any] = {}
     for query in queries:
         merged.update(query)
-    pairs = [pair for item in merged.items() for pair in _pairs(*item)]
-    return f"{url}?{urlencode(pairs)}" if pairs else url
+    encoded = query_of(merged)
+    return f"{url}?{encoded}" if encoded else url
 
 
 def _pairs(name: str, value: Any) -> list[tuple[str, str]]:

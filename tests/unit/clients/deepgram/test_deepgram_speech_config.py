@@ -193,8 +193,18 @@ def test_split() -> None:
     with pytest.raises(InvalidArgumentError) as refused:
         DeepgramClient("k").speech_request(text, split=True, format="wav_24000")
     assert refused.value.argument == "split"
-    with pytest.raises(InvalidArgumentError):
-        DeepgramClient("k").speech_request(text, split=True, callback="https://example.com")
+
+
+@pytest.mark.parametrize("split", [False, True, 100])
+def test_what_goes_to_a_callback_is_not_split(split: bool | int) -> None:
+    """Nor is splitting advised: the most that is allowed is said as it is there."""
+    client = DeepgramClient("k", speech={"split": split})
+    callback = {"callback": "https://example.com"}
+    assert client._speech_of("x" * 2000, callback, callback=True)
+    with pytest.raises(InvalidArgumentError, match="2000 characters with a callback") as refused:
+        client._speech_of("x" * 2001, callback, callback=True)
+    assert refused.value.argument == "text"
+    assert "split" not in str(refused.value)
 
 
 def test_split_by_a_number() -> None:

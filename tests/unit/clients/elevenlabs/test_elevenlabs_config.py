@@ -54,7 +54,7 @@ def test_every_option_of_a_whole_text_goes_to_its_place() -> None:
         "seed": 7,
         "apply_text_normalization": "off",
         "apply_language_text_normalization": True,
-        "enable_logging": False,
+        "enable_logging": True,
         "optimize_streaming_latency": 3,
         "previous_text": "Before.",
         "next_text": "After.",
@@ -69,7 +69,7 @@ def test_every_option_of_a_whole_text_goes_to_its_place() -> None:
     request = client().request("Hello.", **options)
     assert query_of(request.target) == {
         "output_format": "ulaw_8000",
-        "enable_logging": "false",
+        "enable_logging": "true",
         "optimize_streaming_latency": "3",
     }
     assert json.loads(request.body) == {
@@ -368,6 +368,20 @@ def test_v3_takes_no_stitching() -> None:
     """The vendor rejects it, so it is refused here."""
     with pytest.raises(InvalidArgumentError, match="eleven_v3"):
         client(model="eleven_v3").request("x", previous_text="y")
+
+
+@pytest.mark.parametrize("name", ["previous_request_ids", "next_request_ids"])
+@pytest.mark.parametrize("split", [False, True])
+def test_what_is_not_kept_cannot_be_named(name: str, split: bool) -> None:
+    """Without logging the vendor has no earlier request; wherever the two were said."""
+    options: dict[str, Any] = {name: ["x"], "split": split}
+    text = "A sentence of some forty characters here. " * 300
+    for made, more in ((client(), {"enable_logging": False}), (client(enable_logging=False), {})):
+        with pytest.raises(InvalidArgumentError, match="enable_logging=False") as caught:
+            made.request(text[:100] if not split else text, **options, **more)
+        assert caught.value.argument == name
+        assert made.request("x", previous_text="y", next_text="z", **more)
+    assert client(enable_logging=False).request("x", enable_logging=True, **options)
 
 
 def test_constructor_errors() -> None:

@@ -176,9 +176,10 @@ def test_what_makes_no_sense_never_reaches_the_network(
 
 @pytest.mark.parametrize("audio", ["path.wav", None, 5, b"", io.StringIO("x"), Path("/nowhere")])
 def test_what_is_no_recording(audio: Any) -> None:
-    """Nor does that."""
-    with pytest.raises(InvalidArgumentError):
+    """Nor does that; where the kind is wrong, all that may be given in its place is said."""
+    with pytest.raises(InvalidArgumentError, match="audio") as caught:
         client().transcription_request(audio)
+    assert ("an AudioURL" in str(caught.value)) == (audio is None or isinstance(audio, str | int))
 
 
 # -- recordings ----------------------------------------------------------------------------

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self
-from urllib.parse import urlencode
 
-from voicekit.checks import Check, without, wrong
+from voicekit.checks import UTF8, Check, without, wrong
 from voicekit.clients.deepgram.speech import formats
 from voicekit.clients.deepgram.speech.options import (
     CHECKS,
@@ -21,6 +20,7 @@ from voicekit.clients.deepgram.speech.options import (
 )
 from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
+from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -162,14 +162,14 @@ class SpeechSettings(Settings):
             raise wrong("text", text, "a str that is not empty")
         check_resume(self.options, "split")
         most = MAX_CHARACTERS if callback else self._most
+        if callback and len(text) > most:
+            raise wrong("text", text, f"at most {MAX_CHARACTERS} characters with a callback")
         parts = [text] if len(text) <= most else self._parts(text, most)
         try:
             bodies = tuple(f'{{"text":{dumps(part)}{self._tail}'.encode() for part in parts)
         except UnicodeEncodeError:
             # Without the cause: it quotes the content.
-            raise wrong("text", text, "text that UTF-8 can carry (no lone surrogates)") from None
-        if callback and len(bodies) > 1:
-            raise wrong("text", text, f"at most {MAX_CHARACTERS} characters with a callback")
+            raise wrong("text", text, UTF8) from None
         return SpeechRequest(
             text=text,
             format=self.format,
@@ -243,12 +243,7 @@ class SpeechSettings(Settings):
         query: dict[str, Any] = {"model": self.model, **audio}
         query.update({name: options[name] for name in _QUERY if options.get(name) is not None})
         query.update(self.extra_query)
-        plain = {
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in query.items()
-            if value is not None
-        }
-        return f"{SPEAK_PATH}?{urlencode(plain, doseq=True)}"
+        return f"{SPEAK_PATH}?{query_of(query)}"
 
 
 def _in_place(name: str, where: str | None) -> None:
