@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from voicekit import events
-from voicekit.cache.session_ids import SessionIds
+from voicekit.cache.session_ids import SessionIds, Why
 from voicekit.cache.session_reports import Held, SessionStoreStats
 from voicekit.cache.stored_session import StoredSession
 from voicekit.cache.teller import Teller
@@ -42,16 +42,24 @@ class SessionStore:
     replaced at the next use. One in use is neither expired nor evicted: while all are in use,
     there may be more than ``most``.
 
+    With a ``storage`` a session is the conversation's, and no process's own: whoever shares the
+    storage may go on with it. A store ends one that nobody has used for ``ttl`` only where it was
+    the last to use it; one that another has used since, it merely lets go. To make room and at
+    the store's end it lets go of all, for the next process, and the provider ends what nobody
+    comes back for; but in a ``MemoryStorage``, which has no next process, it ends those that no
+    other store has used since. Where the agent ended it, or you do, it is over for everybody.
+
     The store does not close the agent: close the store first.
 
     Args:
         agent: Whose sessions.
-        storage: Where the *id* of each session is kept for ``ttl``, so that another process may
-            go on with it; never anything that was said. Only for an agent that can go on by an
-            id: one that has ``resume_session(id, *, key)``, and sessions with an ``id``. For all
-            others nothing is kept there. It is not closed with the store.
+        storage: Where the *id* of each session is kept for ``ttl``, and which store used it last;
+            never anything that was said. Only for an agent that can go on by an id: one that has
+            ``resume_session(id, *, key)``, and sessions with an ``id`` (and with ``detach()``, if
+            closing the agent would end them). For all others nothing is kept there. It is not
+            closed with the store.
         ttl: Seconds since the last use.
-        most: How many sessions there may be.
+        most: How many sessions this store may hold.
         secret: Keys the names under which ids are stored; the same in all processes that share
             the storage.
         observers: They get a ``CacheAnswered`` for each use (``cache="session"``).
@@ -202,6 +210,7 @@ class SessionStore:
         else:
             result = "hit"
             self._counts["reused"] += 1
+            self._ids.touch(key, held.session.inner, self._background)
         held.users += 1
         self._held.move_to_end(key)
         self._make_room()
@@ -246,11 +255,11 @@ class SessionStore:
         if self._held.get(held.key) is not held or held.users:
             return
         if self._closed:
-            self._end(held)
+            self._end(held, "left")
             return
         self._held.move_to_end(held.key)
         if held.session is not None:
-            self._ids.touch(held.key, held.session, self._background)
+            self._ids.touch(held.key, held.session.inner, self._background)
         self._make_room()
         self._arm()
 
@@ -261,7 +270,7 @@ class SessionStore:
         if over > 0:
             for held in [each for each in self._held.values() if not each.users][:over]:
                 self._counts["evicted"] += 1
-                self._end(held)
+                self._end(held, "left")
 
     def _arm(self) -> None:
         """One timer, for whoever expires first; it is late rather than often."""
@@ -277,29 +286,36 @@ class SessionStore:
         before = _now() - self._ttl + 0.001
         for held in [h for h in self._held.values() if not h.users and h.used_at <= before]:
             self._counts["expired"] += 1
-            self._end(held)
+            self._end(held, "unused")
         self._arm()
 
-    def _end(self, held: Held) -> asyncio.Task[Any]:
-        """Forget it, and say goodbye in the background."""
+    def _end(self, held: Held, why: Why = "over") -> asyncio.Task[Any]:
+        """Forget it, and say goodbye in the background, if it is ours to end."""
         if self._held.get(held.key) is held:
             del self._held[held.key]
-        task = self._background.spawn(self._goodbye(held), f"voicekit-end-session-{self._provider}")
+        task = self._background.spawn(
+            self._goodbye(held, why), f"voicekit-end-session-{self._provider}"
+        )
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task
 
-    async def _goodbye(self, held: Held) -> None:
+    async def _goodbye(self, held: Held, why: Why) -> None:
         opening = held.opening
         if opening is not None and not opening.done():
             opening.cancel()  # what it had begun, the agent takes back
             await asyncio.wait([opening])
         if held.session is None:
             return
-        await self._ids.forget(held.key)
+        session = held.session.inner
+        if not await self._ids.forget(held.key, session, why):
+            detach = getattr(session, "detach", None)
+            if detach is not None:
+                detach()
+            return
         try:
             async with asyncio.timeout(END_WITHIN):
-                await held.session.inner.aclose()
+                await session.aclose()
         except Exception:
             self._counts["failures"] += 1
             raise  # Background logs it by type
@@ -307,6 +323,7 @@ class SessionStore:
     async def aclose(self, drain: float = 5.0) -> None:
         """End every session politely, and wait for that; may be called twice.
 
+        Those that a storage keeps for the next process, or for another, are let go instead.
         Nobody gets a session any more. One in use is left to its user for ``drain`` seconds.
         Cancelled, it leaves the rest to the provider's own idle limit.
 
@@ -320,10 +337,10 @@ class SessionStore:
             self._timer = None
         try:
             for held in [each for each in self._held.values() if not each.users]:
-                self._end(held)
+                self._end(held, "left")
             await self._drained(drain)
             for held in list(self._held.values()):
-                self._end(held)
+                self._end(held, "left")
             if self._ending:
                 await asyncio.wait(list(self._ending))
         finally:

@@ -8,7 +8,8 @@ import pytest
 from answering_world import ANSWER, QUESTION, agent_and_world, saying
 
 from settling import until
-from voicekit import SessionStore
+from voicekit import AgentforceClient, SessionStore
+from voicekit.cache import MemoryStorage
 from voicekit.emulator import AgentTurn, agent_sessions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
@@ -59,3 +60,32 @@ async def test_what_makes_room_is_ended_politely() -> None:
                 await session.send(QUESTION)
         await until(lambda: agent_sessions(world.journal)[0].end_reason)
         assert agent_sessions(world.journal)[1].end_reason is None
+
+
+async def test_what_another_process_uses_is_not_ended() -> None:
+    """Neither to make room, nor with the store: the provider hears nothing before it is over."""
+    storage = MemoryStorage()
+    async with (
+        agent_and_world() as (world, agents),
+        AgentforceClient(
+            client_id="app",
+            client_secret="secret",
+            domain=world.agentforce.url,
+            agent_id=agents.session_request().agent_id,
+        ) as others,
+    ):
+        one = SessionStore(agents, storage=storage, most=1)
+        async with SessionStore(others, storage=storage) as other:
+            for store in (one, other):
+                async with store.session("anna") as session:
+                    await session.send(QUESTION)
+            async with one.session("bert") as session:
+                await session.send(QUESTION)
+            await one.aclose()
+            anna, bert = agent_sessions(world.journal)
+            assert (anna.end_reason, bert.end_reason) == (None, "UserRequest")
+            async with other.session("anna") as session:
+                assert (await session.send(QUESTION)).text == ANSWER
+                assert session.replaced == 0
+        anna, bert = agent_sessions(world.journal)
+        assert (len(anna.messages), anna.end_reason) == (3, "UserRequest")
