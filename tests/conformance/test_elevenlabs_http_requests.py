@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,8 @@ pytestmark = [
 VOICE = "21m00Tcm4TlvDq8ikWAM"
 TEXT = "Your order has shipped. It comes on day 5: über alles 😀."
 
-# Every field of the SDK's signature that HTTP has, with a value of its own.
+# Every field of the SDK's signature that HTTP has, with a value of its own; but the one by which
+# nothing is stored, without which there are no request ids to name.
 SHARED: dict[str, Any] = {
     "language_code": "en",
     "pronunciation_dictionary_locators": [
@@ -41,10 +43,40 @@ SHARED: dict[str, Any] = {
     "apply_text_normalization": "off",
     "apply_language_text_normalization": True,
     "use_pvc_as_ivc": True,
-    "enable_logging": False,
     "optimize_streaming_latency": 3,
+    "audio_effects": {"filter_preset_id": "phone", "distance": 0.5, "pan": -0.5},
 }
-SETTINGS = {"stability": 0.5, "similarity_boost": 0.75, "style": 0.1, "speed": 1.1}
+UNLOGGED: dict[str, Any] = {"enable_logging": False, "previous_text": "Before."}
+SETTINGS = {
+    "stability": 0.5,
+    "similarity_boost": 0.75,
+    "style": 0.1,
+    "use_speaker_boost": False,
+    "speed": 1.1,
+    "clone_strength": 0.4,
+}
+
+FILTERS: dict[str, Any] = {
+    "search": "clone",
+    "page_size": 9,
+    "sort": "name",
+    "sort_direction": "desc",
+    "voice_type": "personal",
+    "category": "cloned",
+    "fine_tuning_state": "fine_tuned",
+    "collection_id": "c",
+    "gender": "female",
+    "age": "young",
+    "language": "en",
+    "accent": "irish",
+    "use_cases": ["narration", "news"],
+    "min_notice_period_days": 30,
+    "include_custom_rates": True,
+    "include_live_moderated": False,
+    "high_quality": True,
+    "include_total_count": True,
+    "voice_ids": ["x", "y"],
+}
 
 # We always name the model and the format, where the vendor's defaults are a slow model and MP3.
 ALWAYS_SENT = {
@@ -88,8 +120,9 @@ SPEECH: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize("shared", [SHARED, UNLOGGED], ids=["shared", "unlogged"])
 @pytest.mark.parametrize("name", SPEECH)
-async def test_speech_with_every_option(name: str) -> None:
+async def test_speech_with_every_option(name: str, shared: dict[str, Any]) -> None:
     """Under its name, with the same value, in the same place: nothing differs."""
     method, options, output_format = SPEECH[name]
 
@@ -99,7 +132,7 @@ async def test_speech_with_every_option(name: str) -> None:
             model="eleven_multilingual_v2",
             format=output_format,
             voice_settings=SETTINGS,
-            **SHARED,
+            **shared,
             **options,
         )
 
@@ -111,10 +144,24 @@ async def test_speech_with_every_option(name: str) -> None:
             model_id="eleven_multilingual_v2",
             output_format=output_format,
             voice_settings=elevenlabs.VoiceSettings(**SETTINGS),
-            **SHARED,
+            **shared,
         ),
     )
     assert found == {}
+
+
+def test_no_option_is_left_out() -> None:
+    """What the SDK's signatures and its settings have is compared, all of it."""
+    from elevenlabs.text_to_speech.client import TextToSpeechClient
+    from elevenlabs.voices.client import VoicesClient
+
+    elsewhere = {"self", "voice_id", "text", "model_id", "output_format", "voice_settings"}
+    for method, *_ in SPEECH.values():
+        signature = inspect.signature(getattr(TextToSpeechClient, method))
+        assert set(signature.parameters) == {*SHARED, *UNLOGGED, *elsewhere, "request_options"}
+    assert set(elevenlabs.VoiceSettings.model_fields) == set(SETTINGS)
+    search = inspect.signature(VoicesClient.search)
+    assert set(search.parameters) == {*FILTERS, "self", "next_page_token", "request_options"}
 
 
 @pytest.mark.parametrize("name", ["stream", "stream_with_timestamps"])
@@ -142,21 +189,9 @@ async def test_whole_speech_is_asked_of_the_streaming_endpoint() -> None:
 
 async def test_pages_of_voices() -> None:
     """Every filter under its name; ours spares the count that costs time, unless asked."""
-    filters: dict[str, Any] = {
-        "search": "clone",
-        "page_size": 9,
-        "sort": "name",
-        "sort_direction": "desc",
-        "voice_type": "personal",
-        "category": "cloned",
-        "fine_tuning_state": "fine_tuned",
-        "collection_id": "c",
-        "voice_ids": ["x", "y"],
-        "include_total_count": True,
-    }
     found = await both(
-        lambda client: _first(client.voices(**filters)),
-        lambda sdk: sdk.voices.search(**filters),
+        lambda client: _first(client.voices(**FILTERS)),
+        lambda sdk: sdk.voices.search(**FILTERS),
     )
     assert found == {}
     found = await both(lambda client: _first(client.voices()), lambda sdk: sdk.voices.search())
