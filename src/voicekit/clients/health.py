@@ -26,6 +26,8 @@ class Health:
             the first call.
         credential: Whether the credential is refused; None as for the limit.
         pool: The connections.
+        token: Whether a token is in force, with which calls go on although no other is given
+            out; None where none is fetched.
     """
 
     provider: str
@@ -33,3 +35,4 @@ class Health:
     limit: LimitStats | None
     credential: CredentialStats | None
     pool: PoolStats
+    token: bool | None = None

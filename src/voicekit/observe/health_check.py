@@ -23,6 +23,17 @@ Probe = Callable[[], Awaitable[object]]
 does a result that says so itself with ``up``."""
 
 _DEEPEST: Final = 6
+_REFUSALS: Final = frozenset(
+    {
+        "AuthenticationError",
+        "CircuitOpenError",
+        "InvalidRequestError",
+        "RateLimitError",
+        "UnavailableError",
+    }
+)
+"""By a provider, in a report of ``warm``: connections that opened beside are of no use then, where
+a failed dial beside others that went well says little."""
 
 
 def health(
@@ -255,7 +266,10 @@ async def _probed(probe: Probe) -> str:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the probe found
         return type(error).__name__
     failures = getattr(result, "failures", ())
-    if failures and not (result.opened or result.reused):  # type: ignore[attr-defined]
+    if failures and (
+        not (result.opened or result.reused)  # type: ignore[attr-defined]
+        or not _REFUSALS.isdisjoint(failures)
+    ):
         return ", ".join(sorted(set(failures)))
     return "said no" if result is False or getattr(result, "up", True) is False else ""
 

@@ -27,10 +27,11 @@ def state_of(seen: Any, probe: str | None) -> Verdict:
     """
     failed: list[str] = []
     ill: list[str] = []
+    token = getattr(seen, "token", None)
     credential = getattr(seen, "credential", None)
     if credential is not None and credential.state != "closed":
         text = f"credential refused: {credential.reason or 'no reason given'}"
-        (failed if _refuses(credential) else ill).append(text)
+        (failed if _refuses(credential) and not token else ill).append(text)
     breakers = _breakers(seen)
     heard = {  # what nobody has asked for lately says nothing
         name: stats
@@ -39,7 +40,8 @@ def state_of(seen: Any, probe: str | None) -> Verdict:
     }
     opened = [name for name, stats in heard.items() if _refuses(stats)]
     if opened:
-        refuses = failed if len(opened) == len(heard) else ill
+        nothing = len(opened) == len(heard) or ("token" in opened and token is False)
+        refuses = failed if nothing else ill
         refuses.append(f"circuit open: {', '.join(sorted(opened))}")
     for name, stats in heard.items():
         if stats.state in {"half_open", "open"} and name not in opened:

@@ -31,6 +31,8 @@ CredentialState = Literal["closed", "open", "half_open"]
 _PROBE_LIMIT: Final = 30.0
 """Seconds after which a probe that has not returned gives its place to another."""
 
+CREDENTIAL_REFUSED: Final = "credential_refused"
+"""``retry_stopped`` of an ``AuthenticationError`` that says so by neither status nor code."""
 # Sockets have no status but a close code: there the vendor's own code says it.
 _WRONG_KEY: Final = frozenset({"invalid_api_key", "invalid_auth", "auth_error"})
 # The key is right, and may do other things: a plan or a scope lacks this one.
@@ -46,6 +48,8 @@ def refuses_credential(error: BaseException) -> bool:
         return True
     if not isinstance(error, AuthenticationError):
         return False
+    if error.retry_stopped == CREDENTIAL_REFUSED:
+        return True
     code = (error.code or "").lower()
     return code not in _LACKS_PERMISSION and (error.status == 401 or code in _WRONG_KEY)
 

@@ -8,18 +8,20 @@ import pytest
 from agent_world import AGENT, ANSWER, SECRET, asked, world_and_client
 
 from settling import until
+from voicekit import health
 from voicekit.clients.agentforce import AgentforceClient
-from voicekit.emulator import Fault, Scenario
+from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.errors import (
     AuthenticationError,
     CircuitOpenError,
     RateLimitError,
     UnavailableError,
-    VoicekitError,
 )
+from voicekit.resilience import NO_POLICIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
+WRONG = {"error": "invalid_client", "error_description": "invalid client credentials"}
 REFUSED = Fault("status", status=401, operation="messages")
 
 
@@ -60,7 +62,7 @@ async def test_a_token_that_is_refused_again_is_an_error() -> None:
         with pytest.raises(CircuitOpenError):
             await session.send("hi")
         agents.rotate_key(SECRET + "2")
-        agents._tokens.clear()  # type: ignore[union-attr]
+        assert (await session.send("hi")).text == ANSWER
 
 
 async def test_a_token_is_renewed_in_the_background() -> None:
@@ -92,13 +94,60 @@ async def test_a_wrong_secret_is_not_tried_again_and_again() -> None:
             await agents.open_session()
         assert caught.value.code == "invalid_client"
         assert "bad-key" not in repr(caught.value)
-        for _ in range(5):
-            with pytest.raises(VoicekitError):
+        for _ in range(20):
+            with pytest.raises(CircuitOpenError):
                 await agents.open_session()
-        assert len(asked(world, "token")) <= 6
+        assert asked(world, "token") == [400]
+        await _is(agents, "down", "credential refused: AuthenticationError 400 invalid_client")
         agents.rotate_key(SECRET)
         async with agents.open_session() as session:
             assert session.id
+        await _is(agents, "ok")
+
+
+async def test_a_secret_refused_while_a_token_is_in_force_degrades() -> None:
+    """Calls go on with the token at hand; without it, nothing works."""
+    async with world_and_client() as (world, agents), agents.open_session() as session:
+        world.inject("agentforce", Fault("status", status=400, operation="token", body=WRONG))
+        with pytest.raises(AuthenticationError):
+            await agents._token_client.fetch()  # type: ignore[union-attr]
+        assert (await session.send("hi")).text == ANSWER
+        await _is(agents, "degraded", "credential refused")
+        agents._tokens.clear()  # type: ignore[union-attr]
+        await _is(agents, "down", "credential refused")
+        agents.rotate_key(SECRET)
+
+
+async def test_an_org_that_gives_no_token_is_down() -> None:
+    """Whatever went well before: no call is made without one."""
+    async with world_and_client() as (world, agents):
+        async with agents.open_session() as session:
+            await session.send("hi")
+        agents._tokens.clear()  # type: ignore[union-attr]
+        world.inject("agentforce", Fault("status", status=500, operation="token", times=None))
+        agents.breaker("token").force_open()
+        with pytest.raises(CircuitOpenError):
+            await agents.open_session()
+        await _is(agents, "down", "circuit open: token")
+
+
+async def test_a_probe_finds_a_refused_secret() -> None:
+    """A client that was never used: its connection opens, its token is refused."""
+    async with Emulator(providers=("agentforce",)) as world:
+        url = world.agentforce.url
+        async with AgentforceClient(
+            client_id="app", client_secret="bad-key", domain=url, base_url=url, policies=NO_POLICIES
+        ) as agents:
+            await _is(agents, "down", "probe: AuthenticationError")
+            assert agents.stats().ready == 1
+
+
+async def _is(agents: AgentforceClient, state: str, reason: str = "") -> None:
+    watch = health(agents, every=0.0)
+    report = await watch.check(fresh=True)
+    await watch.aclose()
+    assert report.state == state
+    assert reason in "; ".join(report.clients["agentforce"].reasons)
 
 
 async def test_too_many_logins_are_not_repeated() -> None:

@@ -53,6 +53,7 @@ class Seen:
     operations: Any = field(default_factory=dict)
     credential: Any = None
     pool: Any = field(default_factory=Pool)
+    token: bool | None = None
 
 
 def seen(credential: Any = None, ready: int = 0, **breakers: BreakerStats) -> Seen:
@@ -112,6 +113,10 @@ class Wrapper:
         (seen(REFUSED), None, "down", "credential refused: AuthenticationError 401"),
         (seen(replace(REFUSED, retry_in=0.0)), "", "degraded", "credential refused"),
         (seen(replace(REFUSED, state="half_open")), "", "degraded", "credential refused"),
+        (replace(seen(REFUSED), token=False), None, "down", "credential refused"),
+        (replace(seen(REFUSED), token=True), None, "degraded", "credential refused"),
+        (replace(seen(token=OPEN, send=WELL), token=False), None, "down", "circuit open: token"),
+        (replace(seen(token=OPEN, send=WELL), token=True), None, "degraded", "circuit open: token"),
         (seen(say=WELL), "ConnectError", "degraded", "probe: ConnectError"),
         (seen(say=UNUSED), "ConnectError", "down", "probe: ConnectError"),
         (seen(say=UNUSED), "", "ok", None),
@@ -273,10 +278,15 @@ async def test_who_is_down_comes_back_without_a_call() -> None:
     [
         (UnavailableError("what it said"), None, "probe: UnavailableError"),
         (None, WarmReport(opened=0, reused=0, failures=("ConnectError",)), "probe: ConnectError"),
+        (
+            None,
+            WarmReport(opened=1, reused=0, failures=("AuthenticationError",)),
+            "probe: AuthenticationError",
+        ),
     ],
 )
 async def test_a_probe_that_fails_is_down(fails: Any, report: Any, reason: str) -> None:
-    """By the type of the error, never its text."""
+    """By the type of the error, never its text; a connection is nothing without a token."""
     client = Client()
     client.fails, client.report = fails, report or client.report
     found = (await one_look(client)).clients["elevenlabs"]

@@ -13,6 +13,7 @@ import pytest
 from by_hand import SPEAK, Clock, Doing, NoJitter, answered, failed, refused
 
 from interleaving import interleavings
+from voicekit.clients.agentforce.errors import read_error as read_agentforce
 from voicekit.clients.deepgram.errors import read_error as read_deepgram
 from voicekit.clients.elevenlabs.errors import error_of_frame
 from voicekit.clients.elevenlabs.errors import read_error as read_elevenlabs
@@ -79,6 +80,12 @@ def body(text: str) -> bytes:
         (read_openai(429, {}, body('{"error": {"code": "rate_limit_exceeded"}}')), False),
         (read_openai(403, {}, b""), False),
         (read_openai(500, {}, b""), False),
+        *(
+            (read_agentforce(400, {}, body(f'{{"error": "{code}"}}'), asked="token"), True)
+            for code in ("invalid_client", "invalid_client_id", "invalid_grant", "inactive_org")
+        ),
+        (read_agentforce(400, {}, b"<html>", asked="token"), False),
+        (read_agentforce(403, {}, body('{"error": "Forbidden"}'), asked="turn"), False),
         (ConnectionLostError("lost"), False),
         (OSError(), False),
     ],

@@ -207,10 +207,16 @@ class AgentforceClient(Warming, Service):
     def health(self) -> Health:
         """See ``Client.health``."""
         health = super().health()
-        if self._token_client is None:
+        if self._token_client is None or self._tokens is None:
             return health
-        token = self._token_client.health()
-        return replace(health, operations={**token.operations, **health.operations})
+        token, credential = self._token_client.health(), health.credential
+        refused = credential is not None and credential.state != "closed"  # the token itself
+        return replace(
+            health,
+            operations={**token.operations, **health.operations},
+            credential=credential if refused else token.credential or credential,
+            token=self._tokens.in_force and not refused,
+        )
 
     def rotate_key(self, api_key: ApiKey) -> None:
         """Use this secret of the app (or this token, where one was given) from now on.
@@ -225,6 +231,7 @@ class AgentforceClient(Warming, Service):
         else:
             self._token_client.rotate_key(api_key)
             self._tokens.clear()
+            self._credential.on_change()
 
     # -- the end ---------------------------------------------------------------------------------
 

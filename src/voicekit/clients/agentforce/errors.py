@@ -20,6 +20,7 @@ from voicekit.errors import (
     RateLimitError,
     UnavailableError,
 )
+from voicekit.resilience.credential_circuit import CREDENTIAL_REFUSED
 
 PROVIDER: Final = "agentforce"
 
@@ -241,6 +242,8 @@ def token_error(value: Any, status: int, headers: Mapping[str, str]) -> Provider
         kind = UnavailableError
     elif status in {400, 401, 403}:
         kind = AuthenticationError if fields.get("error") else InvalidRequestError
+        if kind is AuthenticationError and status != 401:  # which another secret may cure
+            facts = {"retry_stopped": CREDENTIAL_REFUSED}
     else:
         kind = InvalidRequestError
     return build(kind, status, headers, code=code, detail=_without_tokens(words), **facts)

@@ -142,12 +142,10 @@ class Tokens:
             VoicekitError: The org gave none. Nothing else was sent.
         """
         grant = self.grant
-        if grant is not None:
-            now = self._clock()
-            if now < grant.expires_at - _MARGIN or now < grant.refresh_at:
-                if now >= grant.refresh_at and self._keeper is None:
-                    self._keep()  # it gave up, or the machine slept
-                return grant
+        if grant is not None and self.in_force:
+            if self._clock() >= grant.refresh_at and self._keeper is None:
+                self._keep()  # it gave up, or the machine slept
+            return grant
         task = self._begin()
         done, _ = await asyncio.wait([task], timeout=within)
         if not done:
@@ -158,6 +156,14 @@ class Tokens:
         if isinstance(result, Exception):
             raise _told(result)
         return result
+
+    @property
+    def in_force(self) -> bool:
+        """Whether there is a token that requests are sent with."""
+        grant = self.grant
+        if grant is None:
+            return False
+        return self._clock() < max(grant.expires_at - _MARGIN, grant.refresh_at)
 
     def drop(self, refused: str) -> None:
         """This token was refused; one that came meanwhile stays."""
