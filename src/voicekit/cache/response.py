@@ -14,7 +14,7 @@ from voicekit.cache.guarded import Guarded, StorageTrouble
 from voicekit.cache.keys import Keys
 from voicekit.cache.memory import MemoryStorage
 from voicekit.cache.normalize import normalized
-from voicekit.cache.rules import NotCached, Question, Scope, canonical
+from voicekit.cache.rules import LONGEST_TTL, NotCached, Question, Scope, canonical, lifetime
 from voicekit.cache.storage import Storage, StorageStats
 from voicekit.cache.teller import Teller
 from voicekit.checks import number, wrong
@@ -32,7 +32,6 @@ __all__ = ["Question", "ResponseCache", "ResponseCacheStats"]
 _log = logging.getLogger("voicekit.cache")
 
 DEFAULT_TTL: Final = 3600.0
-_LONGEST_TTL: Final = 10 * 365 * 86400.0
 _MEMORY: Final = 16 << 20
 """Bytes of the storage that a cache makes itself: some ten thousand answers."""
 
@@ -168,7 +167,7 @@ class ResponseCache:
             if value is not None and not callable(value):
                 raise wrong(name, value, "a function, or None")
         if not callable(ttl):
-            number(0.0, _LONGEST_TTL)("ttl", ttl)
+            number(0.0, LONGEST_TTL)("ttl", ttl)
         self._inner = inner
         self._provider = str(getattr(inner, "provider", type(inner).__name__))
         self._own_storage = storage is None
@@ -259,9 +258,8 @@ class ResponseCache:
                 ttl = self._asked(lambda: made(question, answer), "ttl")
         except NotCached as refusal:
             return refusal.reason, 0.0
-        if not checks.is_number(ttl) or not 0 < ttl <= _LONGEST_TTL:
-            return "ttl", 0.0
-        return None, float(ttl)
+        seconds = lifetime(ttl)
+        return (None, seconds) if seconds else ("ttl", 0.0)
 
     async def _keep(self, operation: str, key: str, kept: Kept, ttl: float) -> None:
         """Keep it, if the storage can."""

@@ -12,14 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from voicekit.checks import is_number
 from voicekit.speech import AgentAnswer, ChatResult
 
 __all__ = [
+    "LONGEST_TTL",
     "NotCached",
     "Question",
     "acts",
     "canonical",
     "conversation_of",
+    "lifetime",
     "spoken_part",
     "unstorable_answer",
     "unstorable_chat",
@@ -67,6 +70,14 @@ def canonical(value: object, reason: str) -> str:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise NotCached(reason) from None
+
+
+LONGEST_TTL: Final = 10 * 365 * 86_400.0
+
+
+def lifetime(told: object) -> float:
+    """For how many seconds to keep what was made, as a ``ttl=`` says; 0 for what is no number."""
+    return float(min(told, LONGEST_TTL)) if is_number(told) and told > 0 else 0.0
 
 
 # -- chats ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from voicekit.cache.flights import Flights
 from voicekit.cache.follower import Follower
 from voicekit.cache.guarded import Guarded, StorageTrouble
 from voicekit.cache.keys import Keys
+from voicekit.cache.rules import lifetime
 from voicekit.cache.speech_playing import CachedSpeech, Played, Source, audio_format, read_chunks
 from voicekit.cache.tape import Tape
 from voicekit.operation import Call, Limits, Operation, OperationClass
@@ -237,14 +238,14 @@ class Answering:
             return "truncated", 0.0, size
         if getattr(handle, "resumed", 0):
             return "resumed", 0.0, size  # a seam is heard each time it is played
-        ttl = self._ttl
-        if callable(ttl):
+        told: object = self._ttl
+        if callable(told):
             try:
-                told = ttl(request, _clip(chunks, made_of))
+                told = told(request, _clip(chunks, made_of))
             except Exception as error:  # noqa: BLE001 - the caller's own function
                 return type(error).__name__, 0.0, size
-            ttl = told or 0.0
-        if not ttl > 0:
+        ttl = lifetime(told)
+        if not ttl:
             return "ttl", 0.0, size
         identity = getattr(handle, "identity", None) or request.identity
         member = getattr(handle, "member", None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from troubled import Troubled
 from interleaving import interleavings
 from voicekit import ResponseCache, deadline, fallback
 from voicekit.cache import MemoryStorage
+from voicekit.cache.rules import LONGEST_TTL
 from voicekit.errors import (
     ClosedError,
     InvalidArgumentError,
@@ -376,6 +379,23 @@ async def test_its_user_has_the_last_word() -> None:
     assert seen.results("CacheStored") == [*reasons, ("True", None)]
     assert sorted(storage.ttls.values()) == [5, 90]
     assert storage.closed == 0  # it is its owner's
+
+
+@pytest.mark.parametrize("told", ["60", timedelta(hours=1), float("nan"), True, None])
+async def test_a_time_to_live_that_is_no_number_keeps_nothing(told: Any) -> None:
+    """The answer is given all the same, and the reason told."""
+    seen = Recorder()
+    async with ResponseCache(ScriptedChat(), ttl=lambda *_: told, observers=[seen]) as llm:
+        assert await twice(llm, QUESTION) == (None, None)
+    assert seen.results("CacheStored") == [("False", "ttl")] * 2
+
+
+async def test_a_time_to_live_without_an_end_has_one() -> None:
+    """Ten years, which is as long as a number may be."""
+    storage = Troubled()
+    async with ResponseCache(ScriptedChat(), ttl=lambda *_: math.inf, storage=storage) as llm:
+        await twice(llm, QUESTION)
+    assert list(storage.ttls.values()) == [LONGEST_TTL]
 
 
 async def test_who_comes_right_after_an_answer_that_is_not_kept_asks_again() -> None:

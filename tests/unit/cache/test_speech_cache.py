@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -221,6 +222,20 @@ async def test_what_is_not_to_be_kept_says_why(why: str) -> None:
     assert voice.asked == ["abc", "abc"]
     told = [each.reason for each in seen.events if isinstance(each, CacheStored)]
     assert told == [why] * 2
+
+
+@pytest.mark.parametrize("told", ["60", timedelta(hours=1), float("nan"), True, -1, "awaitable"])
+async def test_a_time_to_live_that_is_no_number_keeps_nothing(told: Any) -> None:
+    """It is counted and told, as ``"ttl"``; who listens hears all of it."""
+    voice, seen = Reader(), RecordingObserver()
+    if told == "awaitable":
+        told = asyncio.get_running_loop().create_future()
+    async with SpeechCache(voice, ttl=lambda *_: told, observers=[seen]) as tts:
+        assert await listened(tts.stream_speech("abc")) == "abc"
+        await settled()
+        assert (tts.stats().stored, tts.stats().unstored) == (0, 1)
+    (stored,) = [each for each in seen.events if isinstance(each, CacheStored)]
+    assert (stored.stored, stored.reason) == (False, "ttl")
 
 
 async def test_it_is_kept_for_as_long_as_was_said() -> None:
