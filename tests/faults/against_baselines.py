@@ -16,6 +16,7 @@ from faults import Fault, columns
 if TYPE_CHECKING:
     from world import World
 
+pytestmark = pytest.mark.timing
 
 _LONGEST = 4.5
 """Seconds. Some cells hang until somebody ends them."""

@@ -54,10 +54,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--second-round"):
+        _mark_the_machines(config, items)
     if config.getoption("--full"):
         for item in items:
             if "fault" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.timeout(7200))
+
+
+def _mark_the_machines(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Cells that may be run again by ``tests/second_round.py``; it lets no others."""
+    from report import read
+    from rounds import may_be_the_machines
+
+    cells = [(item, cell) for item in items if (cell := _cell_of(item)) is not None]
+    before = read(config.rootpath / "build") if cells else {}
+    for item, cell in cells:
+        result, reason = before.get(cell, ("", ""))
+        if result == "failed" and may_be_the_machines(cell[1], reason):
+            item.add_marker(pytest.mark.timing)
+
+
+def _cell_of(item: pytest.Item) -> tuple[str, str, str] | None:
+    """Operation, fault and loop."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if not {"row", "fault", "tls", "loop"} <= params.keys():
+        return None
+    return params["row"].id, params["fault"].id(params["tls"]), params["loop"]
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +105,9 @@ def world() -> Iterator[Any]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    if "fault" in params:
-        report.cell = (params["row"].id, params["fault"].id(params["tls"]), params["loop"])
+    cell = _cell_of(item)
+    if cell is not None:
+        report.cell = cell
         if report.failed:
             error = str(report.longrepr.reprcrash.message) if report.longrepr else ""
             report.cell_reason = error.split("\n", 1)[0][:300]
@@ -109,6 +132,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
     from report import read, write, write_mutations
+    from rounds import joined
 
     if _told["mutation"]:
         write_mutations(session.config.rootpath / "build", _told["mutation"])
@@ -116,11 +140,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     # What failed and is run again, alone, joins what was run before.
     before = read(session.config.rootpath / "build") if session.config.getoption("lf") else {}
+    told = joined(before, _results)
     cells = []
     for row, fault, tls, loop, reason in _cells():
         key = (row.id, fault.id(tls), loop)
-        seen = _results.get(key) or before.get(key, ("not run", ""))
-        result, why = ("n/a", reason) if reason else seen
+        result, why = ("n/a", reason) if reason else told.get(key, ("not run", ""))
         cells.append(
             {"operation": key[0], "fault": key[1], "loop": loop, "result": result, "reason": why}
         )

@@ -191,9 +191,10 @@ async def _closed_in_flight(cell: Cell) -> None:
     await saw.wait()
     begun = time.monotonic()
     await client.aclose()
-    assert time.monotonic() - begun < 1.0 + cell.canary.tolerance
+    closed = time.monotonic() - begun
     result = await call
-    assert time.monotonic() - begun < 1.0 + cell.canary.tolerance
+    took = time.monotonic() - begun
+    assert took < 1.0 + cell.canary.tolerance, f"closed after {closed:.3f}, told after {took:.3f} s"
     expect(cell, result, fails(VoicekitError))
     after = await cell.call(client, counts=False)  # which is no call any more
     expect(cell, after, fails(ClosedError, outcome="not_applied"))

@@ -162,7 +162,7 @@ async def _exhausted(cell: Cell) -> None:
     await asyncio.gather(*holding)
     for result in refused:
         expect(cell, result, fails(PoolTimeout, OverloadedError, outcome="not_applied"))
-        assert result.elapsed < 0.3 + cell.canary.tolerance
+        assert result.elapsed < 0.3 + cell.canary.tolerance, f"took {result.elapsed:.3f} s"
     assert cell.waiting(client) == 0
 
 

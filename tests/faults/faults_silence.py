@@ -96,7 +96,8 @@ async def _left_hanging(cell: Cell) -> None:
         took = time.monotonic() - at
         assert took <= _CLOSING + cell.canary.tolerance, f"closed after {took:.3f} s"
         result = await call
-        assert time.monotonic() - at <= _CLOSING + cell.canary.tolerance
+        took = time.monotonic() - at
+        assert took <= _CLOSING + cell.canary.tolerance, f"told after {took:.3f} s"
         if leave == "close":
             expect(cell, result, fails(VoicekitError))
 

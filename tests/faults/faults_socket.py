@@ -75,7 +75,7 @@ async def _handshake(cell: Cell) -> None:
     expect(cell, result, fails(RateLimitError, outcome="not_applied"))
     assert getattr(result.error, "retry_after", None) == 3600
     assert len(seen) == 1
-    assert result.elapsed < 0.1 + cell.canary.tolerance
+    assert result.elapsed < 0.1 + cell.canary.tolerance, f"took {result.elapsed:.3f} s"
 
     result, seen = await _refused(cell, _refusing("503 Unavailable"), 1)
     expect(cell, result, OK)

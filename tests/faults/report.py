@@ -61,13 +61,16 @@ def _page(gate: bool, cells: Sequence[dict[str, str]]) -> str:
             for column, marks in rows.items()
         ),
     ]
+    alone = [cell for cell in cells if cell["result"] == "passed" and cell["reason"]]
     failed = [cell for cell in cells if cell["result"] == "failed"]
-    if failed:
-        lines += ["", "## Failed", ""]
-        lines += [
-            f"- {cell['operation']} × {cell['fault']} ({cell['loop']}): {cell['reason']}"
-            for cell in failed
-        ]
+    for title, found in (("Failed", failed), ("Passed only alone: to be mended", alone)):
+        if found:
+            lines += ["", f"## {title}", ""]
+            lines += [
+                f"- {cell['operation']} × {cell['fault']} ({cell['loop']}): "
+                f"{cell['result']}, {cell['reason']}"
+                for cell in found
+            ]
     reasons = sorted({(c["fault"], c["reason"]) for c in cells if c["result"] == "n/a"})
     if reasons:
         lines += ["", "## Not applicable", ""]
