@@ -10,19 +10,25 @@ the earliest limit that is set.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 _EARLY = 1e-6  # Seconds by which a loop may call back too soon; not worth another timer.
 
 
 class Alarm:
-    """A point in ``loop.time()`` at which something must be done about a call."""
+    """A point in ``loop.time()`` at which something must be done about a call.
 
-    __slots__ = ("due", "ring")
+    Derived from, not told what to do: a bound method of whoever has it would be a cycle for
+    each call, and keep its client until the collector comes.
+    """
 
-    def __init__(self, ring: Callable[[], None]) -> None:
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
         self.due = 0.0
-        self.ring = ring
+
+    def ring(self) -> None:
+        """Do it."""
+        raise NotImplementedError
 
 
 class AlarmClock:

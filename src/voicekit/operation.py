@@ -578,23 +578,23 @@ class Call:
         return f"<Call {self.id} {operation.provider} {operation.name} {self._phase.name.lower()}>"
 
 
-class _AttemptLimit:
+class _AttemptLimit(Alarm):
     """Cancels the attempt's task when its limit passes, as ``asyncio.timeout`` does.
 
     The limit moves twice in a warm call; with the loop's one alarm timer that costs
     an assignment instead of two timers. Lives inside one ``Call.attempt``.
     """
 
-    __slots__ = ("_alarm", "_cancelling", "_clock", "_loop", "_rung", "_stopped", "_task")
+    __slots__ = ("_cancelling", "_clock", "_loop", "_rung", "_stopped", "_task")
 
     def __init__(self) -> None:
+        super().__init__()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are awaited
         self._task = task
         self._cancelling = task.cancelling()
         self._loop = task.get_loop()
         self._clock = alarm_clock(self._loop)
-        self._alarm = Alarm(self._ring)
         self._rung = False
         self._stopped = False
 
@@ -603,11 +603,12 @@ class _AttemptLimit:
         if self._rung:
             return
         if seconds is None:
-            self._clock.clear(self._alarm)
+            self._clock.clear(self)
         else:
-            self._clock.set(self._alarm, self._loop.time() + seconds)
+            self._clock.set(self, self._loop.time() + seconds)
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Cancel the attempt."""
         self._rung = True
         self._task.cancel()
 
@@ -620,7 +621,7 @@ class _AttemptLimit:
 
     def stop(self) -> None:
         """The attempt is over: the limit is lifted, and a cancellation too late taken back."""
-        self._clock.clear(self._alarm)
+        self._clock.clear(self)
         if self._rung and not self._stopped:
             self._stopped = True
             self._task.uncancel()

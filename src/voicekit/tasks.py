@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _log = logging.getLogger("voicekit.tasks")
+
+REST: Final = 0.25
+"""Seconds. Source: ours. ``asyncio.run`` cancels every task once, and runs on until they and
+the executor's threads have ended; what begins meanwhile is never told."""
 
 
 class Background:
@@ -21,11 +26,12 @@ class Background:
     that fails is logged by type and name, never silently lost.
     """
 
-    __slots__ = ("_closed", "_tasks")
+    __slots__ = ("_closed", "_rests_until", "_tasks")
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._rests_until = 0.0
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -46,6 +52,15 @@ class Background:
         task.add_done_callback(self._done)
         return task
 
+    def interrupted(self) -> None:
+        """One was cancelled, and not by its owner: most probably its event loop is ending."""
+        self._rests_until = asyncio.get_running_loop().time() + REST
+
+    @property
+    def rest(self) -> float:
+        """Seconds for which nothing should begin that nobody waits for."""
+        return max(0.0, self._rests_until - asyncio.get_running_loop().time())
+
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -55,7 +70,13 @@ class Background:
         """Cancel what still runs, for an owner who cannot wait for it."""
         self._closed = True
         for task in list(self._tasks):
-            task.cancel()
+            if not task.get_loop().is_closed():
+                task.cancel()
+                continue
+            # It will never run again, and need not be reported for that.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            with contextlib.suppress(Exception):
+                task.get_coro().close()
 
     async def aclose(self) -> None:
         """Cancel what still runs and wait for it. Safe to call twice; itself cancellable."""

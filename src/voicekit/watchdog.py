@@ -12,7 +12,7 @@ from collections.abc import Callable
 from voicekit.alarms import Alarm, alarm_clock
 
 
-class Watchdog:
+class Watchdog(Alarm):
     """Trips when the caller has waited ``limit`` seconds in all since the last useful output.
 
     Args:
@@ -24,7 +24,6 @@ class Watchdog:
     """
 
     __slots__ = (
-        "_alarm",
         "_clock",
         "_loop",
         "_spent",
@@ -41,10 +40,10 @@ class Watchdog:
         until: float | None,
         trip: Callable[[bool], None],
     ) -> None:
+        super().__init__()
         self.limit = limit
         self._loop = loop
         self._clock = alarm_clock(loop)
-        self._alarm = Alarm(self._ring)
         self._until = until
         self._trip = trip
         self._spent = 0.0
@@ -59,23 +58,29 @@ class Watchdog:
         if self._until is not None and (due is None or self._until < due):
             due = self._until
         if due is not None:
-            self._clock.set(self._alarm, due)
+            self._clock.set(self, due)
 
     def arrived(self, *, useful: bool) -> None:
         """Something came, or the provider owes nothing more: the wait is over."""
         since = self._waiting_since
         self._waiting_since = None
-        self._clock.clear(self._alarm)
+        self._clock.clear(self)
         if useful:
             self._spent = 0.0
         elif since is not None:
             self._spent += self._loop.time() - since
 
     def stop(self) -> None:
-        """The stream is over. Idempotent."""
+        """The stream is over, and no longer held. Idempotent."""
         self._waiting_since = None
-        self._clock.clear(self._alarm)
+        self._clock.clear(self)
+        self._trip = _nothing
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Trip."""
         self._waiting_since = None
-        self._trip(self._until is not None and self._alarm.due >= self._until)
+        self._trip(self._until is not None and self.due >= self._until)
+
+
+def _nothing(_total: bool) -> None:
+    pass

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("voicekit.resilience")
 
 
-class Race:
+class Race(Alarm):
     """The attempts of one call, and the wait for something to happen to them.
 
     Whoever starts one awaits ``end()`` before anything else, whatever happens.
@@ -35,6 +35,7 @@ class Race:
         step: Callable[[Call], Awaitable[Any]],
         clock: Callable[[], float],
     ) -> None:
+        super().__init__()
         self._call = call
         self._step = step
         self._clock = clock
@@ -49,10 +50,14 @@ class Race:
         name = f"voicekit-hedge-{call.id}-{len(self.attempts) + 1}"
         # Of its own, since the limits of an attempt are its task's. In the caller's context.
         attempt.task = self._loop.create_task(attempt.run(self._step), name=name)
-        attempt.task.add_done_callback(self._ring)
+        attempt.task.add_done_callback(self._ended)
         self.attempts.append(attempt)
 
-    def _ring(self, _: object = None) -> None:
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self.ring()
+
+    def ring(self) -> None:
+        """Something has changed."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -64,12 +69,12 @@ class Race:
         if within is None:
             await self._waiter
             return
-        clock, alarm = alarm_clock(self._loop), Alarm(self._ring)
-        clock.set(alarm, self._loop.time() + within)
+        clock = alarm_clock(self._loop)
+        clock.set(self, self._loop.time() + within)
         try:
             await self._waiter
         finally:
-            clock.clear(alarm)
+            clock.clear(self)
 
     async def end(self) -> None:
         """Cancel what still runs and wait for it.

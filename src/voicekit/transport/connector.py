@@ -13,6 +13,7 @@ aiohttp in ``pyproject.toml``. Facts: aiohttp 3.14.5, read and measured.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import random
@@ -796,6 +797,9 @@ class WarmConnector(aiohttp.TCPConnector):
         """Callers for whom every connection is in use."""
         return sum(len(waiters) for waiters in self._waiters.values())
 
+    def __del__(self) -> None:  # type: ignore[override]
+        """Whose it is says that it was never closed, and frees it."""
+
     async def shut(self) -> None:
         """Abort everything, at once; whoever waits gets ``ClosedError``. Idempotent."""
         self.abandon()
@@ -805,6 +809,8 @@ class WarmConnector(aiohttp.TCPConnector):
         """As ``shut``, without an event loop that runs."""
         if self._closed:
             return
+        if self._loop.is_closed():
+            _do_at_once(self._loop)
         for waiters in self._waiters.values():
             for waiter in waiters:
                 if not waiter.done():
@@ -819,6 +825,24 @@ class WarmConnector(aiohttp.TCPConnector):
         self._close()
         for task in dialers:
             task.cancel()
+
+
+def _do_at_once(loop: asyncio.AbstractEventLoop) -> None:
+    """An event loop that has ended closes now what it would have closed in its next turn.
+
+    A transport closes its socket a turn after it is told to. uvloop closes all of them when it
+    ends, and takes no attributes. Nothing else can be done without a loop: who waits on it waits.
+    """
+
+    def at_once(callback: Callable[..., Any], *args: Any, **_context: Any) -> None:
+        if isinstance(getattr(callback, "__self__", None), _CLOSING):
+            callback(*args)
+
+    with contextlib.suppress(AttributeError):
+        loop.call_soon = at_once  # type: ignore[assignment]
+
+
+_CLOSING = (asyncio.BaseTransport, asyncio.BaseProtocol)
 
 
 def key_of_response(response: aiohttp.ClientResponse) -> ConnectionKey | None:

@@ -113,6 +113,9 @@ class HttpPool:
         if host.handle is not None:
             host.handle.cancel()
             host.handle = None
+        if rest := self.background.rest:
+            host.handle = self._loop.call_later(rest, self._woken, host)
+            return
         connector, now = self.connector, time.monotonic()
         leased, returning = connector.leased(host.key)
         plan = keeper.plan(
@@ -154,6 +157,8 @@ class HttpPool:
 
         def ended(dial: asyncio.Task[VoicekitError | None]) -> None:
             host.dials.discard(dial)
+            if dial.cancelled():  # never by us
+                self.background.interrupted()
             self._keep(host)
 
         host.dials.add(task)
@@ -289,8 +294,8 @@ class HttpPool:
 
     def abandon(self) -> None:
         """As ``aclose``, for an owner who cannot wait for what then ends."""
-        self._stop()
         self.background.abandon()
+        self._stop()
         self._resolver.abandon()
 
     def _stop(self) -> None:

@@ -392,8 +392,9 @@ class SocketPool:
         return None
 
     def _dial_ended(self, dial: int, _: asyncio.Task[str | None]) -> None:
-        """Only a dial that somebody cancelled is still there now: the background is closing."""
+        """Only a dial that somebody else cancelled is still there now."""
         if self._dials.pop(dial, None) is not None:
+            self._background.interrupted()
             error = ClosedError("the dial was cancelled")
             actions = self._state.dial_failed(dial, self._clock(), self._rng.random())
             self._act(actions, error)
@@ -445,9 +446,12 @@ class SocketPool:
 
     def _keep(self) -> None:
         self._keeping = None
+        self._stop_timer()
+        if (rest := self._background.rest) and self._loop is not None:
+            self._timer = self._loop.call_later(rest, self._wake, context=self._context)
+            return
         actions, wake_at = self._state.keep(self._clock())
         self._do(actions)
-        self._stop_timer()
         if wake_at is not None and self._loop is not None:
             nap = max(wake_at - self._clock(), SHORTEST_NAP)
             self._timer = self._loop.call_later(nap, self._wake, context=self._context)

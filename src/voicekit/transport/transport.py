@@ -258,12 +258,13 @@ class Transport:
 
         Raises:
             InvalidArgumentError: ``drain`` is no number ≥ 0.
-            WrongLoopError: Another event loop opened it; it stays open there.
+            WrongLoopError: Another event loop opened it, and has not ended; it stays open there.
         """
         number(0.0)("drain", drain)
         if self._closed:
             return
-        if self._http is None:
+        if self._http is None or self._loop is None or self._loop.is_closed():
+            self.abandon()
             self._closed = True
             return
         if asyncio.get_running_loop() is not self._loop:

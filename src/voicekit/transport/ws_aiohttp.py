@@ -186,6 +186,8 @@ class AiohttpSocket:
                 error = self._ending(message)
                 break
         except asyncio.CancelledError:
+            if self._lost is None:
+                self._pool.background.interrupted()
             error = ClosedError("closed")
         except Exception as failure:  # noqa: BLE001 - whoever holds the socket gets it, typed
             error = (

@@ -160,7 +160,7 @@ class Heartbeat:
                 self._beating = None
 
 
-class Farewell:
+class Farewell(Alarm):
     """Waits for the server to close, as the protocol has it; too slow, the socket is aborted.
 
     Nothing is left to do on our side, so it takes an alarm and no task.
@@ -170,21 +170,25 @@ class Farewell:
         loop: Whose clock counts.
     """
 
-    __slots__ = ("_alarm", "_clock", "_socket")
+    __slots__ = ("_clock", "_socket")
 
     def __init__(self, socket: Socket, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self._socket = socket
         self._clock = alarm_clock(loop)
-        self._alarm = Alarm(socket.abort)
-        self._clock.set(self._alarm, loop.time() + LEAVE_S)
+        self._clock.set(self, loop.time() + LEAVE_S)
         socket.attach(self)
+
+    def ring(self) -> None:
+        """It took too long."""
+        self._socket.abort()
 
     def frame(self, data: str | bytes) -> None:
         """Nobody wants it any more."""
 
     def lost(self, _error: VoicekitError) -> None:
         """The socket ended."""
-        self._clock.clear(self._alarm)
+        self._clock.clear(self)
 
 
 async def say_last_word(socket: Socket) -> None:

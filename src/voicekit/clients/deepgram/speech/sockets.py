@@ -43,7 +43,7 @@ class Speaker(Protocol):
         ...
 
 
-class SpeakSocket:
+class SpeakSocket(Alarm):
     """A ``Socket`` that knows whose audio comes, whoever holds it: the pool or an utterance.
 
     After a ``Clear``, what still comes is dropped until ``Cleared``; whoever leases the
@@ -60,7 +60,6 @@ class SpeakSocket:
 
     __slots__ = (
         "__weakref__",
-        "_alarm",
         "_buffered",
         "_clears",
         "_gone",
@@ -82,6 +81,7 @@ class SpeakSocket:
     def __init__(
         self, inner: Socket, *, tls_s: float = 0.0, flushes: FlushBudget | None = None
     ) -> None:
+        super().__init__()
         self._inner = inner
         self._loop = asyncio.get_running_loop()
         # Weak, so that a session which nobody closes is collected, warns and is hung up.
@@ -91,7 +91,6 @@ class SpeakSocket:
         self._owed = 0  # flushes that were not confirmed
         self._buffered = False  # text that was not flushed
         self._clears = 0  # clears that were not confirmed
-        self._alarm = Alarm(self._not_cleared)
         self._settling: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
         self.connection: ConnectionInfo = inner.connection
@@ -177,7 +176,7 @@ class SpeakSocket:
         if not (self._owed or self._buffered) or self._clears:
             return
         self._clears += 1
-        alarm_clock(self._loop).set(self._alarm, self._loop.time() + CLEAR_LIMIT)
+        alarm_clock(self._loop).set(self, self._loop.time() + CLEAR_LIMIT)
         await self.send(CLEAR)
 
     async def send(self, data: str | bytes) -> None:
@@ -228,10 +227,11 @@ class SpeakSocket:
         if self._clears:
             return
         self._owed, self._buffered = 0, False
-        alarm_clock(self._loop).clear(self._alarm)
+        alarm_clock(self._loop).clear(self)
         self._wake()
 
-    def _not_cleared(self) -> None:
+    def ring(self) -> None:
+        """A ``Clear`` was not confirmed in time."""
         self._end(ConnectionLostError("the server did not confirm a Clear"))
         self._inner.abort()
 
@@ -253,7 +253,7 @@ class SpeakSocket:
     def _end(self, error: VoicekitError) -> None:
         self._spoiled = True
         self._clears = 0
-        alarm_clock(self._loop).clear(self._alarm)
+        alarm_clock(self._loop).clear(self)
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         speaker, self._speaker = self._held(), None
