@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Media", "MediaDecoder", "MediaStream"]
 
 _PAGES: Final = ("text/html", "application/json", "application/xml", "text/xml")
-"""What a proxy or a store says in place of a file."""
+"""What a proxy or a store says in place of a file: it is one only where the message said so."""
 _LONGEST_TYPE: Final = 128
 _LONGEST_LENGTH: Final = 18
 _UNKNOWN: Final = "application/octet-stream"
@@ -94,7 +94,7 @@ class MediaDecoder:
     def __init__(self, headers: Mapping[str, str], *, most: int, expected: str | None) -> None:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         wanted = (expected or "").partition(";")[0].strip().lower()
-        if kind in _PAGES and kind != wanted and wanted:
+        if kind in _PAGES and kind != wanted:
             raise RemoteProtocolError(f"the answer is of type {kind!r}, not the file")
         if headers.get("Content-Encoding", "identity").lower() != "identity":
             raise RemoteProtocolError("the file is compressed, unasked")

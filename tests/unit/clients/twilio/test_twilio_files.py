@@ -260,6 +260,21 @@ async def test_what_is_no_file(answers: Answer) -> None:
         await twilio.download_media(ref)
 
 
+@pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "application/json"])
+async def test_a_page_is_no_file_unless_it_was_expected(kind: str) -> None:
+    """Also where nobody said what to expect: by its address alone, or by a reference of no type."""
+    page = file(b"<html>", **{"Content-Type": kind})
+    for ref in (FILE, MediaRef(url=FILE), MediaRef(url=FILE, content_type="audio/ogg")):
+        _http, twilio = client(*[page] * 8)
+        with no_waits(), pytest.raises(RemoteProtocolError):
+            await twilio.download_media(ref)
+        with no_waits(), pytest.raises(RemoteProtocolError):
+            await twilio.stream_media(ref)
+    _http, twilio = client(page)
+    media = await twilio.download_media(MediaRef(url=FILE, content_type=kind))
+    assert (bytes(media), media.content_type) == (b"<html>", kind)
+
+
 async def test_types_come_through() -> None:
     """With parameters; the message's word where the store has none."""
     for said, expected in (
