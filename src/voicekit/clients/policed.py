@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from voicekit.checks import wrong
 from voicekit.clients.credential import Credential, Reauthorize
@@ -16,6 +17,8 @@ from voicekit.resilience.policies import DEFAULT_POLICIES, Policies
 from voicekit.resilience.scopes import Scopes
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from voicekit.pipeline import Pipeline
     from voicekit.resilience.breaker import Breaker
     from voicekit.transport.transport import Transport
@@ -62,7 +65,7 @@ class Policed:
         self._policies, self._policies_of = self._with_policies(policies)
         self._scopes = Scopes(
             transport.shared,
-            (self.provider, self.base_url),
+            (self.provider, *_address(self.base_url)),
             credential=lambda: credential.fingerprint,
             renewal=partial(_renewal, credential, transport),
         )
@@ -148,6 +151,13 @@ class Policed:
 def by_name(*operations: Operation) -> Mapping[str, Operation]:
     """A client's operations, as ``Client.operations`` has them."""
     return {operation.name: operation for operation in operations}
+
+
+def _address(url: str) -> tuple[Hashable, ...]:
+    """One for all spellings: scheme and host in any case, the scheme's port named or not."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return parts.scheme, parts.hostname, port, parts.path
 
 
 def _retire(transport: Transport, scopes: weakref.ref[Scopes]) -> None:

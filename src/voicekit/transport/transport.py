@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 import warnings
+import weakref
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -84,6 +85,7 @@ class Transport:
         self._tls: SSLContext | None = None
         self._sockets: dict[Hashable, SocketPool] = {}
         self._shared: dict[Hashable, Any] = {}
+        self._alive: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -186,15 +188,15 @@ class Transport:
         """What all clients of this transport keep under ``key``, made when it is first asked for.
 
         Breakers, budgets and limits. Not without end: of keys that change every hour, those
-        that were asked for longest ago are forgotten.
+        that were asked for longest ago are forgotten, but for what a client still uses.
         """
         kept = self._shared
-        if key in kept:
-            value: T = kept.pop(key)
-        else:
-            if len(kept) >= _MOST_SHARED:
-                del kept[next(iter(kept))]
-            value = make()
+        value: T | None = self._alive.get(key)
+        if value is None:
+            value = self._alive[key] = make()
+        kept.pop(key, None)
+        if len(kept) >= _MOST_SHARED:
+            del kept[next(iter(kept))]
         kept[key] = value  # the last is the one asked for last
         return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar
@@ -262,9 +263,31 @@ async def test_a_transport_forgets_what_was_asked_for_longest_ago() -> None:
     """Keys that change every hour must not pile up."""
     transport = Transport()
     for n in range(3000):
-        assert transport.shared(n, lambda n=n: n) == n  # type: ignore[misc]
-        assert transport.shared("often", list) is transport.shared("often", list)
+        assert isinstance(transport.shared(n, Breaker), Breaker)
+        assert transport.shared("often", Breaker) is transport.shared("often", Breaker)
     assert len(transport._shared) <= 1024
+    gc.collect()
+    assert len(transport._alive) <= 1024
+
+
+async def test_what_a_client_uses_is_not_forgotten() -> None:
+    """However many others came since it was composed: a client asks but once."""
+    world = World(HI)
+    client = world.client()
+    client.breaker("chat").force_open()
+    for n in range(2000):
+        client.transport.shared(n, Breaker)
+    assert world.client().breaker("chat") is client.breaker("chat")
+
+
+@pytest.mark.parametrize("spelling", ["HTTP://host/v1", "http://HOST/v1", "http://host:80/v1/"])
+async def test_an_address_is_one_however_it_is_spelt(spelling: str) -> None:
+    """Case of scheme and host, and the port that goes without saying, make no other server."""
+    world = World(HI)
+    client = world.client(base_url="http://host/v1")
+    assert world.client(base_url=spelling).breaker("chat") is client.breaker("chat")
+    for other in ("https://host/v1", "http://host:81/v1", "http://host/v2"):
+        assert world.client(base_url=other).breaker("chat") is not client.breaker("chat")
 
 
 async def test_nothing_is_hashed_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,23 @@ async def test_every_other_error_surfaces(error: Any) -> None:
     assert sum(len(voice.heard) for voice in voices) == 1
 
 
+async def test_a_circuit_opened_by_hand_is_left_alone() -> None:
+    """It names no time, and is asked again now and then, not by every second call."""
+    tts, (a, _, _) = three()
+    a.then(*[failing(CircuitOpenError)] * 200)
+    async with tts:
+        while not a.heard:
+            await tts.synthesize("Hello")
+        for _ in range(30):
+            await tts.synthesize("Hello")
+        assert len(a.heard) == 1
+        assert (tts.stats()[0].state, tts.stats()[0].rests_for) == ("resting", 1.0)
+        await asyncio.sleep(1)
+        for _ in range(30):
+            await tts.synthesize("Hello")
+        assert len(a.heard) == 2
+
+
 async def test_an_open_circuit_is_left_alone() -> None:
     """It never has anything to do, and would be asked first each time."""
     tts, (a, b, c) = three()

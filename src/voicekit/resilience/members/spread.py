@@ -32,6 +32,8 @@ limit: equal members most often share the account that reached it."""
 
 _LONGEST: Final = 60.0
 """Seconds for which an open circuit is believed without asking again."""
+_FORCED: Final = 1.0
+"""Seconds likewise, of one that was opened by hand and does not say for how long."""
 
 
 class LeastOutstanding:
@@ -71,8 +73,9 @@ class LeastOutstanding:
 
     def failed(self, member: Member, error: VoicekitError, epoch: int) -> None:  # noqa: ARG002
         """Remember an open circuit."""
-        if isinstance(error, CircuitOpenError) and error.retry_after:
-            self._open_until[member.index] = self._clock() + min(error.retry_after, _LONGEST)
+        if isinstance(error, CircuitOpenError):
+            rest = _FORCED if error.retry_after is None else min(error.retry_after, _LONGEST)
+            self._open_until[member.index] = self._clock() + rest
 
     def proved(self, member: Member, epoch: int) -> None:  # noqa: ARG002
         """Its circuit is closed."""
