@@ -38,8 +38,9 @@ _QUOTES: Final = frozenset("\"'`“”„‟‘’‚‛«»‹›「」『』�
 _DASHES: Final = frozenset("-‐‑‒–—―~〜")
 _EDGES: Final = _STOPS | _QUOTES | _DASHES
 
-_NUMBER: Final = re.compile(r"[-‐‑‒–—]?[.,]?\d")
-"""How a number may begin: its sign and its point are no punctuation."""
+_ABOUT: Final = "~〜"
+_NUMBER: Final = re.compile(rf"[{_ABOUT}]?[-‐‑‒–—]?[.,]?\d")
+"""How a number may begin: what says "about", its sign and its point are no punctuation."""
 
 _FORMS_OF_THEIR_OWN: Final = ("<super>", "<sub>", "<fraction>", "<circle>")
 
@@ -92,18 +93,24 @@ def _of_its_own(character: str) -> bool:
 def _without_edges(text: str) -> str:
     begin, end = 0, len(text)
     while begin < end and (text[begin] in _EDGES or text[begin] == " "):
-        if _NUMBER.match(text, begin) and (begin == 0 or text[begin - 1] not in "-–—.,"):
+        if _NUMBER.match(text, begin) and (
+            begin == 0 or text[begin] in _ABOUT or text[begin - 1] not in "-–—.,"
+        ):
             break
         begin += 1
     while begin < end:
-        last, before = text[end - 1], text[end - 2 : end - 1] if end - 2 >= begin else ""
+        last, at = text[end - 1], end - 1
+        mark = last in _QUOTES or last == "!"
+        while mark and at > begin and text[at - 1] == last:
+            at -= 1  # all or none: inches, which are two primes, are no feet
+        before = text[at - 1 : at] if at > begin else ""
         if last in _DASHES:
             kept = before.isalnum()  # a grade: A-
-        elif last in _QUOTES or last == "!":
+        elif mark:
             kept = before.isnumeric()  # feet, inches, minutes; a factorial
         else:
             kept = last not in _STOPS and last != " "
         if kept:
             break
-        end -= 1
+        end = at
     return text[begin:end]

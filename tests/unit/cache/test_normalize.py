@@ -14,7 +14,7 @@ ONE = "when are you open"
 
 _EDGY = st.text(
     alphabet=st.sampled_from(
-        list(" \t\n.,;:!?…¿¡“”\"'«»「」。、、-–—0159²½①⒈aAÄßİıſéΣςｶﾞ５％ＡＢ#%()")
+        list(" \t\n.,;:!?…¿¡“”\"'«»「」。、、-–—0159²½①⒈aAÄßİıſéΣςｶﾞ５％ＡＢ#%()~〜～′″‴")
     )
 )
 TEXTS = st.one_of(st.text(), _EDGY)
@@ -31,6 +31,9 @@ TEXTS = st.one_of(st.text(), _EDGY)
         "¿When are you open?",
         "\uff37\uff48\uff45\uff4e are you open\uff1f",  # full width
         "- When are you open…",
+        "~ When are you open ~",
+        "''When are you open?''",
+        "″When are you open?″",
         "when are you open。",
         "when\u00a0are\u3000you open",
         "\ufeffwhen are y\u00adou open\u200b",
@@ -84,6 +87,19 @@ def test_of_no_language(one: str, other: str) -> None:
         ("100%", "100"),
         ("$5", "5"),
         ("5'", '5"'),
+        ("5'", "5''"),
+        ("5′", "5″"),
+        ("5′", "5′′"),
+        ("5″", "5‴"),
+        ("5″", "5"),
+        ("a 27″ screen", "a 27′ screen"),
+        ("~5 minutes", "5 minutes"),
+        ("～5 minutes", "5 minutes"),
+        ("〜5 minutes", "5 minutes"),
+        ("-~5", "5"),
+        ("~-5", "-5"),
+        ("~.5", ".5"),
+        ("5!!", "5!"),
         ("grade A-", "grade A"),
         ("ok :)", "ok :("),
         ("re-sign", "resign"),
@@ -110,6 +126,10 @@ def test_what_can_change_the_meaning_is_kept(one: str, other: str) -> None:
 @example("--5")
 @example("İstanbul")
 @example("½\u0338")
+@example("-~5")
+@example("~~5")
+@example("5''\"''")
+@example("5′″′")
 def test_once_is_enough(text: str) -> None:
     """The one spelling stands for itself."""
     once = normalized(text)
