@@ -6,6 +6,9 @@ alone; without one, before the message::
     Earlier in this conversation, already answered: [{"user": "…", "agent": "…"}]
 
     And tomorrow?
+
+The last 20 at most; without ``context=`` there is only one. Of each that had to go, an event says so
+(``CacheStored``, ``stored=False``, ``"history"``).
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ class ResponseCache:
             and questions after the first are cached as well. None from it: this one is not.
         store: A function of question and answer that says whether the answer may be kept.
         history_variable: The agent's variable in which it gets, with its next message, what
-            was answered from the cache; without one, that stands before the message.
+            was answered from the cache; without one, that stands before the message. At most
+            the last 20 exchanges; without ``context=`` there is only one.
         close: Whether closing the cache closes ``inner``.
         secret: Keys the names of the entries; the same in all processes that share a storage.
         storage_timeout: Seconds that looking into the storage may take.

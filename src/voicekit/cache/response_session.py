@@ -238,13 +238,19 @@ class CachedSession:
         self._untold.clear()
         self._unsent.clear()
 
-    def _not_said(self, text: str, answer: str, options: Mapping[str, Any]) -> None:
-        """The agent has not heard this turn: it is told with its next message."""
+    def _not_said(self, text: str, answer: str, options: Mapping[str, Any]) -> bool:
+        """The agent has not heard this turn: it is told with its next message.
+
+        Returns:
+            Whether it will hear of an earlier one no more, for there are too many.
+        """
+        full = len(self._untold) == MOST_EXCHANGES
         self._untold.append((text, answer))
         self._remember(text, answer)
         if isinstance(variables := options.get("variables"), Mapping):
             self._variables |= variables
             self._unsent |= variables
+        return full
 
     def _remember(self, text: str, answer: str) -> None:
         self._turns.append({"role": "user", "content": text})

@@ -57,8 +57,8 @@ class Turn:
             return await self._look()
 
         kept = await PLAIN.open(call, step)
-        if kept is not None:
-            self._session._not_said(self._text, kept.text, self._options)
+        if kept is not None and self._session._not_said(self._text, kept.text, self._options):
+            self._cache._told_stored(self._operation, "history")
         return kept
 
     async def _look(self) -> Kept | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -274,6 +275,25 @@ async def test_in_a_variable_where_it_has_a_name() -> None:
         '[{"user": "When are you open?", "agent": "You said \'When are you open?\'."}]'
     )
     assert second == ("Thanks.", {})
+
+
+async def test_the_agent_hears_of_the_last_twenty() -> None:
+    """Of more in a row the oldest go, one by one, and each is told."""
+    agent, seen, questions = ScriptedAgent(), Recorder(), [f"question {n}" for n in range(23)]
+    async with ResponseCache(
+        agent, context=lambda _: "any", history_variable="Earlier", observers=[seen]
+    ) as cached:
+        for question in questions:
+            await ask(cached, question)
+        seen.events.clear()
+        async with cached.open_session() as session:
+            for number, question in enumerate(questions, 1):
+                assert (await session.send(question)).cache == "hit"
+                assert len(seen.results("CacheStored")) == max(0, number - 20)
+            assert set(seen.results("CacheStored")) == {("False", "history")}
+            await session.send("And tomorrow?")
+        told = json.loads(agent.sessions[-1].heard[0][1]["variables"]["Earlier"])
+        assert [each["user"] for each in told] == questions[-20:]
 
 
 async def test_variables_of_a_message_that_it_did_not_hear() -> None:
