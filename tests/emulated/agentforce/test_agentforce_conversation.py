@@ -7,17 +7,19 @@ import logging
 from typing import Any
 
 import pytest
-from agent_world import AGENT, ANSWER, PACED, SECRET, asked, turns, world_and_client
+from agent_world import AGENT, ANSWER, PACED, SECRET, SLOW, asked, turns, world_and_client
 
-from settling import settled, until
+from settling import library_tasks, settled, until
 from voicekit import events
 from voicekit.clients.agentforce import (
     AgentforceClient,
+    AgentforceSession,
     SessionBusyError,
     SessionLostError,
     TurnFailedError,
 )
-from voicekit.emulator import AgentTurn, Fault, Scenario, agent_messages, agent_sessions
+from voicekit.clients.agentforce import client as agentforce_client
+from voicekit.emulator import AgentTurn, Emulator, Fault, Scenario, agent_messages, agent_sessions
 from voicekit.errors import (
     ClosedError,
     InvalidArgumentError,
@@ -26,6 +28,7 @@ from voicekit.errors import (
     StreamInterruptedError,
 )
 from voicekit.operation import Limits
+from voicekit.resilience import Limit, Policies
 from voicekit.speech import AgentAnswer, AgentProgress, AgentRetraction
 from voicekit.testing import RecordingObserver
 from voicekit.transport.transport import Transport
@@ -531,6 +534,56 @@ async def test_closing_the_client_ends_its_sessions() -> None:
         assert len({record.path for record in ended if record.status == 200}) >= 2
         with pytest.raises(ClosedError):
             await agents.open_session()
+
+
+LONG = Scenario(name="test", agent_replies=ANSWER, agent_first_text=1.0)
+HASTY = {"end_session": Limits(connect=2.0, first_output=2.0, total=0.3)}
+"""The caller waits for one repeat only."""
+
+
+async def barge_in(world: Emulator, session: AgentforceSession) -> None:
+    """Give a turn up which the provider does not stop."""
+    turn = asyncio.create_task(session.send("tell me"))
+    await until(lambda: len(agent_messages(world.journal)) == 1)
+    turn.cancel()
+    await asyncio.wait([turn])
+
+
+@pytest.mark.parametrize("how", ["goes on", "closes the client"])
+@pytest.mark.parametrize("limit", [None, Limit(1)], ids=repr)
+async def test_a_session_is_ended_as_soon_as_its_turn_is(how: str, limit: Limit | None) -> None:
+    """Barge-in and hang up: the caller is gone long before the provider lets the session go."""
+    policies = Policies(limit=limit)
+    async with world_and_client(LONG, limits=HASTY, policies=policies) as (world, agents):
+        session = await agents.open_session()
+        await barge_in(world, session)
+        await session.aclose()
+        assert agent_sessions(world.journal)[0].end_reason is None
+        assert "voicekit-end-session" in library_tasks()
+        if how == "goes on":
+            async with agents.open_session():  # which a limit of one call at a time lets through
+                assert agent_sessions(world.journal)[0].end_reason is None
+            await until(lambda: "voicekit-end-session" not in library_tasks())
+        else:
+            await agents.aclose()
+        assert agent_sessions(world.journal)[0].end_reason == "UserRequest"
+        ends = asked(world, "session.end")
+        assert ends[:2] == [423, 423]
+        assert ends[-1] == 200
+
+
+async def test_a_client_does_not_wait_for_a_turn_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What ends its session is abandoned within the bound of closing."""
+    monkeypatch.setattr(agentforce_client, "_GOODBYE", 0.1)
+    async with world_and_client(SLOW, limits=HASTY) as (world, agents):
+        session = await agents.open_session()
+        await barge_in(world, session)
+        await session.aclose()
+        await agents.aclose()
+        assert "voicekit-end-session" not in library_tasks()
+        assert agent_sessions(world.journal)[0].end_reason is None
 
 
 async def test_a_drain_lets_turns_end_first() -> None:

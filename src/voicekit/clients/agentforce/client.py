@@ -18,6 +18,7 @@ from voicekit.clients.agentforce.config import (
     SessionSettings,
     domain_of,
 )
+from voicekit.clients.agentforce.conversing import ENDING
 from voicekit.clients.agentforce.errors import PROVIDER
 from voicekit.clients.agentforce.opening import Openers
 from voicekit.clients.agentforce.operations import ALL
@@ -278,11 +279,12 @@ class AgentforceClient(Warming, Service):
 
     async def _say_goodbye(self) -> None:
         starting = self._openers.close()
-        closing = [
-            self._background.spawn(session.aclose(), "voicekit-end-session")
-            for session in list(self._open.values())
-        ]
-        if tasks := [*starting, *closing]:
+        for session in list(self._open.values()):
+            self._background.spawn(session.aclose(), ENDING)
+        if starting:
+            await asyncio.wait(starting)
+        # Those of sessions that were closed before, too, and what they leave to the background.
+        while tasks := [task for task in self._background.tasks if task.get_name() == ENDING]:
             await asyncio.wait(tasks)
 
     @property

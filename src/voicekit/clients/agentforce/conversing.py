@@ -5,8 +5,9 @@ from __future__ import annotations
 import builtins
 import contextlib
 import uuid
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
 from voicekit.checks import encodable, text, text_up_to
 from voicekit.clients.agentforce.config import (
@@ -15,7 +16,12 @@ from voicekit.clients.agentforce.config import (
     RequestSettings,
     SessionSettings,
 )
-from voicekit.clients.agentforce.errors import DIALECT, PROVIDER, START_DIALECT
+from voicekit.clients.agentforce.errors import (
+    DIALECT,
+    PROVIDER,
+    START_DIALECT,
+    SessionBusyError,
+)
 from voicekit.clients.agentforce.opening import Opener, Openers, OpeningSession
 from voicekit.clients.agentforce.operations import END_SESSION, FEEDBACK, OPEN_SESSION
 from voicekit.clients.agentforce.protocol import (
@@ -27,6 +33,7 @@ from voicekit.clients.agentforce.protocol import (
 )
 from voicekit.clients.agentforce.resending import Patience
 from voicekit.clients.agentforce.sessions import AgentforceSession
+from voicekit.clients.agentforce.turns import SERVER_LIMIT
 from voicekit.clients.base import Client
 from voicekit.clients.execute import fetch, fetch_json
 from voicekit.clients.settings import json_of
@@ -45,6 +52,8 @@ if TYPE_CHECKING:
     from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request
 
+ENDING: Final = "voicekit-end-session"
+"""Name of the tasks that end sessions."""
 _DONE = frozenset({200, 201, 202, 204})
 """Reference, examples and other clients differ. Source: sheet §8 and §9."""
 
@@ -229,29 +238,37 @@ class Conversations(Client):
         return start_request(self.api_url, token, request, str(uuid.uuid4()))
 
     async def _end(self, session: str, reason: str) -> None:
-        """End a session; one that is not there any more is ended."""
-        try:
-            call = self._call(END_SESSION)
-        except VoicekitError:
-            return  # the client is closed, and has tried
+        """End a session; one that is not there any more is ended.
+
+        A turn that was given up runs on at the provider, and locks its session against this too:
+        the emulator answers 423; that the vendor does is unverified. It is asked on then, until
+        no turn runs any more, by a task of the client's.
+        """
+        # What becomes of it is in the events; a session ends by itself as well.
+        with contextlib.suppress(VoicekitError):
+            try:
+                await self._delete(session, reason, self._call(END_SESSION))
+            except SessionBusyError:
+                self._background.spawn(self._end_later(session, reason), ENDING)
+
+    async def _end_later(self, session: str, reason: str) -> None:
+        limits = self._limits.get(END_SESSION.name) or END_SESSION.limits
+        # It takes no place from calls that somebody waits for.
+        policies = replace(self._policies_for(END_SESSION.name), limit=None)
+        with contextlib.suppress(VoicekitError):
+            call = self._call(END_SESSION, limits=replace(limits, total=SERVER_LIMIT))
+            call.pipeline = self._scopes.pipeline(END_SESSION, policies)
+            await self._delete(session, reason, call)
+
+    async def _delete(self, session: str, reason: str, call: Call) -> None:
         call.pipeline = _patient(call.pipeline)
         try:
             await self._ready(call)
         except BaseException as error:
             call.end(error)
-            if isinstance(error, VoicekitError):
-                return
             raise
-        # What becomes of it is in the events; a session ends by itself as well.
-        with contextlib.suppress(VoicekitError):
-            await fetch(
-                self.transport,
-                call,
-                partial(self._prepare_end, session, reason),
-                DIALECT,
-                _nothing,
-                status=_DONE,
-            )
+        prepare = partial(self._prepare_end, session, reason)
+        await fetch(self.transport, call, prepare, DIALECT, _nothing, status=_DONE)
 
     async def _prepare_end(self, session: str, reason: str) -> Request:
         return end_request(self.api_url, await self._credential.get(), session, reason)

@@ -211,7 +211,9 @@ class AgentforceSession:
         """End the conversation at the provider too, politely. Idempotent.
 
         Takes 3 s at most and does not fail: what becomes of the request is in the events.
-        Cancelled, the request is abandoned. A turn that is under way is given up.
+        Cancelled, the request is abandoned. A turn that is under way is given up; as long as it
+        runs at the provider, which answers 423 then, the request is repeated in the background,
+        for 125 s at most and until the client is closed.
 
         Args:
             reason: ``"UserRequest"``, ``"Transfer"``, ``"Expiration"``, ``"Error"`` or
