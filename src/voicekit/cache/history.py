@@ -7,7 +7,7 @@ alone; without one, before the message::
 
     And tomorrow?
 
-The last 20 at most; without ``context=`` there is only one. Of each that had to go, an event says so
+The last 20 at most; without ``context=`` there is only one. Each that had to go is an event
 (``CacheStored``, ``stored=False``, ``"history"``).
 """
 
