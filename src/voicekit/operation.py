@@ -136,6 +136,8 @@ class Call:
         capacity: What the provider's last answer said of the credential: how many requests
             are under way, and how many may be.
         pipeline: The policies around its opening; None for none.
+        queue_s: Seconds that it has waited for a place of ours, up to its last.
+        queue_since: Since when it waits for one now, by a monotonic clock; else None.
         step: One attempt, while it is being opened.
     """
 
@@ -145,7 +147,6 @@ class Call:
         "_attempt",
         "_ended",
         "_phase",
-        "_queue_at",
         "_request_id",
         "_root",
         "_secret",
@@ -165,6 +166,7 @@ class Call:
         "operation",
         "pipeline",
         "queue_s",
+        "queue_since",
         "replayable",
         "started_at",
         "step",
@@ -204,7 +206,7 @@ class Call:
         self.replayable = True
         self.first_output_at: float | None = None
         self.ended_at: float | None = None
-        self._queue_at = 0.0
+        self.queue_since: float | None = None
         self._phase = _Phase.PREPARING
         self._attempt: _AttemptLimit | None = None
         self._total_is_next = True
@@ -232,6 +234,7 @@ class Call:
         twin._root.hedged = True
         twin.connection = twin._request_id = twin.capacity = twin._attempt = None
         twin.queue_s = twin.connect_s = twin.tls_s = 0.0
+        twin.queue_since = None
         twin.uploaded = False
         twin._phase = _Phase.PREPARING
         return twin
@@ -380,7 +383,7 @@ class Call:
     def queued(self) -> None:
         """The attempt waits for a free place in the pool; the pool bounds that wait."""
         self._phase = _Phase.QUEUED
-        self._queue_at = time.monotonic()
+        self.queue_since = time.monotonic()
         self._arm(None)
 
     def dialing(self, *, shared: bool = False) -> None:
@@ -482,8 +485,9 @@ class Call:
             self.emit(events.FirstOutput, after=now - self.started_at)
 
     def _leave_queue(self) -> None:
-        if self._phase is _Phase.QUEUED:
-            self.queue_s += time.monotonic() - self._queue_at
+        if self._phase is _Phase.QUEUED and self.queue_since is not None:
+            self.queue_s += time.monotonic() - self.queue_since
+            self.queue_since = None
             self._phase = _Phase.PREPARING
 
     # -- limits -----------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from voicekit import events
 from voicekit.errors import CircuitOpenError, TotalTimeout
-from voicekit.resilience.breaker_verdict import Verdict, verdict_of
+from voicekit.resilience.breaker_verdict import FAIR_S, Verdict, verdict_of
 from voicekit.resilience.breaker_window import Window
 from voicekit.resilience.guard import Guard
 from voicekit.resilience.open_period import OpenPeriod, check, number
@@ -161,14 +161,14 @@ class Breaker(Guard):
         """
         probe = 0 if self._state == "closed" else self._admit(call)
         generation = self._generation
-        attempts = call.attempts
+        attempts, queued = call.attempts, call.queue_s
         began = self._clock()
         try:
             result = await step(call)
         except BaseException as error:
             if generation == self._generation:
                 verdict = verdict_of(error, self._ignore)
-                took = self._clock() - began
+                took = self._clock() - began - (call.queue_s - queued)
                 if isinstance(error, TotalTimeout) and not self._was_fair(
                     call, error, took, started=call.attempts > attempts
                 ):
@@ -176,7 +176,8 @@ class Breaker(Guard):
                 self._ended(call, verdict, probe, took)
             raise
         if generation == self._generation:
-            self._ended(call, Verdict.ALIVE, probe, self._clock() - began)
+            took = self._clock() - began - (call.queue_s - queued)
+            self._ended(call, Verdict.ALIVE, probe, took)
         return result
 
     def _ended(self, call: Call, verdict: Verdict, probe: int, took: float) -> None:
@@ -212,10 +213,11 @@ class Breaker(Guard):
     def _was_fair(self, call: Call, error: TotalTimeout, took: float, *, started: bool) -> bool:
         """Whether a total limit that passed left the server the time to answer.
 
-        The caller's ``deadline()`` may have been all but spent when the call began.
+        The caller's ``deadline()`` may have been all but spent when the call began. But whoever
+        never waits for longer than a second or two must not ask a dead server for ever.
         """
         limit = self._slow_limit(call)
-        if limit is not None and took < limit:
+        if limit is not None and took < min(limit, FAIR_S):
             return False
         # What has no connection to wait for is at the server once it runs.
         return error.outcome != "not_applied" or (started and call.limits.connect is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from voicekit.errors import (
     DeadlineError,
@@ -16,6 +17,9 @@ from voicekit.errors import (
     UnavailableError,
     VoicekitError,
 )
+
+FAIR_S: Final = 1.0
+"""Seconds; ours. Who was given less than that by a caller's ``deadline()`` is not ill for it."""
 
 
 class Verdict(enum.Enum):

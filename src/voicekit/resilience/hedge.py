@@ -38,6 +38,9 @@ _PATTERN: Final = Budget()
 _TURNS: Final = 3
 """Turns of the event loop from "the socket can be read" to "the attempt has ended": the reader is
 woken, it reads, its task ends."""
+_EARLY: Final = 1e-6
+_TICK: Final = 0.005
+"""Seconds. A timer may ring a little early; and it is no use to look again sooner than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,11 @@ class Hedge(Guard):
         """Seconds after which a second attempt begins; None while that is not known."""
         return self._latency.value if self._after is None else self._after
 
+    @property
+    def budget(self) -> Budget | None:
+        """What pays for second attempts."""
+        return self._budget
+
     async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
         """Run ``step``, and once more beside it when it is late.
 
@@ -153,17 +161,17 @@ class Hedge(Guard):
             self._budget.deposit()
         after = self.after
         if after is None:
-            started = self._clock()
+            started, queued = self._clock(), call.queue_s
             result = await step(call)
-            self._latency.add(self._clock() - started)
+            self._latency.add(self._clock() - started - (call.queue_s - queued))
             return result
         return await self._hedged(call, step, after)
 
     async def _hedged(self, call: Call, step: Callable[[Call], Awaitable[T]], after: float) -> T:
-        race = Race(call, step, self._clock)
+        race, queued = Race(call, step, self._clock), call.queue_s
         winner: Attempt | None = None
         try:
-            winner = await self._decide(race, after)
+            winner = await self._decide(race, after, queued)
         finally:
             decided_at = self._clock()
             try:
@@ -172,7 +180,7 @@ class Hedge(Guard):
                 winner = None
                 raise
             finally:
-                self._learn(race.attempts[0], decided_at, after)
+                self._learn(_served(race.attempts[0], decided_at, queued), race, after)
                 if len(race.attempts) > 1:
                     self._account(race.attempts, winner)
                 for attempt in race.attempts:
@@ -191,11 +199,19 @@ class Hedge(Guard):
                 attempt.error = None
         return result
 
-    async def _decide(self, race: Race, after: float) -> Attempt | None:
+    async def _decide(self, race: Race, after: float, queued: float) -> Attempt | None:
         """The attempt that succeeded first, or None if all failed."""
         race.begin()
         first = race.attempts[0]
         await race.change(after)
+        # Waiting in a queue of ours it is not late, and the queue would be longer for a second.
+        while not first.task.done() and (
+            first.call.queue_since is not None or first.call.queue_s > queued
+        ):
+            left = after - _served(first, self._clock(), queued)
+            if left <= _EARLY:
+                break
+            await race.change(max(left, _TICK))
         if not first.task.done():
             # It may be here already: after a pause of the event loop every delay has passed at
             # once, and what came meanwhile has not been read.
@@ -217,7 +233,7 @@ class Hedge(Guard):
     def _may_begin(self, call: Call) -> bool:
         return call.replayable and (self._budget is None or self._budget.take())
 
-    def _learn(self, first: Attempt, decided_at: float, after: float) -> None:
+    def _learn(self, took: float, race: Race, after: float) -> None:
         """One sample for each call: how long its *first* attempt took, or at least took.
 
         When the second was quicker, nobody knows when the first would have been there, only
@@ -229,10 +245,8 @@ class Hedge(Guard):
 
         The second's own time is no sample: it is only ever taken when the first is slow.
         """
-        if self._after is None:
-            took = first.ran(decided_at)
-            if first.succeeded or took > after:
-                self._latency.add(took)
+        if self._after is None and (race.attempts[0].succeeded or took > after):
+            self._latency.add(took)
 
     def _account(self, attempts: Sequence[Attempt], winner: Attempt | None) -> None:
         first, second = attempts
@@ -240,8 +254,8 @@ class Hedge(Guard):
         loser_s = loser.ran(self._clock())
         self._wins += winner is second
         self._loser_s += loser_s
-        if self._budget is not None and isinstance(second.error, RejectedError):
-            self._budget.give_back()  # refused before anything was asked of the provider
+        if self._budget is not None and not _asked(second):
+            self._budget.give_back()
         number = None if winner is None else 2 if winner is second else 1
         if first.call.observer is not None:
             first.call.emit(events.HedgeEnded, winner=number, loser_s=loser_s)
@@ -279,3 +293,19 @@ class Hedge(Guard):
             after = f"after p{self._quantile * 100:g} of ≥ {self._least_samples} calls"
         budget = "no budget" if self._budget is None else repr(self._budget)
         return f"hedge ({after}, {budget})"
+
+
+def _served(first: Attempt, now: float, queued: float) -> float:
+    """Seconds that the first attempt ran by ``now`` without waiting for a place of ours."""
+    call = first.call
+    since = call.queue_since
+    waiting = 0.0 if since is None else max(0.0, now - since)
+    return first.ran(now) - waiting - (call.queue_s - queued)
+
+
+def _asked(attempt: Attempt) -> bool:
+    """Whether the provider was asked, or may have been."""
+    if isinstance(attempt.error, RejectedError):
+        return False
+    # What has no connection to wait for is at the server once it runs.
+    return attempt.call.dispatched or attempt.call.limits.connect is None

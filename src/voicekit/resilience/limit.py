@@ -24,6 +24,7 @@ from voicekit.checks import is_integer, is_number
 from voicekit.errors import InvalidArgumentError, OverloadedError, RateLimitError
 from voicekit.resilience.guard import Guard
 from voicekit.resilience.limit_state import LimitState, counts_of
+from voicekit.resilience.waiting import skipping
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -72,7 +73,8 @@ class Limit(Guard):
 
     An attempt that finds no place waits in order, before anything is sent. Cancelled while it
     waits, it leaves no trace, also when its place was on the way. Two attempts of one call
-    (a hedge) hold two places. Works on one event loop at a time.
+    (a hedge) hold two places; the second does not wait for one. Works on one event loop at a
+    time.
 
     Args:
         most: Calls at a time, whatever the provider says; None: what the provider says.
@@ -199,6 +201,9 @@ class Limit(Guard):
                 f"the provider asked for a pause, of which {pause:.3g} s are left: "
                 f"longer than the {allowed:.3g} s that the call may wait"
             )
+        if call.root is not call:
+            # It would wait in the place of a call that has none, for one that has.
+            raise OverloadedError("no place is free for a second attempt")
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._resume = loop, None
@@ -206,6 +211,7 @@ class Limit(Guard):
         if allowed <= 0 or not state.join(future):
             raise self._overloaded(f"no place is free, and {len(state.waiting)} calls wait already")
         timer = loop.call_later(allowed, self._give_up, future)
+        call.queue_since = since
         try:
             try:
                 if call.observer is not None:
@@ -217,6 +223,7 @@ class Limit(Guard):
                 now = self._clock()
                 self._waited_s += now - since
                 call.queue_s += now - since
+                call.queue_since = None
                 if call.observer is not None:
                     call.emit(events.Waited, seconds=now - since)
         except BaseException:
@@ -254,8 +261,9 @@ class Limit(Guard):
         counted = counts_of(error.code)
         pause = error.retry_after
         # Too many at a time: a place comes free when a call of ours ends, not by waiting.
-        if counted != "at_a_time" and pause is not None and 0 < pause <= self.max_wait:
-            self._state.pause(self._clock() + pause)
+        asked = counted != "at_a_time" and pause is not None and 0 < pause <= self.max_wait
+        if asked and not skipping():
+            self._state.pause(self._clock() + (pause or 0.0))
         if counted != "per_minute":
             change = self._state.refused(place.serial, call.capacity, call.operation.name)
             if change is not None:

@@ -13,14 +13,27 @@ if TYPE_CHECKING:
 _skipping: ContextVar[bool] = ContextVar("voicekit_no_waits", default=False)
 
 
-async def pause(seconds: float) -> None:
-    """Wait; under ``no_waits()`` only until everything else that is ready has run."""
-    await asyncio.sleep(0 if _skipping.get() else seconds)
+def skipping() -> bool:
+    """Whether this is under ``no_waits()``. For tasks that do not inherit that."""
+    return _skipping.get()
+
+
+async def pause(seconds: float, *, skip: bool | None = None) -> None:
+    """Wait; under ``no_waits()`` only until everything else that is ready has run.
+
+    Args:
+        seconds: How long.
+        skip: What ``skipping()`` was where the work began; None is as it is here.
+    """
+    await asyncio.sleep(0 if (skipping() if skip is None else skip) else seconds)
 
 
 @contextmanager
 def no_waits() -> Iterator[None]:
     """Retry without waiting, for tests: back-offs of the block's calls take no time.
+
+    So do pauses that a provider asks for, and those before a session that was opened in the block
+    dials again.
 
     All else stays as it is: what would not have fitted before the deadline is not tried, and
     ``RetryScheduled.wait`` says how long it would have been. Holds in the block and in tasks

@@ -422,12 +422,35 @@ def test_a_deadline_that_was_all_but_spent_is_no_failure(breaker: Breaker, clock
 def test_a_deadline_that_left_the_server_its_time_is_a_failure(
     breaker: Breaker, clock: Clock
 ) -> None:
-    """Half of the first-output limit went by, and nothing came."""
-    for _ in range(10):
+    """A second went by, or half of a first-output limit that is shorter, and nothing came."""
+    for _ in range(9):
         call = Doing(breaker)
-        clock.pass_(2.5)
+        clock.pass_(1.01)
         call.raises(total("unknown"))
+    quick = Operation(
+        provider="acme", name="ask", kind=OperationClass.PURE, limits=Limits(first_output=0.4)
+    )
+    call = Doing(breaker, quick)
+    clock.pass_(0.21)
+    call.raises(total("unknown"))
     assert breaker.state == "open"
+
+
+def test_what_was_waited_for_on_our_side_is_not_the_servers_time(
+    breaker: Breaker, clock: Clock
+) -> None:
+    """A full pool, a busy session: neither slow, nor time in which it could have answered."""
+    for _ in range(4):
+        call = Doing(breaker)
+        clock.pass_(3.0)
+        call.call.queue_s += 2.5
+        call.returns()
+        call = Doing(breaker)
+        clock.pass_(3.0)
+        call.call.queue_s += 2.5
+        call.raises(total("unknown"))
+    assert breaker.stats().slow_rate == 0.0
+    assert breaker.stats().calls == 4
 
 
 @pytest.mark.anyio

@@ -28,6 +28,7 @@ from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import Pipeline
 from voicekit.resilience.budget import Budget
 from voicekit.resilience.hedge import Hedge
+from voicekit.resilience.limit import Limit
 from voicekit.testing import RecordingObserver
 from voicekit.testing.clock import VIRTUAL, VirtualLoop
 from voicekit.timing import ConnectionInfo
@@ -319,6 +320,96 @@ async def test_a_second_attempt_that_was_refused_here_is_not_paid_for() -> None:
     assert budget.left == 0.0
 
 
+@pytest.mark.parametrize(("sent", "left"), [(False, 1.0), (True, 0.0)])
+async def test_a_second_attempt_that_was_never_sent_is_not_paid_for(
+    sent: bool, left: float
+) -> None:
+    """The first was there while the second still waited for a connection."""
+    budget = Budget(1.0, 0.0)
+
+    async def step(call: Call) -> str:
+        if call is not call.root:
+            call.dialing()
+            if sent:
+                call.sent(ConnectionInfo(reused=False))
+        await asyncio.sleep(1.0)
+        return "there"
+
+    call = Call(operation(), limits=Limits(connect=2.0))
+    assert await Pipeline((hedge(budget=budget),)).open(call, step) == "there"
+    assert (call.hedged, budget.left) == (True, left)
+
+
+async def test_a_call_that_waits_for_a_place_of_ours_is_not_late() -> None:
+    """The delay begins with its place, whatever queue it waited in; nothing is asked twice."""
+    loop = asyncio.get_running_loop()
+    policy, limit = hedge(0.15), Limit(2, clock=loop.time)
+    around = Pipeline((policy, limit))
+
+    async def ask() -> None:
+        await asyncio.sleep(0.1)
+
+    await asyncio.gather(*(around.run(ask) for _ in range(20)))
+    assert policy.budget is not None
+    assert (policy.stats().hedges, policy.budget.left) == (0, 10.0)
+
+
+@pytest.mark.parametrize("after", [0.5, 0.1])
+async def test_a_call_that_is_late_after_it_waited_is_hedged(after: float) -> None:
+    """At the very moment: its place, and the delay."""
+    loop = asyncio.get_running_loop()
+    limit = Limit(2, clock=loop.time)
+    begun: list[float] = []
+
+    async def step(call: Call) -> None:
+        begun.append(loop.time())
+        await asyncio.sleep(9.0 if call is call.root else 0.1)
+
+    async def hold() -> None:
+        await asyncio.sleep(1.3)
+
+    held = [asyncio.ensure_future(limit.run(hold)) for _ in range(2)]
+    await asyncio.sleep(0)
+    started = loop.time()
+    await Pipeline((hedge(after), limit)).open(Call(operation()), step)
+    assert [at - started for at in begun] == pytest.approx([1.3, 1.3 + after])
+    await asyncio.gather(*held)
+
+
+async def test_a_full_pool_is_no_reason_to_hedge() -> None:
+    """As the limit's queue; the wait is the call's own account of it."""
+    loop = asyncio.get_running_loop()
+
+    async def step(call: Call) -> None:
+        call.queue_since = loop.time()
+        await asyncio.sleep(2.0)
+        call.queue_s, call.queue_since = 2.0, None
+        await asyncio.sleep(0.4)
+
+    policy = hedge()
+    await Pipeline((policy,)).open(Call(operation()), step)
+    assert policy.stats().hedges == 0
+
+
+async def test_a_second_attempt_takes_no_place_in_the_queue() -> None:
+    """It would wait where calls wait that have none at all; these would be turned away."""
+    loop = asyncio.get_running_loop()
+    policy, limit = hedge(0.05), Limit(1, queue=5, clock=loop.time)
+    around = Pipeline((policy, limit))
+
+    async def step(_: Call) -> None:
+        await asyncio.sleep(0.1)
+
+    async def later(number: int, call: Call) -> None:
+        await asyncio.sleep(number * 0.06)
+        await around.open(call, step)
+        call.end()
+
+    await asyncio.gather(*(later(number, Call(operation())) for number in range(12)))
+    assert policy.budget is not None
+    assert (limit.stats().rejected, policy.budget.left) == (0, 10.0)
+
+
 async def test_a_pause_of_the_event_loop_is_no_reason_to_hedge() -> None:
     """Every delay has passed at once then; the answers are there too, and only unread."""
     policy = hedge()
@@ -412,6 +503,19 @@ async def test_nothing_is_hedged_before_enough_was_seen() -> None:
     run = Run(policy, Does(takes=99.0), Does(takes=1.0))
     assert (await run()).number == 2
     assert [event.after for event in run.seen.of(HedgeStarted)] == [pytest.approx(10.0)]
+
+
+async def test_our_own_queue_is_not_learnt() -> None:
+    """Neither before a delay is known nor after: it says nothing of the provider."""
+    loop = asyncio.get_running_loop()
+    policy, limit = hedge(None, least_samples=20), Limit(2, clock=loop.time)
+
+    async def ask() -> None:
+        await asyncio.sleep(0.1)
+
+    for _ in range(2):
+        await asyncio.gather(*(Pipeline((policy, limit)).run(ask) for _ in range(20)))
+        assert policy.after == pytest.approx(0.1)
 
 
 async def test_failures_and_cancellations_in_time_teach_nothing() -> None:

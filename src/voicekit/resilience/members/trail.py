@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from voicekit import events
 from voicekit.deadlines import ambient_deadline
 from voicekit.errors import ClosedError, DeadlineError, RejectedError, VoicekitError
+from voicekit.resilience.breaker_verdict import FAIR_S
 from voicekit.resilience.members.patience import Patience
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-_FAIR: Final = 1.0
-"""Seconds; ours. Who was given less than that by a caller's ``deadline()`` is not ill for it."""
 
 
 class Place:
@@ -319,7 +317,7 @@ class Trail(Generic[T]):
 
     def _hurried(self) -> bool:
         """Whether the caller's deadline left the member too little to be blamed for it."""
-        return time.monotonic() - (self._began or 0.0) - self.before_s < _FAIR
+        return time.monotonic() - (self._began or 0.0) - self.before_s < FAIR_S
 
     def _last(self, member: Member, error: VoicekitError) -> VoicekitError:
         """The last real error: what a provider said, rather than a refusal of our own."""
