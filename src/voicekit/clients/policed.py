@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -11,9 +12,9 @@ from urllib.parse import urlsplit
 from voicekit.checks import wrong
 from voicekit.clients.credential import Credential, Reauthorize
 from voicekit.clients.health import Health
-from voicekit.errors import InvalidArgumentError
+from voicekit.errors import AuthenticationError, InvalidArgumentError, InvalidRequestError
 from voicekit.operation import Limits, Operation
-from voicekit.resilience.policies import DEFAULT_POLICIES, Policies
+from voicekit.resilience.policies import DEFAULT_POLICIES, NO_POLICIES, Policies
 from voicekit.resilience.scopes import Scopes
 
 if TYPE_CHECKING:
@@ -136,6 +137,22 @@ class Policed:
                 f"{operation} has policies without a breaker", argument="operation"
             )
         return breaker
+
+    async def probe(self) -> None:
+        """Ask for something free: whether the provider answers again. ``fallback`` asks so.
+
+        The list of models, past all policies, where the client has one; else a new connection.
+
+        Raises:
+            VoicekitError: It does not, or says that it is not well.
+        """
+        read = getattr(self, "models", None)
+        if read is None:
+            await self.transport.dial(self.base_url)
+            return
+        # No such list, or not for this key: whoever says so is there.
+        with suppress(AuthenticationError, InvalidRequestError):
+            await read(policies=NO_POLICIES)
 
     def health(self) -> Health:
         """What the policies have seen, and the connections, as of now. No I/O."""

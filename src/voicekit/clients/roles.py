@@ -40,6 +40,10 @@ class Role:
         report: WarmReport = await self._client.warm(n, strict=strict)
         return report
 
+    async def probe(self) -> None:
+        """See the client's ``probe``."""
+        await self._client.probe()
+
     async def aclose(self) -> None:
         """Close the client."""
         await self._client.aclose()

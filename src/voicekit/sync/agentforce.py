@@ -174,6 +174,7 @@ class AgentforceClient(Client[agentforce.AgentforceClient]):
     pipeline = on_loop(agentforce.AgentforceClient.pipeline)
     breaker = on_loop(agentforce.AgentforceClient.breaker)
     health = on_loop(agentforce.AgentforceClient.health)
+    probe = blocking(agentforce.AgentforceClient.probe)
 
     def rotate_key(self, api_key: ApiKey) -> None:
         """See ``voicekit.AgentforceClient.rotate_key``."""

@@ -149,6 +149,7 @@ class Client(Owner[C]):
     pipeline = on_loop(base.Client.pipeline)
     breaker = on_loop(base.Client.breaker)
     health = on_loop(base.Client.health)
+    probe = blocking(base.Client.probe)
 
     def rotate_key(self, api_key: ApiKey) -> None:
         """See ``voicekit.OpenAIClient.rotate_key``, which is every client's."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from voicekit.checks import number, wrong
-from voicekit.errors import ClosedError, VoicekitError, WrongLoopError
+from voicekit.errors import ClosedError, ConnectError, VoicekitError, WrongLoopError
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport, sum_of
 from voicekit.transport.proxy import parse_proxy
 
@@ -227,6 +227,19 @@ class Transport:
             names = (type(error).__name__,)
             elapsed = time.monotonic() - started
             return WarmReport(opened=0, reused=0, failures=names, elapsed=elapsed)
+
+    async def dial(self, url: str) -> None:
+        """Open one connection more to the host of ``url``, however many are ready.
+
+        Raises:
+            ConnectError: It failed; another transport for requests may do without.
+            PoolTimeout: The pool is full.
+        """
+        pool = self._opened()
+        if self._other is None:
+            await pool.dial_one_more(url, await self._ssl(url))
+        elif failures := (await self._other.warm(url, 1)).failures:
+            raise ConnectError(f"a connection failed: {failures[0]}")
 
     def stats(self) -> PoolStats:
         """The HTTP connections, sockets among the leased ones; and the sockets by themselves."""

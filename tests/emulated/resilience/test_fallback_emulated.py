@@ -126,7 +126,8 @@ async def test_it_comes_back() -> None:
         await asyncio.sleep(0.06)
         assert (await tts.synthesize(TEXT, format=PCM)).member == "deepgram"
         assert await eventually(lambda: tts.stats()[0].state == "trial")
-        assert len(spoken(world, "elevenlabs")) == failed
+        (probed,) = spoken(world, "elevenlabs")[failed:]
+        assert (probed.method, probed.path) == ("GET", "/v1/models")
         assert (await tts.synthesize(TEXT, format=PCM)).member == "elevenlabs"
 
 
@@ -204,6 +205,52 @@ async def test_text_in_pieces_stays_after_its_first_audio(how: str) -> None:
             with pytest.raises(StreamInterruptedError):
                 await heard(speech)
         assert said(two) == ""
+
+
+# -- probes --------------------------------------------------------------------------------------
+
+
+async def test_a_probe_asks_the_provider_itself() -> None:
+    """A connection that is warm says nothing: no caller's call is spent on who is still ill."""
+    now = 0.0
+    async with Emulator(providers=("openai",)) as one, Emulator(providers=("openai",)) as two:
+        clients = [
+            OpenAIClient("key", model="gpt-5.5", base_url=each.openai.url)
+            for each in (one, two)
+        ]
+        async with fallback(*clients, names=("one", "two"), clock=lambda: now) as llm:
+            await llm.chat("Hi")
+            one.inject("openai", Fault("status", status=503, times=None))
+            assert (await llm.chat("Hi")).member == "two"
+
+            async def later() -> Any:
+                """When the rest is over: who calls first has the other one probed."""
+                nonlocal now
+                now += 100.0
+                assert (await llm.chat("Hi")).member == "two"
+                assert await eventually(lambda: call_tasks() == [])
+                assert await eventually(lambda: llm.stats()[0].state in {"resting", "trial"})
+                return llm.stats()[0].state
+
+            seen = len(one.journal.requests)
+            assert [await later() for _ in range(3)] == ["resting"] * 3
+            asked = one.journal.requests[seen:]
+            assert {(each.method, each.path) for each in asked} == {("GET", "/v1/models")}
+            one.clear_faults()
+            assert await later() == "trial"
+            assert (await llm.chat("Hi")).member == "one"
+
+
+async def test_a_probe_of_who_has_no_free_list_dials() -> None:
+    """However many connections are ready."""
+    async with Emulator(providers=("deepgram",)) as world:
+        async with DeepgramClient("key", base_url=world.deepgram.url) as client:
+            await client.warm(1)
+            for wrapped in (client, client.as_synthesizer()):
+                opened = client.stats().opened
+                await wrapped.probe()
+                assert client.stats().opened == opened + 1
+        assert world.journal.requests == []
 
 
 # -- cancelled at each await ---------------------------------------------------------------------

@@ -21,6 +21,7 @@ from voicekit.errors import (
 from voicekit.events import MemberChosen
 from voicekit.resilience.members.fallback import fallback
 from voicekit.resilience.members.health import Health
+from voicekit.resilience.members.spread import spread
 from voicekit.resilience.members.trail import Member
 from voicekit.testing import VIRTUAL, RecordingObserver
 
@@ -86,6 +87,28 @@ async def test_rests_double() -> None:
         assert await who(tts) == "b"
         assert tts.stats()[0].rests_for == pytest.approx(12.0)
         assert tts.stats()[0].failures == 4
+
+
+@pytest.mark.parametrize("ill", [0, 1, 2])
+async def test_a_wrapper_is_back_when_one_of_its_members_is(ill: int) -> None:
+    """An engine may have a probe of its own, which is asked instead."""
+
+    class Probed(Voice):
+        async def probe(self) -> None:
+            asked.append(self.provider)
+            if len(asked) <= ill:
+                raise failing(ConnectError)
+
+    asked: list[str] = []
+    inner = spread(*(Probed(name, failing(UnavailableError)) for name in "ab"))
+    clock = asyncio.get_running_loop().time
+    async with fallback(inner, Voice("c"), clock=clock) as tts:
+        await who(tts)
+        await asyncio.sleep(5)
+        await who(tts)
+        await asyncio.sleep(0.2)
+        assert sorted(asked) == ["a", "b"]
+        assert tts.stats()[0].state == ("resting" if ill == 2 else "trial")
 
 
 async def test_a_probe_that_reports_failures_failed() -> None:

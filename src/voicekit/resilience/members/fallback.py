@@ -38,6 +38,7 @@ from voicekit.resilience.members.speech import SpeechOfMembers, SpokenByMembers
 from voicekit.resilience.members.trail import Group, Member, MemberStats, Place
 from voicekit.resilience.members.transcription import HeardByMembers, TranscriptionOfMembers
 from voicekit.resilience.members.wrapped import wrapped
+from voicekit.resilience.members.wrapper import probe
 
 __all__ = ["fallback"]
 
@@ -146,8 +147,8 @@ class Leading:
         fine = False
         try:
             async with asyncio.timeout(PROBE_LIMIT):
-                report = await member.engine.warm(1, strict=True)
-            fine = not getattr(report, "failures", ())
+                await probe(member.engine)
+            fine = True
         except Exception as error:  # noqa: BLE001 - whatever it is, the member is not back
             _log.info("%s is not back yet: %s", member.name, type(error).__name__)
         self._of(member).probed(self._clock(), fine=fine)
@@ -288,9 +289,10 @@ def fallback(
 
     A member that failed rests for ``probe_after`` seconds, twice as long after each further
     failure in a row, at most ``longest_rest``; as long as its breaker or ``Retry-After`` says,
-    where they do. After that the next call has it probed in the background, by
-    ``warm(1, strict=True)``, which is free; then it leads again, for one call at a time until
-    one succeeds. Members that rest are asked when nobody else is left.
+    where they do. After that the next call has it probed in the background, by its
+    ``probe()``, which is free (``warm(1, strict=True)``, where it has none); then it leads again,
+    for one call at a time until one succeeds. Members that rest are asked when nobody else is
+    left.
 
     Args:
         *members: Two or more, in the order of preference.

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from voicekit.errors import InvalidArgumentError, VoicekitError
+from voicekit.errors import ConnectError, InvalidArgumentError, VoicekitError
 from voicekit.events import Observer, Observers
 from voicekit.resilience.members.kinds import names_of
 from voicekit.resilience.members.options import MemberOptions, Options, Table
@@ -27,7 +27,7 @@ from voicekit.tasks import Background
 if TYPE_CHECKING:
     from voicekit.transport.config import WarmReport
 
-__all__ = ["Handles", "Wrapper", "group_of", "requests_of"]
+__all__ = ["Handles", "Wrapper", "group_of", "probe", "requests_of"]
 
 R = TypeVar("R")
 
@@ -94,6 +94,19 @@ class Wrapper:
             failures=tuple(name for each in reports for name in each.failures),
             elapsed=max(each.elapsed for each in reports),
         )
+
+    async def probe(self) -> None:
+        """Ask every member for something free; one that answers is enough.
+
+        Raises:
+            VoicekitError: None does.
+        """
+        self._group.check_open()
+        asked = [probe(member.engine) for member in self._group.members]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        failures = [each for each in results if each is not None]
+        if len(failures) == len(results):
+            raise failures[-1]
 
     async def aclose(self) -> None:
         """Close the members, unless they are somebody else's; may be called twice."""
@@ -168,6 +181,21 @@ class Wrapper:
             trail.free()
         assert trail.member is not None  # noqa: S101 - it has answered
         return result, trail.member, trail.errors
+
+
+async def probe(engine: Any) -> None:
+    """Ask a member for something free: its own ``probe()``, or a warm connection.
+
+    Raises:
+        Exception: It does not answer; whatever its engine raises.
+    """
+    own = getattr(engine, "probe", None)
+    if own is not None:
+        await own()
+        return
+    report = await engine.warm(1, strict=True)
+    if getattr(report, "failures", ()):  # an engine may not know ``strict``
+        raise ConnectError("it cannot be warmed")
 
 
 def requests_of(
