@@ -41,7 +41,8 @@ class Extras(TypedDict, total=False):
     """The escape hatches of every constructor and every call, for what has no option yet.
 
     Attributes:
-        extra_query: Added to the URL's query, over ours.
+        extra_query: Added to the URL's query, over ours: sequences as repeated names, booleans in
+            small letters, None left out.
         extra_headers: Added to the headers, over ours.
         extra_body: Added to the JSON body, over ours.
     """

@@ -50,8 +50,9 @@ class SpeechDefaults(Extras, total=False):
         optimize_streaming_latency: 0 to 4; deprecated by the vendor, still accepted.
         previous_text: † What was said before, for the prosody.
         next_text: † What will be said next.
-        previous_request_ids: † Up to 3 ids, at most two hours old; instead of the text.
-        next_request_ids: † Up to 3 ids.
+        previous_request_ids: † Up to 3 ids, at most two hours old; instead of the text. Of what
+            the vendor has kept, so not with ``enable_logging=False``.
+        next_request_ids: † Up to 3 ids, likewise.
         timestamps: † True for the words and characters of each chunk and clip with their
             times (False). The last word comes in a chunk without audio.
         alignment: † Whose characters those are: ``"original"``, the text as it was sent, or
