@@ -572,6 +572,17 @@ async def test_a_session_is_ended_as_soon_as_its_turn_is(how: str, limit: Limit 
         assert ends[-1] == 200
 
 
+async def test_a_session_whose_second_try_is_late_is_ended_too() -> None:
+    """The time of who closes it is over while the provider is asked again."""
+    async with world_and_client(limits=HASTY) as (world, agents):
+        session = await agents.open_session()
+        world.inject("agentforce", Fault("status", status=423, operation="session.end"))
+        world.inject("agentforce", Fault("silence", operation="session.end"))
+        await session.aclose()
+        await until(lambda: "voicekit-end-session" not in library_tasks())
+        assert asked(world, "session.end") == [423, 0, 200]
+
+
 async def test_a_client_does_not_wait_for_a_turn_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,7 +38,7 @@ from voicekit.clients.base import Client
 from voicekit.clients.execute import fetch, fetch_json
 from voicekit.clients.settings import json_of
 from voicekit.clients.urls import query_of
-from voicekit.errors import ClosedError, VoicekitError
+from voicekit.errors import ClosedError, TotalTimeout, VoicekitError
 from voicekit.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -248,8 +248,10 @@ class Conversations(Client):
         with contextlib.suppress(VoicekitError):
             try:
                 await self._delete(session, reason, self._call(END_SESSION))
-            except SessionBusyError:
-                self._background.spawn(self._end_later(session, reason), ENDING)
+            except (SessionBusyError, TotalTimeout) as error:
+                # Out of time while it was asked again, too.
+                if error.attempts > 1 or isinstance(error, SessionBusyError):
+                    self._background.spawn(self._end_later(session, reason), ENDING)
 
     async def _end_later(self, session: str, reason: str) -> None:
         limits = self._limits.get(END_SESSION.name) or END_SESSION.limits

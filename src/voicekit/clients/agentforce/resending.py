@@ -5,13 +5,13 @@ Both repeat what is *proven* not to have been done: the provider looked at neith
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from voicekit import events
 from voicekit.clients.agentforce.errors import SessionBusyError, SessionLostError
 from voicekit.errors import VoicekitError
 from voicekit.resilience.repeats import fits
+from voicekit.resilience.waiting import pause, skipping
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,12 +34,12 @@ class Patience:
 
     async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
         """Run ``step`` until the session is free, as long as the call's time allows."""
-        wait = _FIRST_WAIT
+        wait, skipped = _FIRST_WAIT, 0.0
         while True:
             try:
                 return await step(call)
             except SessionBusyError as error:
-                if not fits(wait, call):
+                if not fits(skipped + wait, call):
                     error.retry_stopped = "deadline"
                     raise
                 if call.observer is not None:
@@ -50,7 +50,11 @@ class Patience:
                         error=type(error).__name__,
                         outcome=error.outcome,
                     )
-            await asyncio.sleep(wait)
+            await pause(wait)
+            if skipping():
+                skipped += wait
+            else:
+                call.queue_s += wait  # the server was not slow meanwhile
             wait = min(2 * wait, _LONGEST_WAIT)
 
     def __repr__(self) -> str:
