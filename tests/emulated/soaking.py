@@ -20,12 +20,15 @@ from typing import Any
 import tenacity  # noqa: F401 - comes with a process's first failure, and is not to look like a leak
 
 import voicekit.resilience.breaker_states  # noqa: F401 - as that
-from voicekit import DeepgramClient, ElevenLabsClient, OpenAIClient, sync
+from voicekit import AudioClip, AudioFormat, DeepgramClient, ElevenLabsClient, OpenAIClient, sync
 from voicekit.observe.process import open_sockets
+from voicekit.resilience.breaker_window import Window
 
 CALLERS = 20
 VOICE = "21m00Tcm4TlvDq8ikWAM"
 AUDIO = bytes(6400)  # 0.2 s
+RECORDING = AudioClip(data=AUDIO, format=AudioFormat.parse("pcm_16000"))
+LONG = "The first thing is here. And the second one as well."
 WARMING = 5  # one part in that many comes before the first look
 
 Look = dict[str, Any]
@@ -61,11 +64,15 @@ def allocated() -> int | None:
 def look(*, tasks: int = 0, **more: Any) -> Look:
     """What the process holds when nothing is going on."""
     gc.collect()
+    objects = gc.get_objects()
+    # A breaker's window has a list for each second in which there were calls: how many depends on
+    # how long it took, until it is full.
+    seconds = sum(sum(map(bool, each._ring)) for each in objects if type(each) is Window)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "bytes": pages * resource.getpagesize(),
         "allocated": allocated(),
-        "objects": len(gc.get_objects()),
+        "objects": len(objects) - seconds,
         "sockets": open_sockets(),
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "tasks": tasks,
@@ -81,15 +88,22 @@ class Mix:
 
     def __init__(self, tts: ElevenLabsClient, stt: DeepgramClient, llm: OpenAIClient) -> None:
         self.tts, self.stt, self.llm = tts, stt, llm
-        self.done = 0
+        self.done = self.said_so_far = 0
         shares: list[tuple[Job, int]] = [
-            (self.speech, 48),
-            (self.chat, 36),
+            (self.speech, 39),
+            (self.chat, 28),
             (self.barge_in, 2),
             (self.leave_chat, 2),
             (self.session, 6),
             (self.cancel, 2),
             (self.live, 4),
+            # What there is besides, each now and then.
+            *((job, 1) for job in (self.timed, self.split, self.single, self.cancel_single)),
+            *((job, 1) for job in (self.upload, self.voices)),
+            *((job, 1) for job in (self.recording, self.spoken, self.said)),
+            *((job, 1) for job in (self.respond, self.stream_response, self.leave_response)),
+            *((job, 1) for job in (self.embed, self.written, self.leave_written)),
+            *((job, 1) for job in (self.transcribe, self.read_aloud)),
         ]
         self.jobs = [job for job, share in shares for _ in range(share)]
 
@@ -141,12 +155,99 @@ class Mix:
             await session.finish()
             await session.result()
 
+    # -- ElevenLabs, the rest
+
+    async def timed(self) -> None:
+        async with self.tts.stream_speech("Hi there.", timestamps=True) as speech:
+            assert any([chunk.words async for chunk in speech])
+
+    async def split(self) -> None:
+        assert (await self.tts.synthesize(LONG, split=30, format="pcm_16000")).data
+
+    async def single(self) -> None:
+        async with self.tts.open_speech(socket="stream-input") as utterance:
+            await utterance.send("Hi. ")
+            await utterance.finish()
+            assert [chunk async for chunk in utterance]
+
+    async def cancel_single(self) -> None:
+        async with self.tts.open_speech(socket="stream-input") as utterance:
+            await utterance.send("A text that is interrupted. ")
+            await utterance.cancel()
+
+    async def upload(self) -> None:
+        assert (await self.tts.transcribe(RECORDING)).text
+
+    async def voices(self) -> None:
+        assert [voice async for voice in self.tts.voices(page_size=10)]
+
+    # -- Deepgram, the rest
+
+    async def recording(self) -> None:
+        assert (await self.stt.transcribe(RECORDING)).text
+
+    async def spoken(self) -> None:
+        async with self.stt.stream_speech("Hi.") as speech:
+            assert [chunk async for chunk in speech]
+
+    async def said(self) -> None:
+        # One of 20 is heard, the others are interrupted: the vendor speaks 20 texts of a socket in
+        # a minute, and ten sockets are all there are.
+        self.said_so_far += 1
+        async with self.stt.open_speech() as utterance:
+            await utterance.send("Hi. ")
+            if self.said_so_far % 20 == 1:
+                await utterance.finish()
+                assert [chunk async for chunk in utterance]
+            else:
+                await utterance.cancel()
+
+    # -- OpenAI, the rest
+
+    async def respond(self) -> None:
+        assert (await self.llm.respond("Hello")).text
+
+    async def stream_response(self) -> None:
+        async with self.llm.stream_response("Hello") as reply:
+            assert [piece async for piece in reply]
+
+    async def leave_response(self) -> None:
+        async with self.llm.stream_response("Hello") as reply:
+            async for _ in reply:
+                break
+
+    async def embed(self) -> None:
+        assert (await self.llm.embed(["one", "two"])).vectors
+
+    async def transcribe(self) -> None:
+        assert (await self.llm.transcribe(RECORDING)).text
+
+    async def written(self) -> None:
+        async with self.llm.stream_transcription(RECORDING) as transcript:
+            assert [piece async for piece in transcript]
+
+    async def leave_written(self) -> None:
+        async with self.llm.stream_transcription(RECORDING) as transcript:
+            async for _ in transcript:
+                break
+
+    async def read_aloud(self) -> None:
+        async with self.llm.stream_speech("Hi.") as speech:
+            assert [chunk async for chunk in speech]
+
 
 def clients(urls: dict[str, str], kinds: Any) -> tuple[Any, Any, Any]:
     return (
         kinds.ElevenLabsClient("k" * 20, base_url=urls["elevenlabs"], voice=VOICE),
         kinds.DeepgramClient("k" * 20, base_url=urls["deepgram"], format="pcm_16000"),
-        kinds.OpenAIClient("k" * 20, base_url=urls["openai"], model="gpt-x"),
+        kinds.OpenAIClient(
+            "k" * 20,
+            base_url=urls["openai"],
+            model="gpt-x",
+            embedding={"model": "text-embedding-3-small", "dimensions": 8},
+            speech={"model": "gpt-4o-mini-tts", "voice": "alloy"},
+            transcription={"model": "gpt-transcribe"},
+        ),
     )
 
 
@@ -208,7 +309,10 @@ async def cycles(urls: dict[str, str], count: int) -> list[Look]:
             async with tts, stt, llm:
                 await asyncio.gather(tts.warm(1), stt.warm(1), llm.warm(1))
                 mix = Mix(tts, stt, llm)
-                await asyncio.gather(mix.speech(), mix.chat(), mix.session(), mix.live())
+                await asyncio.gather(
+                    *(mix.speech(), mix.chat(), mix.session(), mix.live()),
+                    *(mix.single(), mix.said()),  # each with sockets of its own
+                )
         # As above, and a timer of the last cycle may still hold what it was to end.
         await asyncio.sleep(1.5)
         looks.append(look(tasks=len(asyncio.all_tasks())))
