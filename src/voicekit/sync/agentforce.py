@@ -50,6 +50,7 @@ class AgentforceSession(Facade):
 
     send = blocking(agentforce.AgentforceSession.send)
     feedback = blocking(agentforce.AgentforceSession.feedback)
+    detach = on_loop(agentforce.AgentforceSession.detach)
 
     def stream_message(
         self, text: str | agentforce.MessageRequest, /, **options: Unpack[agentforce.MessageOptions]

@@ -10,7 +10,9 @@ from answering_world import ANSWER, QUESTION, agent_and_world, saying
 from settling import until
 from voicekit import AgentforceClient, SessionStore
 from voicekit.cache import MemoryStorage
+from voicekit.cache.storage import StorageStats
 from voicekit.emulator import AgentTurn, agent_sessions
+from voicekit.errors import ClosedError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.emulated]
 
@@ -60,6 +62,38 @@ async def test_what_makes_room_is_ended_politely() -> None:
                 await session.send(QUESTION)
         await until(lambda: agent_sessions(world.journal)[0].end_reason)
         assert agent_sessions(world.journal)[1].end_reason is None
+
+
+class Server(MemoryStorage):
+    """A storage that outlives the processes that use it."""
+
+    def stats(self) -> StorageStats:
+        return StorageStats(kind="server")
+
+
+async def test_a_restart_goes_on_with_the_sessions() -> None:
+    """The store and its client are closed: the next process's turn is in the same session."""
+    storage = Server()
+    async with agent_and_world() as (world, others):
+        async with AgentforceClient(
+            client_id="app",
+            client_secret="secret",
+            domain=world.agentforce.url,
+            agent_id=others.session_request().agent_id,
+        ) as agents:
+            async with (
+                SessionStore(agents, storage=storage) as store,
+                store.session("anna") as session,
+            ):
+                await session.send(QUESTION)
+            with pytest.raises(ClosedError):
+                await session.send(QUESTION)
+        async with SessionStore(others, storage=storage) as store:
+            async with store.session("anna") as session:
+                assert (await session.send(QUESTION)).text == ANSWER
+                assert session.replaced == 0
+            (anna,) = agent_sessions(world.journal)
+            assert (len(anna.messages), anna.end_reason) == (2, None)
 
 
 async def test_what_another_process_uses_is_not_ended() -> None:

@@ -231,6 +231,14 @@ class AgentforceSession:
         if not self._gone:
             await self._client._end(self._id, reason)
 
+    def detach(self) -> None:
+        """Let it go without ending it: another process goes on with its ``id``. Idempotent.
+
+        It takes no more turns here; the one that is under way goes on to its end.
+        """
+        self._closed = True
+        self._client._forget(self)
+
     async def __aenter__(self) -> Self:
         self._check()
         return self
