@@ -75,7 +75,7 @@ _UNAVAILABLE_SETUP: Final = (
 )
 _TOO_MANY_LOGINS: Final = ("login rate exceeded", "maximum logins exceeded")
 _PLANNER: Final[Mapping[str, type[ProviderError]]] = {
-    # Source: sheet §11; unverified that any is sent. What limits or refuses did not act.
+    # Source: sheet §11; unverified that any is sent.
     _PLANNER_LOST: SessionLostError,
     "PLANNER_REQUEST_VALIDATION_ERROR": InvalidRequestError,
     "PLANNER_LLM_GATEWAY_RATE_LIMIT": RateLimitError,
@@ -166,7 +166,9 @@ def _judge(
 ) -> tuple[type[ProviderError], dict[str, Any]]:
     """The class of an error, and what of it differs from its class."""
     if isinstance(code, str) and (found := _PLANNER.get(code)):
-        return found, {}
+        # A planner asks its model several times in a turn: behind an action, too.
+        begun = found is RateLimitError and asked == "turn" and status >= 500
+        return found, {"outcome": "unknown"} if begun else {}
     if known and asked != "start" and (named or _is_lost(status, said, code)):
         return SessionLostError, {}
     match status:
