@@ -111,7 +111,7 @@ class Metrics:
         Raises:
             InvalidArgumentError: ``name`` is no name, or ``seconds`` no duration.
         """
-        name = checks.text_up_to(100)("name", name)
+        name = _named(name)
         seconds = checks.number(0.0, 1e6)("seconds", seconds)
         with self._lock:
             self._stage(name).add(seconds, self.tick())
@@ -126,10 +126,15 @@ class Metrics:
         Raises:
             InvalidArgumentError: ``name`` is no name.
         """
-        return StageTimer(self, checks.text_up_to(100)("name", name), self._clock)
+        return StageTimer(self, _named(name), self._clock)
 
     def stage_failed(self, name: str) -> None:
-        """A stage of the application failed."""
+        """A stage of the application failed.
+
+        Raises:
+            InvalidArgumentError: ``name`` is no name.
+        """
+        name = _named(name)
         with self._lock:
             self._stage(name)  # one that never succeeds is shown as well
             self.stage_errors[name if name in self.stages else OTHER] += 1
@@ -290,6 +295,11 @@ class Metrics:
 
     def _warmed(self, event: Any, _tick: int) -> None:
         self.warmed.update(runs=1, opened=event.opened, reused=event.reused, failed=event.failed)
+
+
+def _named(stage: str) -> str:
+    """As JSON and Prometheus can carry it."""
+    return checks.encodable("name", checks.text_up_to(100)("name", stage))
 
 
 _WINNERS: Final = {1: "first", 2: "second"}

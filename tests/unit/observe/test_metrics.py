@@ -338,8 +338,13 @@ def test_bad_stages_are_refused() -> None:
     for name, seconds in (("", 1.0), ("x" * 101, 1.0), ("x", -1.0), ("x", float("nan"))):
         with pytest.raises(InvalidArgumentError):
             metrics.observe_stage(name, seconds)
-    with pytest.raises(InvalidArgumentError):
-        metrics.stage("")
+    for name in ("", "a lone \udc80"):  # which no page of metrics can carry
+        for refuses in (metrics.stage, metrics.stage_failed):
+            with pytest.raises(InvalidArgumentError):
+                refuses(name)
+        with pytest.raises(InvalidArgumentError):
+            metrics.observe_stage(name, 1.0)
+    assert not metrics.stages
     with pytest.raises(InvalidArgumentError):
         Metrics(most_series=0)
 
