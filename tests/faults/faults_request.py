@@ -120,10 +120,12 @@ async def _one_failure(cell: Cell) -> None:
 
 async def _retry_after(cell: Cell) -> None:
     """Each spelling on a client of its own, all at the same time."""
-    soon = email.utils.formatdate(time.time() + 1.0, usegmt=True)
+    # A server whose clock is an hour ahead; dates are of whole seconds.
+    hour = time.time() + 3600.0
+    date, soon = (email.utils.formatdate(at, usegmt=True) for at in (hour, hour + 1.0))
     asked: dict[str, tuple[str, float, float]] = {
         "seconds": ("Retry-After: 1", 1.0, 1.1),
-        "a date": (f"Retry-After: {soon}", 0.0, 1.2),
+        "a date": (f"Date: {date}\r\nRetry-After: {soon}", 1.0, 1.1),
         "milliseconds": ("Retry-After-Ms: 150", 0.15, 0.17),
         "zero": ("Retry-After: 0", 0.0, 0.03),
         "negative": ("Retry-After: -5", 0.0, 0.03),

@@ -98,7 +98,10 @@ class ResumableSpeech(SpeechInParts):
         except VoicekitError as error:
             broken = error
         boundary = self.segments.resume_from(delivered=self._given, read=self.read_bytes)
-        if boundary is None or not may_resume(broken) or not _paid(self._first.call):
+        if boundary is None or not may_resume(broken):
+            raise broken
+        if not _paid(self._first.call):
+            broken.retry_stopped = "budget"
             raise broken
         self.segments.resumed(boundary, end=self._beyond(number))
         self._take_back(boundary)
@@ -225,9 +228,10 @@ def speech_in_parts(
 
 
 def _paid(call: Call) -> bool:
-    """Whether the budget of the call's retries, if they have one, pays for another request."""
+    """Whether the budget of the call's retries or hedges, if any, pays for another request."""
+    from voicekit.resilience.hedge import Hedge
     from voicekit.resilience.retry import Retry
 
     policies = call.pipeline.policies if call.pipeline is not None else ()
-    budgets = [each.budget for each in policies if isinstance(each, Retry)]
+    budgets = [each.budget for each in policies if isinstance(each, Retry | Hedge)]
     return all(budget is None or budget.take() for budget in budgets)

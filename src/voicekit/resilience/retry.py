@@ -41,7 +41,8 @@ class Retry(Guard):
 
     The class of the operation and what the error proves decide (``repeats.verdict``); a
     ``Budget`` bounds what all calls together repeat. Between attempts it waits
-    0 … ``base`` × 2ⁿ seconds (full jitter), or as long as the provider asked for. A *reused*
+    0 … ``base`` × 2ⁿ seconds (full jitter), or as long as the provider asked for if that is
+    longer. A *reused*
     connection that was lost before it answered is made up for at once, the first time.
 
     The error that surfaces is the last real one, with ``retry_stopped`` saying why it is the
@@ -227,6 +228,8 @@ class _Repeats(Generic[T]):
         try:
             return await self._step(self._call)
         except Exception as error:  # noqa: BLE001 - judged, and raised if it is none of ours
+            if isinstance(error, RejectedError):
+                self._give_back()  # nothing was sent
             return self._judge(error)
 
     def _judge(self, error: Exception) -> _Failure:
@@ -248,15 +251,17 @@ class _Repeats(Generic[T]):
         policy = self._policy
         draw = random.random if policy._rng is None else policy._rng.random
         asked = _asked(state)
-        if asked is not None:
-            longer = min(asked * (1 + _JITTER * draw()), policy._longest_wait)
-            return longer if fits(longer, self._call) else asked
-        if self._is_stale(_failure_of(state).error):
+        if asked is None and self._is_stale(_failure_of(state).error):
             self._made_up = True
             return 0.0
         most = policy._base * 2.0 ** min(self._back_offs, 64)
         self._back_offs += 1
-        return draw() * min(most, policy._longest)
+        back_off = draw() * min(most, policy._longest)
+        if asked is None:
+            return back_off
+        # "At once" is for one caller; all of them at once are why there are back-offs.
+        longer = max(back_off, min(asked * (1 + _JITTER * draw()), policy._longest_wait))
+        return longer if fits(longer, self._call) else max(back_off, asked)
 
     def _stop(self, state: RetryCallState) -> bool:
         """Whether the wait is too long, or nobody pays for the attempt behind it."""

@@ -33,7 +33,8 @@ _UNIT_S: Final = {
 def parse_retry_after(headers: Mapping[str, str], *, now_wall: float) -> float | None:
     """Seconds to wait by ``retry-after-ms``, else by ``retry-after``.
 
-    The latter may be whole or fractional seconds, or a date. A time that has passed is
+    The latter may be whole or fractional seconds, or a date, which is compared with the answer's
+    own ``date``: their clock need not be ours. A time that has passed is
     0.0; what cannot be understood is None, as if the header were absent.
     ``x-ratelimit-reset-…`` is no such request: it says when a bucket will be *full*
     again, hours later perhaps (see ``parse_go_duration``).
@@ -42,7 +43,7 @@ def parse_retry_after(headers: Mapping[str, str], *, now_wall: float) -> float |
 
     Args:
         headers: Any mapping; names are found in any case.
-        now_wall: The wall clock, seconds since the epoch, to compare a date with.
+        now_wall: Our wall clock, seconds since the epoch, for an answer that names no date.
     """
     wait = _seconds(_header(headers, "retry-after-ms"))
     if wait is not None:
@@ -51,7 +52,9 @@ def parse_retry_after(headers: Mapping[str, str], *, now_wall: float) -> float |
     wait = _seconds(value)
     if wait is None and value is not None:
         date = _date(value)
-        wait = None if date is None else date - now_wall
+        if date is not None:
+            theirs = _date(_header(headers, "date") or "")
+            wait = date - (now_wall if theirs is None else theirs)
     return None if wait is None else _bounded(wait)
 
 

@@ -19,6 +19,7 @@ from voicekit.errors import (
     OverloadedError,
     UnavailableError,
 )
+from voicekit.events import Queued, RetryScheduled
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES, Breaker, Hedge, Limit, Policies, Retry
 from voicekit.testing import Answer, RecordingObserver, ScriptedTransport, no_waits
@@ -38,8 +39,10 @@ HI = Answer(
 MODELS = Answer(headers=JSON, chunks=[b'{"data": [{"id": "gpt-x"}]}'])
 
 
-def refused(status: int, **facts: Any) -> Answer:
-    return Answer(status=status, headers=JSON, chunks=[b"{}"], **facts)
+def refused(status: int, *, retry_after: str | None = None, **facts: Any) -> Answer:
+    headers = JSON if retry_after is None else {**JSON, "Retry-After": retry_after}
+    code = b'{"error": {"code": "rate_limit_exceeded"}}' if status == 429 else b"{}"
+    return Answer(status=status, headers=headers, chunks=[code], **facts)
 
 
 class World:
@@ -83,6 +86,17 @@ async def closed(anyio_backend: Any) -> AsyncIterator[None]:
 
 
 # -- how they are given ---------------------------------------------------------------------
+
+
+async def test_tests_need_not_wait_for_what_a_provider_asks() -> None:
+    """Neither the repeat nor the limit, which would have the next call pause as well."""
+    world = World(refused(429, retry_after="3"), HI, HI)
+    client = world.client()
+    with no_waits():
+        assert (await client.chat(MESSAGES)).attempts == 2
+        await client.chat(MESSAGES)
+    assert not world.seen.of(Queued)
+    assert [event.wait >= 3.0 for event in world.seen.of(RetryScheduled)] == [True]
 
 
 async def test_by_default_a_failure_is_made_up_for() -> None:

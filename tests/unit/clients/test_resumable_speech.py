@@ -29,6 +29,7 @@ from voicekit.errors import (
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import Pipeline
 from voicekit.resilience.budget import Budget
+from voicekit.resilience.hedge import Hedge
 from voicekit.resilience.retry import Retry
 from voicekit.speech import AudioChunk, AudioFormat
 from voicekit.speech.character import Character
@@ -386,13 +387,15 @@ async def test_a_break_of_the_resumed_request_is_the_end() -> None:
 
 @pytest.mark.anyio
 async def test_the_budget_of_the_retries_pays() -> None:
-    """Where they have one; what it does not pay for is not asked again."""
-    for size, resumes in ((1.0, True), (0.5, False)):
+    """Or of the hedges, where they have one; what it does not pay for is not asked again."""
+    for policy, size in itertools.product((Retry, Hedge), (1.0, 0.5)):
+        resumes = size == 1.0
         budget = Budget(size, per_call=0.0)
-        script = Script([["One. ", "Two. "]], [7], pipeline=Pipeline((Retry(budget=budget),)))
+        script = Script([["One. ", "Two. "]], [7], pipeline=Pipeline((policy(budget=budget),)))
         assert await script.check(clip=True) is resumes
         assert script.stream.resumed == resumes
         assert budget.stats().taken == resumes
+        assert script.error.retry_stopped == (None if resumes else "budget")
     script = Script([["One. "]], [3], pipeline=Pipeline((Retry(budget=None),)))
     assert await script.check(clip=True)
 

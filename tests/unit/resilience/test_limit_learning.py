@@ -15,7 +15,7 @@ from limited import busy, make, refusal, turns, workers
 from voicekit import events
 from voicekit.deadlines import deadline
 from voicekit.errors import OverloadedError
-from voicekit.testing import RecordingObserver
+from voicekit.testing import RecordingObserver, no_waits
 from voicekit.testing.clock import VIRTUAL
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +92,17 @@ async def test_a_refusal_per_minute_pauses_instead() -> None:
     for worker in made:
         await worker.go()
     assert busy(limit) == (0, 0)
+
+
+async def test_tests_need_not_wait_for_a_pause() -> None:
+    """Nor does anybody else for one that a test was told to make."""
+    limit = make()
+    with no_waits():
+        (first,) = await workers(limit, 1)
+    await first.fail(refusal("rate_limit_exceeded", retry_after=2.0))
+    (second,) = await workers(limit, 1)
+    assert second.started
+    await second.go()
 
 
 async def test_a_pause_grows_with_later_refusals() -> None:

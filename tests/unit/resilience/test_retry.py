@@ -328,7 +328,7 @@ async def test_a_very_long_series_overflows_nothing() -> None:
     assert max(step.waits) <= 8.0 + 1e-9
 
 
-@pytest.mark.parametrize("after", [0.0, 0.5, 7.0, 10.0])
+@pytest.mark.parametrize("after", [0.5, 7.0, 10.0])
 async def test_the_provider_says_when(after: float) -> None:
     """Never sooner, hardly later, never longer than the longest wait."""
     for seed in range(50):
@@ -336,6 +336,18 @@ async def test_the_provider_says_when(after: float) -> None:
         await opened(Retry(rng=random.Random(seed)), make(EFFECT), step)
         (wait,) = step.waits
         assert after - 1e-9 <= wait <= min(after * 1.1, 10.0) + 1e-9
+
+
+@pytest.mark.parametrize("after", [-5.0, 0.0, 0.01])
+async def test_what_is_shorter_than_the_back_off_does_not_shorten_it(after: float) -> None:
+    """Told "at once", all callers would come back at once, as often as they may."""
+    step = Script(*[RateLimitError(retry_after=after) for _ in range(3)], 42)
+    await opened(Retry(3, rng=Highest()), make(), step)
+    assert step.waits == pytest.approx([0.3, 0.6, 1.2])
+    step = Script(RateLimitError(retry_after=after))
+    with deadline(0.2):
+        error = await failed(Retry(rng=Highest()), make(), step)
+    assert error.retry_stopped == "deadline"
 
 
 async def test_the_jitter_of_a_retry_after_goes_upward_and_differs() -> None:
@@ -491,6 +503,18 @@ async def test_when_everything_fails_the_budget_ends_it() -> None:
     assert (attempts - 10) / 1000 <= 1.1
     assert attempts > 1090
     assert set(reasons) == {"attempts", "budget"}
+
+
+@pytest.mark.parametrize("refusal", [CircuitOpenError("open"), OverloadedError("full")], ids=repr)
+async def test_a_repeat_that_was_refused_here_is_not_paid_for(refusal: VoicekitError) -> None:
+    """Nothing was sent; and the next outage finds the budget that it is for."""
+    retry = Retry(budget=Budget(3.0, 0.0))
+    with no_waits():
+        for _ in range(10):
+            error = await failed(retry, make(), Script(UnavailableError("503"), refusal))
+            assert error.retry_stopped == "rejected"
+    assert retry.stats().left == 3.0
+    assert retry.stats().taken == 0
 
 
 async def test_a_budget_of_ones_own() -> None:

@@ -40,6 +40,16 @@ def test_waits(headers, seconds):
     assert parse_retry_after(headers, now_wall=NOW) == seconds
 
 
+@pytest.mark.parametrize("skew", [-3600.0, -20.0, 0.0, 20.0, 3600.0])
+def test_a_date_is_by_the_servers_clock(skew):
+    """What lies 10 s after the answer's own date is 10 s off, whatever our clock says."""
+    headers = {"Retry-After": "Sun, 06 Nov 1994 08:49:47 GMT"}
+    for date in ("Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT"):
+        assert parse_retry_after({**headers, "Date": date}, now_wall=NOW + skew) == 10.0
+    headers["date"] = "yesterday"
+    assert parse_retry_after(headers, now_wall=NOW) == 10.0
+
+
 @pytest.mark.parametrize(
     "garbage",
     ["", "soon", "nan", "inf", "-inf", "1e3", "1_000", "٣", "3s", "0x3", "3,5", "9" * 400,

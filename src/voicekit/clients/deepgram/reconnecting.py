@@ -29,6 +29,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.pipeline import open_call
+from voicekit.resilience.waiting import pause, skipping
 from voicekit.sessions import Session
 from voicekit.speech import TranscriptionGap
 
@@ -109,10 +110,12 @@ class ReconnectingSession(Session[ListenEvent]):
         self._opened_at = self._lost_at = self._first_audio_at = 0.0
         self._reconnecting: asyncio.Task[None] | None = None
         self._losing: VoicekitError | None = None
+        self._skips = False  # the pauses between dials, as in tests
 
     # -- opening and leaving ----------------------------------------------------------
 
     async def _connect(self, call: Call) -> None:
+        self._skips = skipping()
         socket = await open_call(call, self._dial)
         self._listen_on(socket)
         self._take_over(socket)
@@ -285,7 +288,7 @@ class ReconnectingSession(Session[ListenEvent]):
                 self._fail(error)
                 return
             left = call.remaining()
-            await asyncio.sleep(delay if left is None else max(0.0, min(delay, left)))
+            await pause(delay if left is None else max(0.0, min(delay, left)), skip=self._skips)
             dials += 1
             self._losing = None
             try:

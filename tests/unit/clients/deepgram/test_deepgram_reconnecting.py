@@ -27,6 +27,7 @@ from voicekit.errors import (
     VoicekitError,
 )
 from voicekit.speech import SpeechStarted, TranscriptionGap, TranscriptionResult, Word
+from voicekit.testing import no_waits
 from voicekit.transport.ws_aiohttp import SocketClosed
 
 pytestmark = pytest.mark.anyio
@@ -319,6 +320,20 @@ async def test_pauses_between_dials() -> None:
             assert full / 2 - 1e-6 <= pause <= full + 1e-6
         with pytest.raises((ClosedError, UnavailableError)):
             await session.send(FRAME)
+
+
+async def test_tests_need_not_wait_between_dials() -> None:
+    """It dials again in a task of its own, which has not inherited that; no more often, though."""
+    world = Dials()
+    with no_waits():
+        async with world.session() as session:
+            await session.send(SECOND)
+            world.refusals = [UnavailableError("down", status=503) for _ in range(50)]
+            world.socket.lose(GONE)
+            with pytest.raises(UnavailableError):
+                await drain(session)
+    assert len(world.dialled) == MAX_FAILURES + 1
+    assert world.dialled[1:] == [world.dialled[1]] * MAX_FAILURES
 
 
 @pytest.mark.parametrize(
