@@ -20,6 +20,7 @@ from voicekit.resilience.scopes import Scopes
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from voicekit import events
     from voicekit.pipeline import Pipeline
     from voicekit.resilience.breaker import Breaker
     from voicekit.transport.transport import Transport
@@ -57,6 +58,7 @@ class Policed:
     transport: Transport
     _credential: Credential
     _scopes: Scopes
+    _observer: events.Observer | None
     _policies: Policies = DEFAULT_POLICIES
     _policies_of: Mapping[str, Policies] = {}
 
@@ -124,7 +126,7 @@ class Policed:
         """The live breaker of an operation: to be forced open, disabled or reset.
 
         It is that of every client and view with the same provider, address and credential that
-        shares the transport.
+        shares the transport. This client's observers hear of what is done to it.
 
         Raises:
             InvalidArgumentError: The client has no operation of that name, or its policies no
@@ -136,6 +138,7 @@ class Policed:
             raise InvalidArgumentError(
                 f"{operation} has policies without a breaker", argument="operation"
             )
+        breaker.tell(self._observer, known)
         return breaker
 
     async def probe(self) -> None:

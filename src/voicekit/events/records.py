@@ -180,7 +180,8 @@ class BreakerChanged(Event):
     """The circuit breaker of an operation changed its state.
 
     Attributes:
-        state: The new one: closed, open or half_open.
+        state: The new one: closed, open, half_open; by hand, forced_open or disabled. No call
+            makes that, so that ``call`` is 0.
         previous: The one before.
         failure_rate: Failed ones among the calls of its window, 0 to 1.
         slow_rate: Slow ones among them.

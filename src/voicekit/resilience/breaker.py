@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Hashable
 
-    from voicekit.operation import Call
+    from voicekit.operation import Call, Operation
     from voicekit.resilience.breaker_states import States
 
 T = TypeVar("T")
@@ -150,6 +150,7 @@ class Breaker(Guard):
         self._probes_begun = self._probes_passed = 0
         self._open_until = 0.0
         self._opened = self._rejected = 0
+        self._told: tuple[events.Observer | None, Operation | None] = None, None
 
     # -- calls --------------------------------------------------------------------------
 
@@ -289,15 +290,21 @@ class Breaker(Guard):
         self._probes_passed = 0
 
     def _announce(self, previous: State, call: Call | None = None) -> None:
-        seen, state = self._window, self._state
-        if call is not None and call.observer is not None:
-            call.emit(
-                events.BreakerChanged,
-                state=state,
-                previous=previous,
-                failure_rate=seen.failure_rate,
-                slow_rate=seen.slow_rate,
-                calls=seen.calls,
+        seen = self._window
+        observer, operation = self._told if call is None else (call.observer, call.operation)
+        if observer is not None and operation is not None:
+            observer.on_event(
+                events.BreakerChanged(
+                    at=time.monotonic(),
+                    provider=operation.provider,
+                    operation=operation.name,
+                    call=0 if call is None else call.id,
+                    state=self._state,
+                    previous=previous,
+                    failure_rate=seen.failure_rate,
+                    slow_rate=seen.slow_rate,
+                    calls=seen.calls,
+                )
             )
         if self._on_change is not None:
             try:
@@ -311,6 +318,14 @@ class Breaker(Guard):
     def state(self) -> State:
         """Its state; an open one turns half open with the first call after its period."""
         return self._state
+
+    def tell(self, observer: events.Observer | None, operation: Operation) -> None:
+        """Have an observer hear of changes by hand too, which no call makes; None changes nothing.
+
+        A client does so when it hands out its live breaker. The last observer counts.
+        """
+        if observer is not None:
+            self._told = observer, operation
 
     def force_open(self) -> None:
         """Refuse every call until ``reset()``: maintenance, or an incident that you know of."""

@@ -19,7 +19,7 @@ from voicekit.errors import (
     OverloadedError,
     UnavailableError,
 )
-from voicekit.events import Queued, RetryScheduled
+from voicekit.events import BreakerChanged, Queued, RetryScheduled
 from voicekit.operation import Limits
 from voicekit.resilience import NO_POLICIES, Breaker, Hedge, Limit, Policies, Retry
 from voicekit.testing import Answer, RecordingObserver, ScriptedTransport, no_waits
@@ -591,6 +591,17 @@ async def test_an_unhashable_callable() -> None:
 
 
 # -- health --------------------------------------------------------------------------------
+
+
+async def test_a_breaker_that_is_forced_is_an_event() -> None:
+    """Maintenance shows where outages do, also before the first call."""
+    world = World(HI)
+    client = world.client()
+    for act in ("force_open", "disable", "reset"):
+        getattr(client.breaker("chat"), act)()
+    told = world.seen.of(BreakerChanged)
+    assert [event.state for event in told] == ["forced_open", "disabled", "closed"]
+    assert {(event.provider, event.operation) for event in told} == {("openai", "chat")}
 
 
 async def test_health() -> None:

@@ -620,6 +620,21 @@ def test_each_change_is_one_event_of_the_call_that_made_it(breaker: Breaker, clo
     assert first.call > 0
 
 
+def test_changes_by_hand_are_events_too(breaker: Breaker) -> None:
+    """Of no call; told to the last observer that asked for it, and none without one."""
+    breaker.force_open()
+    first, last = RecordingObserver(), RecordingObserver()
+    for observer in (first, last, None):
+        breaker.tell(observer, SPEAK)
+    breaker.reset()
+    breaker.reset()
+    breaker.disable()
+    assert changes(last.events) == [("forced_open", "closed"), ("closed", "disabled")]
+    (told, _) = last.of(BreakerChanged)
+    assert (told.provider, told.operation, told.call, told.calls) == ("acme", "speak", 0, 0)
+    assert not first.events
+
+
 def test_the_owner_hears_of_changes_too(clock: Clock) -> None:
     """Also of those by hand; and what it raises breaks no call."""
     heard: list[BreakerStats] = []
