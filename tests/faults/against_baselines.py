@@ -26,7 +26,7 @@ def _of_the_page() -> dict[str, list[Fault]]:
     """The columns by their number on the page, where one stands for several of ours."""
     found: dict[str, list[Fault]] = {}
     for fault in columns():
-        if any(not fault.applies(row_of(row)) for row in ROWS):
+        if not fault.ours and any(not fault.applies(row_of(row)) for row in ROWS):
             found.setdefault(fault.number.rstrip("abcdefghij"), []).append(fault)
     return found
 

@@ -31,6 +31,7 @@ GROUPS = (
     "local",
     "acting",
     "cache",
+    "members",
 )
 LIVE = ""
 REPEATS = frozenset({"5", "11", "13b", "18", "20", "26", "28b", "30", "34", "41"})
@@ -49,6 +50,7 @@ class Fault:
         run: Strikes and checks.
         racy: The full grid repeats it 1,000 times instead of 20.
         tls: Over TLS, over plain TCP, or both, as cells of their own.
+        ours: Nobody else has what it strikes.
     """
 
     number: str
@@ -57,6 +59,7 @@ class Fault:
     applies: Callable[[Row], str] = lambda _row: LIVE
     racy: bool = False
     tls: tuple[bool, ...] = (False,)
+    ours: bool = False
 
     def reason(self, row: Row) -> str:
         """Why the cell of that row is not live; empty if it is."""

@@ -83,6 +83,7 @@ def mutations() -> tuple[Mutation, ...]:
     """All of them, by the layer that protects."""
     import mutations_acting
     import mutations_clients
+    import mutations_members
     import mutations_policies
     import mutations_sockets
     import mutations_transport
@@ -93,4 +94,5 @@ def mutations() -> tuple[Mutation, ...]:
         *mutations_policies.MUTATIONS,
         *mutations_sockets.MUTATIONS,
         *mutations_acting.MUTATIONS,
+        *mutations_members.MUTATIONS,
     )

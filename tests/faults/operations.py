@@ -75,9 +75,16 @@ async def _session(client: Any, got: Taken, **options: Any) -> None:
             await got.took(chunk)
 
 
+def _itself(client: Any) -> Any:
+    return client
+
+
+def _synthesizer(client: Any) -> Any:
+    return client if isinstance(client, ElevenLabsClient) else client.as_synthesizer()
+
+
 def _speech_cache(client: Any, **options: Any) -> Any:
-    speaks = client if isinstance(client, ElevenLabsClient) else client.as_synthesizer()
-    return SpeechCache(speaks, close=False, **options)
+    return SpeechCache(_synthesizer(client), close=False, **options)
 
 
 def _response_cache(client: Any, **options: Any) -> Any:
@@ -103,14 +110,17 @@ async def _live(client: Any, got: Taken) -> None:
 DIALS = ("voicekit.clients.elevenlabs.live", "voicekit.clients.deepgram.speech.live")
 """Where ``DIAL`` is the operation that fills a pool of sockets; its limits are its own."""
 
+_RESUMES = {"resume": True, "split": True}
 _ELEVENLABS = partial(Row, provider="elevenlabs", make=_elevenlabs)
 _DEEPGRAM = partial(Row, provider="deepgram", make=DeepgramClient)
 _OPENAI = partial(Row, provider="openai", make=_openai, path="/v1")
 
 ROWS: tuple[Row, ...] = (
-    _ELEVENLABS(name="synthesize", kind="C", ask=_clip, commits=True, audio=True),
+    _ELEVENLABS(name="synthesize", kind="C", ask=_clip, commits=True, audio=True,
+        resumes=_RESUMES,
+    ),
     _ELEVENLABS(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True,
-        cached=_speech_cache,
+        cached=_speech_cache, member=_synthesizer, resumes=_RESUMES,
     ),
     _ELEVENLABS(
         name="stream_speech",
@@ -158,9 +168,11 @@ ROWS: tuple[Row, ...] = (
     _DEEPGRAM(
         name="open_transcription", kind="C", ask=_live, streams=True, socket=True, one_use=True
     ),
-    _DEEPGRAM(name="synthesize", kind="C", ask=_clip, commits=True, audio=True),
+    _DEEPGRAM(name="synthesize", kind="C", ask=_clip, commits=True, audio=True,
+        resumes={"speech": _RESUMES},
+    ),
     _DEEPGRAM(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True,
-        cached=_speech_cache,
+        cached=_speech_cache, member=_synthesizer, resumes={"speech": _RESUMES},
     ),
     _DEEPGRAM(
         name="submit_speech", kind="E",
@@ -172,10 +184,10 @@ ROWS: tuple[Row, ...] = (
     ),
     _DEEPGRAM(name="grant_token", kind="I", ask=asks("grant_token", lambda _: "granted")),
     _OPENAI(name="chat", kind="C", ask=asks("chat", lambda reply: reply.text, TEXT),
-        cached=_response_cache,
+        cached=_response_cache, member=_itself,
     ),
     _OPENAI(
-        name="stream_chat", kind="C", streams=True, cached=_response_cache,
+        name="stream_chat", kind="C", streams=True, cached=_response_cache, member=_itself,
         ask=lambda client, got: _text("stream_chat", client, got, TEXT),
     ),
     _OPENAI(name="respond", kind="C", ask=asks("respond", lambda reply: reply.text, TEXT)),
@@ -185,7 +197,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _OPENAI(name="synthesize", kind="C", ask=_clip, commits=True, audio=True),
     _OPENAI(name="stream_speech", kind="C", ask=_speech, streams=True, audio=True,
-        cached=_speech_cache,
+        cached=_speech_cache, member=_synthesizer,
     ),
     _OPENAI(
         name="transcribe", kind="C", uploads=True,

@@ -70,6 +70,8 @@ class Row:
         opaque: What it fetches may be anything, so that only its type tells what it is not.
         turns: It is a turn of a conversation, one at a time.
         cached: A cache around its client, for what can be kept.
+        member: Its client as one of several, where that has an interface in common with others.
+        resumes: Options with which it goes on by itself after a break.
         like: Another row that goes the same way, with another address and form: only the columns
             that depend on what a repeat does are live for both.
         secret: The credential as a request carries it, in clear.
@@ -100,6 +102,8 @@ class Row:
     like: str = ""
     turns: bool = False
     cached: Callable[[Any], Any] | None = None
+    member: Callable[[Any], Any] | None = None
+    resumes: dict[str, Any] | None = None
     aside: Callable[[Seen], Reply | None] | None = None
     secret: Callable[[Seen], bytes] = lambda seen: seen.head
     limits: Limits = LIMITS
