@@ -85,6 +85,7 @@ ELSEWHERE = {
     "operations": (tuple(CLIENTS), "how a class of clients is built"),
     "transport": (tuple(CLIENTS), "lives on the loop; shared by handing in a sync.Transport"),
     "background": ((transport.Transport,), "owns tasks of the loop"),
+    "dial": ((transport.Transport,), "for clients, on the loop"),
     "dial_socket": ((transport.Transport,), "for clients, on the loop"),
     "retire": ((transport.Transport,), "for clients, on the loop"),
     "send": ((transport.Transport,), "for clients, on the loop"),

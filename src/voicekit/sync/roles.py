@@ -36,6 +36,10 @@ class Role:
         report: WarmReport = self._client.warm(n, strict=strict)
         return report
 
+    def probe(self) -> None:
+        """See the client's ``probe``."""
+        self._client.probe()
+
     def close(self) -> None:
         """Close the client."""
         self._client.close()
