@@ -12,7 +12,7 @@ from voicekit import events
 from voicekit.errors import CircuitOpenError, TotalTimeout
 from voicekit.resilience.breaker_verdict import FAIR_S, Verdict, verdict_of
 from voicekit.resilience.breaker_window import Window
-from voicekit.resilience.guard import Guard
+from voicekit.resilience.guard import Guard, are_failures, is_rng
 from voicekit.resilience.open_period import OpenPeriod, check, number
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Breaker(Guard):
             raises is logged.
 
     Raises:
-        InvalidArgumentError: A number is out of its range.
+        InvalidArgumentError: A number is out of its range, or ``ignore`` or ``rng`` something else.
     """
 
     def __init__(
@@ -118,6 +118,8 @@ class Breaker(Guard):
             check(name, seconds, 0 < number(seconds) < math.inf, "seconds > 0")
         if slow_after is not None:
             check("slow_after", slow_after, number(slow_after) > 0, "seconds > 0, or None")
+        check("ignore", ignore, are_failures(ignore), "a tuple of subclasses of Exception")
+        check("rng", rng, is_rng(rng), "a random.Random, or None")
         self._settings: dict[str, Any] = {
             "failure_rate": failure_rate,
             "least_calls": least_calls,

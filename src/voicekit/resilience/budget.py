@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from voicekit.checks import is_number
+from voicekit.checks import is_number, wrong
 from voicekit.errors import InvalidArgumentError
 
 _TOKEN: Final = 1_000_000
@@ -40,7 +40,8 @@ class Budget:
     When everything fails, the provider sees a tenth more than was asked, not three times as much;
     when little is asked, there is still enough for the odd failure.
 
-    Belongs to one event loop. May be given to several policies, which then share it.
+    Belongs to one event loop. May be given to several policies, which then share it: that very one,
+    in each operation of each client that has them. Where none is given, each scope has its own.
 
     Args:
         size: How many repeats it holds at most.
@@ -89,10 +90,6 @@ class Budget:
         """Its size, and what a call pays in."""
         return self._size / _TOKEN, self._per_call / _TOKEN
 
-    def fresh(self) -> Budget:
-        """A full one of the same size."""
-        return Budget(*self.settings)
-
     def stats(self) -> BudgetStats:
         """A snapshot."""
         return BudgetStats(
@@ -112,3 +109,18 @@ def _parts(argument: str, value: float) -> int:
     if not is_number(value) or not 0 <= value < math.inf:
         raise InvalidArgumentError(f"got {value!r}", argument=argument, allowed="a number ≥ 0")
     return math.floor(value * _TOKEN + 1e-6)  # down, but 28.999… is 29
+
+
+PATTERN: Final = Budget()
+"""Stands for "one of its own" where a budget is an argument's default."""
+
+
+def own_or(given: Budget | None) -> Budget | None:
+    """The budget that was given; a full one in place of the default.
+
+    Raises:
+        InvalidArgumentError: It is none.
+    """
+    if given is not None and not isinstance(given, Budget):
+        raise wrong("budget", given, "a Budget, or None")
+    return Budget() if given is PATTERN else given

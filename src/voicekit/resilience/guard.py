@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from voicekit.operation import Call, OperationClass
@@ -11,6 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
 T = TypeVar("T")
+
+
+def are_failures(value: object) -> bool:
+    """Whether these are exceptions that may be judged, in a tuple.
+
+    Of ``Exception`` only: who lists all but one would catch cancellation as well.
+    """
+    return isinstance(value, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in value
+    )
+
+
+def is_rng(value: object) -> bool:
+    """Whether jitter can come from it; None is the module's own."""
+    return value is None or isinstance(value, random.Random)
 
 
 class Guard:

@@ -17,7 +17,7 @@ from voicekit import events
 from voicekit.checks import is_number
 from voicekit.errors import InvalidArgumentError, RejectedError
 from voicekit.operation import OperationClass
-from voicekit.resilience.budget import Budget
+from voicekit.resilience.budget import PATTERN, own_or
 from voicekit.resilience.guard import Guard
 from voicekit.resilience.latency import RecentQuantile
 from voicekit.resilience.race import Race
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from voicekit.operation import Call
+    from voicekit.resilience.budget import Budget
     from voicekit.resilience.race import Attempt
 
 T = TypeVar("T")
@@ -33,8 +34,6 @@ T = TypeVar("T")
 _MAY_BE_DOUBLED: Final = frozenset({OperationClass.PURE, OperationClass.COMPUTE})
 """Not idempotent ones: they are harmless when repeated one after the other, and at the same time
 they may still collide."""
-_PATTERN: Final = Budget()
-"""Stands for "a fresh one" where a budget is an argument's default."""
 _TURNS: Final = 3
 """Turns of the event loop from "the socket can be read" to "the attempt has ended": the reader is
 woken, it reads, its task ends."""
@@ -83,7 +82,7 @@ class Hedge(Guard):
         quantile: So many of the calls are not hedged: 0.97 means 3 % more requests.
         least_samples: Calls to learn from before the first hedge.
         budget: Bounds the second attempts, by default to 10 and one for every ten calls.
-            None lifts the bound.
+            None lifts the bound. One that is given is shared by all who have it.
         clock: Monotonic seconds.
 
     Raises:
@@ -95,6 +94,7 @@ class Hedge(Guard):
         "_budget",
         "_calls",
         "_clock",
+        "_given",
         "_hedges",
         "_latency",
         "_least_samples",
@@ -109,7 +109,7 @@ class Hedge(Guard):
         *,
         quantile: float = 0.97,
         least_samples: int = 100,
-        budget: Budget | None = _PATTERN,
+        budget: Budget | None = PATTERN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if after is not None and not (is_number(after) and 0 < after < math.inf):
@@ -124,14 +124,10 @@ class Hedge(Guard):
             raise InvalidArgumentError(
                 f"got {least_samples!r}", argument="least_samples", allowed="an int ≥ 1"
             )
-        if budget is not None and not isinstance(budget, Budget):
-            raise InvalidArgumentError(
-                f"got a {type(budget).__name__}", argument="budget", allowed="a Budget, or None"
-            )
         self._after = after
         self._quantile = quantile
         self._least_samples = least_samples
-        self._budget = Budget() if budget is _PATTERN else budget
+        self._given, self._budget = budget, own_or(budget)
         self._clock = clock
         self._latency = RecentQuantile(quantile, least=least_samples)
         self._calls = self._hedges = self._wins = 0
@@ -262,17 +258,16 @@ class Hedge(Guard):
 
     @property
     def settings(self) -> Hashable:
-        """All of them; a budget counts by its size."""
-        budget = None if self._budget is None else self._budget.settings
-        return (self._after, self._quantile, self._least_samples, budget, self._clock)
+        """All of them. A budget that was given is shared: another one is another setting."""
+        return (self._after, self._quantile, self._least_samples, self._given, self._clock)
 
     def fresh(self) -> Self:
-        """The same settings, with nothing learnt yet and a full budget."""
+        """The same settings, with nothing learnt yet; its own budget is full."""
         return type(self)(
             self._after,
             quantile=self._quantile,
             least_samples=self._least_samples,
-            budget=None if self._budget is None else self._budget.fresh(),
+            budget=self._given,
             clock=self._clock,
         )
 

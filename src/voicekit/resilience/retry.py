@@ -8,15 +8,15 @@ import random
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from voicekit import events
-from voicekit.checks import is_number
+from voicekit.checks import is_integer, is_number, wrong
 from voicekit.errors import (
     ConnectionLostError,
     InvalidArgumentError,
     RejectedError,
     VoicekitError,
 )
-from voicekit.resilience.budget import Budget
-from voicekit.resilience.guard import Guard
+from voicekit.resilience.budget import PATTERN, own_or
+from voicekit.resilience.guard import Guard, are_failures, is_rng
 from voicekit.resilience.repeats import Verdict, fits, outcome_of, outcome_unknown, verdict
 from voicekit.resilience.waiting import pause
 
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from voicekit.operation import Call
+    from voicekit.resilience.budget import Budget
 
 T = TypeVar("T")
 
-_PATTERN: Final = Budget()
-"""Stands for "a fresh one" where a budget is an argument's default."""
 _JITTER: Final = 0.1
 """How much longer than asked a Retry-After is waited for, at most: all who were told the same
 would come back together."""
@@ -61,17 +60,28 @@ class Retry(Guard):
         longest_wait: Seconds; a provider that asks for a longer wait is not waited for.
         on: Exceptions which are not voicekit's that count as retryable, with an unknown
             outcome. For functions of your own; all others are let through.
-        budget: What pays for repeats; None for no limit. The default is one of its own.
+        budget: What pays for repeats; None for no limit. The default is one of its own; one that is
+            given is shared by all who have it.
         rng: Where the jitter comes from.
 
     Raises:
-        InvalidArgumentError: A number is negative, or ``on`` holds no exception classes.
+        InvalidArgumentError: A number is negative, ``on`` holds no exception classes, or ``budget``
+            or ``rng`` is something else.
 
     Example:
         >>> await Retry(on=(OSError,)).run(fetch, kind=OperationClass.PURE)
     """
 
-    __slots__ = ("_base", "_budget", "_longest", "_longest_wait", "_on", "_repeats", "_rng")
+    __slots__ = (
+        "_base",
+        "_budget",
+        "_given",
+        "_longest",
+        "_longest_wait",
+        "_on",
+        "_repeats",
+        "_rng",
+    )
 
     def __init__(
         self,
@@ -81,26 +91,21 @@ class Retry(Guard):
         longest: float = 8.0,
         longest_wait: float = 10.0,
         on: tuple[type[Exception], ...] = (),
-        budget: Budget | None = _PATTERN,
+        budget: Budget | None = PATTERN,
         rng: random.Random | None = None,
     ) -> None:
-        if repeats is not None and (not isinstance(repeats, int) or repeats < 0):
-            raise InvalidArgumentError(
-                f"got {repeats!r}", argument="repeats", allowed="a whole number ≥ 0, or None"
-            )
-        # Positive and of Exception only: "all but X" would catch cancellation as well.
-        if not isinstance(on, tuple) or not all(
-            isinstance(kind, type) and issubclass(kind, Exception) for kind in on
-        ):
-            raise InvalidArgumentError(
-                f"got {on!r}", argument="on", allowed="a tuple of subclasses of Exception"
-            )
+        if repeats is not None and (not is_integer(repeats) or repeats < 0):
+            raise wrong("repeats", repeats, "a whole number ≥ 0, or None")
+        if not are_failures(on):
+            raise wrong("on", on, "a tuple of subclasses of Exception")
+        if not is_rng(rng):
+            raise wrong("rng", rng, "a random.Random, or None")
         self._repeats = repeats
         self._base = _seconds("base", base)
         self._longest = _seconds("longest", longest)
         self._longest_wait = _seconds("longest_wait", longest_wait)
         self._on = on
-        self._budget = Budget() if budget is _PATTERN else budget
+        self._given, self._budget = budget, own_or(budget)
         self._rng = rng
 
     @property
@@ -121,20 +126,19 @@ class Retry(Guard):
 
     @property
     def settings(self) -> Hashable:
-        """All of them; a budget counts by its size."""
-        budget = None if self._budget is None else self._budget.settings
+        """All of them. A budget that was given is shared: another one is another setting."""
         times = (self._base, self._longest, self._longest_wait)
-        return (self._repeats, *times, self._on, budget, self._rng)
+        return (self._repeats, *times, self._on, self._given, self._rng)
 
     def fresh(self) -> Self:
-        """The same settings with a full budget."""
+        """The same settings; its own budget is full."""
         return type(self)(
             self._repeats,
             base=self._base,
             longest=self._longest,
             longest_wait=self._longest_wait,
             on=self._on,
-            budget=None if self._budget is None else self._budget.fresh(),
+            budget=self._given,
             rng=self._rng,
         )
 

@@ -21,7 +21,7 @@ from voicekit.errors import (
 )
 from voicekit.events import BreakerChanged, Queued, RetryScheduled
 from voicekit.operation import Limits
-from voicekit.resilience import NO_POLICIES, Breaker, Hedge, Limit, Policies, Retry
+from voicekit.resilience import NO_POLICIES, Breaker, Budget, Hedge, Limit, Policies, Retry
 from voicekit.testing import Answer, RecordingObserver, ScriptedTransport, no_waits
 
 pytestmark = pytest.mark.anyio
@@ -591,6 +591,25 @@ async def test_an_unhashable_callable() -> None:
 
 
 # -- health --------------------------------------------------------------------------------
+
+
+async def test_a_budget_that_is_given_is_shared() -> None:
+    """By operations, by retry and hedge, by clients; the default is each operation's own."""
+    budget = Budget(2.0, 0.0)
+    policies = {"chat": Policies(retry=Retry(budget=budget)), "models": Policies(retry=Retry())}
+    world = World(say=lambda _: refused(503))
+    for client in (world.client(policies=policies), world.client("key-two", policies=policies)):
+        with no_waits(), pytest.raises(UnavailableError):
+            await client.chat(MESSAGES)
+        (first, *_), (other, *_) = (client.pipeline(each).policies for each in ("chat", "models"))
+        assert isinstance(first, Retry)
+        assert isinstance(other, Retry)
+        assert first.budget is budget is not other.budget
+    assert budget.stats().calls == 2
+    hedged = world.client(policies=Policies(hedge=Hedge(budget=budget)))
+    hedge, *_ = hedged.pipeline("stream_chat").policies
+    assert isinstance(hedge, Hedge)
+    assert hedge.budget is budget
 
 
 async def test_a_breaker_that_is_forced_is_an_event() -> None:

@@ -580,6 +580,10 @@ def test_its_repr_reads_like_part_of_a_sentence() -> None:
         {"probes": True},
         {"probe_limit": 0},
         {"slow_after": 0},
+        {"ignore": [KeyError]},
+        {"ignore": KeyError},
+        {"ignore": (asyncio.CancelledError,)},
+        {"rng": 5},
     ],
     ids=str,
 )

@@ -53,16 +53,6 @@ def test_what_is_given_back_can_be_taken() -> None:
     assert budget.take()
 
 
-def test_a_fresh_one_has_seen_nothing() -> None:
-    """The same size, full, apart from the first."""
-    budget = Budget(3.0, 0.25)
-    budget.take()
-    fresh = budget.fresh()
-    assert (repr(fresh), fresh.left, fresh.stats().taken) == (repr(budget), 3.0, 0)
-    fresh.take()
-    assert budget.left == 2.0
-
-
 @pytest.mark.parametrize(
     ("budget", "words"),
     [

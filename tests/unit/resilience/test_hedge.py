@@ -571,8 +571,10 @@ async def test_a_learnt_delay_rises_with_the_provider() -> None:
 
 
 async def test_a_fresh_one_has_learnt_nothing() -> None:
-    """The same settings, with a full budget of its own."""
-    policy = hedge(None, least_samples=1, quantile=0.5, budget=Budget(1.0, 0.0))
+    """The same settings, with a full budget of its own; one that was given is the same."""
+    budget = Budget(1.0, 0.0)
+    assert hedge(budget=budget).fresh().budget is budget
+    policy = hedge(None, least_samples=1, quantile=0.5)
     await Run(policy, Does(takes=1.0))()
     await Run(policy, Does(takes=9.0), Does(takes=0.1))()
     fresh = policy.fresh()
@@ -592,10 +594,11 @@ async def test_those_with_the_same_settings_are_known_as_such() -> None:
         Hedge(quantile=0.9),
         Hedge(least_samples=5),
         Hedge(budget=None),
+        Hedge(budget=Budget()),
         Hedge(budget=Budget(1.0)),
         hedge(None),
     ]
-    assert len({Hedge().settings, *(each.settings for each in others)}) == 7
+    assert len({Hedge().settings, *(each.settings for each in others)}) == 8
 
 
 # -- cancellation -----------------------------------------------------------------------------

@@ -518,13 +518,12 @@ async def test_a_repeat_that_was_refused_here_is_not_paid_for(refusal: VoicekitE
 
 
 async def test_a_budget_of_ones_own() -> None:
-    """Shared, or none at all; a fresh policy has a fresh one."""
+    """Shared by all who have it, fresh policies too, or none at all."""
     budget = Budget(1.0)
-    one, other = Retry(budget=budget), Retry(budget=budget)
+    one, other = Retry(budget=budget), Retry(budget=budget).fresh()
     with no_waits():
         await opened(one, make(), Script(ConnectError(), 42))
         assert (await failed(other, make(), Script(ConnectError()))).retry_stopped == "budget"
-        await opened(one.fresh(), make(), Script(ConnectError(), 42))
         free = Retry(20, budget=None)
         error = await failed(free, make(), Script(*[ConnectError() for _ in range(21)]))
     assert error.retry_stopped == "attempts"
@@ -646,7 +645,9 @@ async def test_its_repr_is_part_of_a_sentence(retry: Retry, words: str) -> None:
 
 async def test_settings_are_equal_where_two_would_do_the_same() -> None:
     """So that clients with the same settings share what was seen; any difference counts."""
-    assert Retry().settings == Retry(budget=Budget()).settings == Retry().fresh().settings
+    assert Retry().settings == Retry().fresh().settings
+    shared = Budget()
+    assert Retry(budget=shared).settings == Retry(budget=shared).fresh().settings
     different: list[dict[str, Any]] = [
         {},
         {"repeats": 2},
@@ -655,6 +656,8 @@ async def test_settings_are_equal_where_two_would_do_the_same() -> None:
         {"longest_wait": 0.1},
         {"on": (OSError,)},
         {"budget": None},
+        {"budget": Budget()},
+        {"budget": Budget(3)},
         {"budget": Budget(3)},
         {"budget": Budget(10, 0.3)},
         {"rng": random.Random()},
@@ -677,6 +680,9 @@ async def test_settings_are_equal_where_two_would_do_the_same() -> None:
         {"on": (asyncio.CancelledError,)},
         {"on": (BaseException,)},
         {"on": (OSError(),)},
+        {"repeats": True},
+        {"budget": 5},
+        {"rng": 5},
     ],
     ids=repr,
 )
