@@ -142,6 +142,12 @@ def http(row: Row) -> str:
     return "a WebSocket has columns of its own: 35 to 40" if row.socket else LIVE
 
 
+def limits(row: Row) -> str:
+    if "429" in row.final:
+        return "refused logins count: none is repeated by itself"
+    return http(row)
+
+
 def bodies(row: Row) -> str:
     return "its answer is a status, without a body" if row.bodiless else http(row)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ _LEAST = 10
 """Calls in the window before the default breaker may open."""
 _HEDGE_AFTER = 0.06
 _LATE = 0.25
+_PROBES = 6
+"""In 0.7 s, from 0.05 s on and doubled: four. Not doubled: fourteen."""
 
 
 async def _down(visit: Visit) -> None:
@@ -137,6 +140,51 @@ async def _recovery(cell: Cell) -> None:
         assert states == ["open", "half_open", "closed"], f"what came late counted: {states}"
 
 
+async def _ill_for_long(cell: Cell) -> None:
+    """Probes that hang give their places up in time; each that fails doubles the period."""
+    limits = {cell.row.name: replace(cell.row.limits, first_output=1.9)}
+    settings = {"open_for": 0.05, "probe_limit": 0.2}
+    client = await _opened(cell, limits, settings)
+    cell.server.script = _hangs
+    before, hung = len(cell.server.seen), []
+    while len(cell.server.seen) < before + 2:
+        hung.append(asyncio.create_task(cell.call(client)))
+        await asyncio.sleep(0.01)
+    since = time.monotonic()
+    cell.server.script = cell.good
+    while not (await cell.call(client)).ok:
+        assert time.monotonic() - since < 1.0, "probes that hang keep their places"
+        await asyncio.sleep(0.005)
+    for task in hung:
+        task.cancel()
+    await asyncio.wait(hung)
+    client = await _opened(cell, limits, settings)
+    before, until = len(cell.server.seen), time.monotonic() + 0.7
+    while time.monotonic() < until:
+        expect(cell, await cell.call(client), fails(VoicekitError))
+        await asyncio.sleep(0.005)
+    probes = len(cell.server.seen) - before
+    assert 1 <= probes <= _PROBES, f"{probes} probes of a server that stays down"
+
+
+async def _opened(cell: Cell, limits: Any, settings: Any) -> Any:
+    """A client whose circuit is open."""
+    client = await cell.make(
+        policies=scaled.policies(retry=None, breaker=scaled.breaker(**settings)), limits=limits
+    )
+    cell.server.script = _down
+    for _ in range(_LEAST + 1):
+        result = await cell.call(client)
+        if isinstance(result.error, CircuitOpenError):
+            return client
+    raise AssertionError("it does not open")
+
+
+async def _hangs(visit: Visit) -> None:
+    await visit.read()
+    await visit.hang()
+
+
 async def _held_until(cell: Cell, client: Any, over: threading.Event) -> asyncio.Task[Any]:
     """A call under way, which fails when ``over`` is set."""
     held = asyncio.Event()
@@ -174,6 +222,12 @@ async def _brown_out(cell: Cell) -> None:
     cell.healthy = False
 
 
+def _left(row: Row) -> str:
+    if row.outlives:
+        return "what nobody waits for goes on, to be undone: column 48a"
+    return http(row)
+
+
 def _timed(row: Row) -> str:
     if row.uploads:
         return "how late the answer to an upload is depends on its length: slow is not measured"
@@ -185,5 +239,6 @@ COLUMNS = (
     Fault(number="22", title="everything fails", run=_outage, applies=http),
     Fault(number="23", title="every other request fails", run=_half_fail, applies=http),
     Fault(number="24", title="recovery", run=_recovery, applies=http, racy=True),
+    Fault(number="24b", title="ill for long", run=_ill_for_long, applies=_left),
     Fault(number="25", title="brown-out", run=_brown_out, applies=_timed),
 )

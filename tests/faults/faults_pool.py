@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _CALLERS = 4
 _BARGE_INS = 20
+_STALE = 4
 
 
 def _no_namespace(_row: Row) -> str:
@@ -121,6 +122,18 @@ async def _hangs_up_instead(cell: Cell) -> None:
     cell.server.script = instead
     expect(cell, await cell.call(), OK)
     expect(cell, await cell.call(), by_kind(OK, UNKNOWN))
+    if cell.row.kind == "E":
+        return
+    # A connection that was gone is no sign of a server that is ill: no back-off.
+    client = await cell.make(policies=scaled.policies(retry=scaled.retry(base=0.4)))
+    expect(cell, await cell.call(client), OK)
+    before = len(cell.server.seen)
+    for _ in range(_STALE):
+        expect(cell, await cell.call(client), OK)
+    ats = [seen.at for seen in cell.server.seen[before:]]
+    assert len(ats) == 2 * _STALE
+    waited = sum(again - lost for lost, again in zip(ats[::2], ats[1::2], strict=True))
+    assert waited < 0.1 + cell.canary.tolerance, f"repeats were waited for, {waited:.3f} s"
 
 
 async def _hangs_up_on_handshakes(cell: Cell) -> None:

@@ -3,6 +3,12 @@
 The switches are here and nowhere in the library: each replaces a method, a constant or a
 setting for the time of one cell. ``says`` is a part of what the red cell complains of, so that a
 mutation which only breaks everything proves nothing.
+
+What is a matter of chance, or of more than a cell's time, has tests of its own, red without it:
+the jitter of back-offs (``test_back_offs_are_drawn_from_nothing_to_the_most``), of a Retry-After
+(``test_the_jitter_of_a_retry_after_goes_upward_and_differs``), of open periods
+(``test_open_periods_differ_by_chance``); how often a speech is resumed
+(``test_once_per_segment_and_twice_per_speech``).
 """
 
 from __future__ import annotations

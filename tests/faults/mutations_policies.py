@@ -11,16 +11,19 @@ from mutations import Mutation, constant, straight, swap, wrap
 
 from voicekit import operation
 from voicekit.operation import OperationClass
-from voicekit.resilience import breaker, hedge, retry
+from voicekit.resilience import breaker, hedge, repeats, retry
 from voicekit.resilience.breaker import Breaker
 from voicekit.resilience.breaker_verdict import Verdict, verdict_of
 from voicekit.resilience.budget import Budget
 from voicekit.resilience.credential_circuit import CredentialCircuit
 from voicekit.resilience.hedge import Hedge
 from voicekit.resilience.limit import Limit, _Place
+from voicekit.resilience.limit_state import LimitState
+from voicekit.resilience.open_period import OpenPeriod
 from voicekit.resilience.race import Race
 from voicekit.resilience.repeats import verdict
 from voicekit.resilience.retry import Retry, _Repeats
+from voicekit.wire import retry_after
 
 _CHAT, _SPEECH, _EFFECT = "openai.chat", "elevenlabs.stream_speech", "twilio.send_message"
 
@@ -71,6 +74,19 @@ def _no_longest(init: Any) -> Any:
         self._longest_wait = 1e9
 
     return mutated
+
+
+def _for_ever(init: Any) -> Any:
+    def mutated(self: Any, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        self._probe_limit = 1e9
+
+    return mutated
+
+
+def _without_end(self: Any, waiter: Any) -> bool:
+    self.waiting[waiter] = None
+    return True
 
 
 def _kept_up(self: Any, call: Any) -> bool:
@@ -174,6 +190,60 @@ MUTATIONS = (
         without=swap(_Place, release=constant(None)),
         cells=((_CHAT, "21b"), (_SPEECH, "21b")),
         says="OverloadedError",
+    ),
+    Mutation(
+        name="limit: so many wait for a place",
+        without=swap(LimitState, join=_without_end),
+        cells=((_CHAT, "21b"),),
+        says="turned away",
+    ),
+    Mutation(
+        name="limit: what was too much is asked no more",
+        without=swap(LimitState, _lower=constant(None)),
+        cells=((_CHAT, "21c"),),
+        says="of whom two are taken",
+    ),
+    Mutation(
+        name="limit: a pause that the provider asks for is everybody's",
+        without=swap(LimitState, pause=constant(None)),
+        cells=((_CHAT, "21c"),),
+        says="of a pause",
+    ),
+    Mutation(
+        name="breaker: a probe that hangs gives its place up",
+        without=wrap(Breaker, "__init__", _for_ever),
+        cells=((_CHAT, "24b"),),
+        says="keep their places",
+    ),
+    Mutation(
+        name="breaker: each period is twice as long",
+        without=swap(OpenPeriod, next=lambda self: self.open_for),
+        cells=((_CHAT, "24b"),),
+        says="of a server that stays down",
+    ),
+    Mutation(
+        name="a stale connection is made up for at once",
+        without=swap(_Repeats, _is_stale=constant(False)),
+        cells=((_CHAT, "13b"),),
+        says="repeats were waited for",
+    ),
+    Mutation(
+        name="a repeat that was not sent is paid back",
+        without=swap(_Repeats, _give_back=constant(None)),
+        cells=((_CHAT, "41b"),),
+        says="failed: RateLimit",
+    ),
+    Mutation(
+        name="an effect is not begun with too little time",
+        without=swap(repeats, _LEAST_LEFT=dict.fromkeys(OperationClass, 0.005)),
+        cells=((_EFFECT, "21"),),
+        says="0.39: it was waited for",
+    ),
+    Mutation(
+        name="a Retry-After that is a date is read",
+        without=swap(retry_after, _date=constant(None)),
+        cells=((_CHAT, "21"),),
+        says="a date: ",
     ),
     Mutation(
         name="hedge: a late answer is asked for once more",

@@ -21,8 +21,8 @@ def retry(**others: Any) -> Retry:
     return Retry(**settings | others)
 
 
-def limit(most: int | None = None) -> Limit:
-    return Limit(most, max_wait=0.5)
+def limit(most: int | None = None, **others: Any) -> Limit:
+    return Limit(most, **{"max_wait": 0.5} | others)
 
 
 def breaker(**others: Any) -> Breaker:
