@@ -13,7 +13,7 @@ import resource
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ def allocated() -> int | None:
 def look(*, tasks: int = 0, **more: Any) -> Look:
     """What the process holds when nothing is going on."""
     gc.collect()
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # of glibc: pages that only hold what was freed
     objects = gc.get_objects()
     # A breaker's window has a list for each second in which there were calls: how many depends on
     # how long it took, until it is full.

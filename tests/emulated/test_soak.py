@@ -35,7 +35,7 @@ CYCLES, FEW_CYCLES = 1_000, 50
 # What may be more at the end than after a fifth of the way: allocated bytes (40 per call of a
 # short run, less than any object takes) and tracked objects. Pages of the process count in the
 # long run only (26 bytes per call, as benchmark ``footprint``): in a short one, what the allocator
-# has not given back is most of them; and what only one call of a hundred leaves shows there.
+# cannot give back is most of them; and what only one call of a hundred leaves shows there.
 FLAT_BYTES = 256 << 10
 FLAT_PAGES = 2 << 20
 FLAT_OBJECTS = 200
