@@ -82,12 +82,20 @@ class Credential:
         if self._ask is not None:
             turn = _turn.get()
             if turn is None or turn.credential is not self:
-                self._learn(await _asked(self._ask))
+                await self._fetch()
             else:
                 if not turn.renewed:
-                    self._learn(await _asked(self._ask))
+                    await self._fetch()
                 turn.key = self._key
         return self._key
+
+    async def _fetch(self) -> None:
+        """Ask the callable. What one says that was replaced meanwhile counts for nothing."""
+        while (ask := self._ask) is not None:
+            key = await _asked(ask)
+            if self._ask is ask:
+                self._learn(key)
+                return
 
     def _learn(self, key: str) -> None:
         known = self._key
@@ -118,7 +126,7 @@ class Credential:
             return False
         renewal = self._renewal
         if renewal is None:
-            renewal = background.spawn(self._renewed(self._ask), "voicekit-renew-key")
+            renewal = background.spawn(self._renewed(refused), "voicekit-renew-key")
             self._renewal = renewal
             renewal.add_done_callback(self._over)
         await asyncio.wait([renewal], timeout=within)
@@ -126,9 +134,8 @@ class Credential:
             return False
         return renewal.result()
 
-    async def _renewed(self, ask: Callable[[], Awaitable[str]]) -> bool:
-        refused = self._key
-        self._learn(await _asked(ask))
+    async def _renewed(self, refused: str) -> bool:
+        await self._fetch()
         return self._key != refused
 
     def _over(self, renewal: asyncio.Task[bool]) -> None:
