@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks import bare
-from benchmarks.measure import Bench, Result, cpu_rows, goal
+from benchmarks.measure import Bench, Result, Side, cpu_rows, goal
+from benchmarks.overhead import Silent
 from benchmarks.replies import fifty_chunks
 from voicekit import OpenAIClient
 from voicekit.emulator import EmulatorProcess
@@ -32,17 +33,13 @@ def run() -> Result:
             "stream_options": {"include_usage": True, "include_obfuscation": False},
         }
 
-        async def setup() -> tuple[OpenAIClient, object]:
-            client = OpenAIClient(api_key="emulated", base_url=url, model="emulated")
-            return client, bare.session()
+        async def setup() -> tuple[OpenAIClient, OpenAIClient, object]:
+            settings = {"api_key": "emulated", "base_url": url, "model": "emulated"}
+            observed = OpenAIClient(**settings, observers=[Silent()])
+            return OpenAIClient(**settings), observed, bare.session()
 
-        client, http = bench.runner.run(setup())
+        client, observed, http = bench.runner.run(setup())
         vendor, vendor_sync = (kind(**world.sdk("openai")) for kind in (AsyncOpenAI, OpenAI))
-
-        async def ours() -> None:
-            async with client.stream_chat(MESSAGES) as reply:
-                async for _ in reply:
-                    pass
 
         async def aiohttp_bare() -> None:
             await bare.chat(http, f"{url}/chat/completions", headers, body)
@@ -58,7 +55,7 @@ def run() -> Result:
                     _ = chunk.choices[0].delta.content
 
         pairs = bench.ratios(
-            ours,
+            _ours(client),
             {
                 "bare aiohttp": (aiohttp_bare, 1.15),
                 "openai SDK, async": (sdk, 0.1),
@@ -66,9 +63,13 @@ def run() -> Result:
             },
             calls=CALLS,
         )
+        with_observer = bench.ratios(
+            _ours(observed), {"bare aiohttp": (aiohttp_bare, 1.15)}, calls=CALLS
+        )
 
         async def close() -> None:
             await client.aclose()
+            await observed.aclose()
             await http.close()
             await vendor.close()
 
@@ -82,7 +83,21 @@ def run() -> Result:
         "chat",
         [
             goal("CPU ÷ bare aiohttp", ratio("bare aiohttp"), 1.15),
+            goal(
+                "CPU ÷ bare aiohttp, one observer",
+                [mine / other for mine, other in with_observer["bare aiohttp"]],
+                1.15,
+            ),
             goal("CPU ÷ openai SDK, async", ratio("openai SDK, async"), 0.1),
         ],
         cpu_rows(pairs, "voicekit"),
     )
+
+
+def _ours(client: OpenAIClient) -> Side:
+    async def ours() -> None:
+        async with client.stream_chat(MESSAGES) as reply:
+            async for _ in reply:
+                pass
+
+    return ours

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import bare
 from benchmarks.measure import Bench, Result, cpu_rows, goal
+from benchmarks.overhead import Silent
 from voicekit import DeepgramClient
 from voicekit.emulator import EmulatorProcess
 from voicekit.emulator.scenario import SCENARIOS
@@ -28,15 +29,19 @@ def run() -> Result:
         headers = {"Authorization": "Token emulated"}
         frames: list[bytes] = []
 
-        async def setup() -> tuple[DeepgramClient, Any]:
-            client = DeepgramClient(api_key="emulated", base_url=world.deepgram.url)
-            return client, bare.session()
+        async def setup() -> tuple[DeepgramClient, DeepgramClient, Any]:
+            settings = {"api_key": "emulated", "base_url": world.deepgram.url}
+            observed = DeepgramClient(**settings, observers=[Silent()])
+            return DeepgramClient(**settings), observed, bare.session()
 
-        client, http = bench.runner.run(setup())
+        client, observed, http = bench.runner.run(setup())
         vendor = AsyncDeepgramClient(**world.sdk("deepgram"))
 
         async def ours() -> None:
             await _ours(client, frames)
+
+        async def ours_observed() -> None:
+            await _ours(observed, frames)
 
         async def aiohttp_bare() -> None:
             await bare.listen(http, url, headers, frames)
@@ -53,10 +58,14 @@ def run() -> Result:
             )
             ratios = [mine / other for mine, other in pairs["bare aiohttp"]]
             result.goals.append(goal(f"{name}: CPU ÷ bare aiohttp", ratios, 1.25))
+            seen = bench.ratios(ours_observed, {"bare": (aiohttp_bare, 1.25)}, calls=calls)["bare"]
+            ratios = [mine / other for mine, other in seen]
+            result.goals.append(goal(f"{name}: CPU ÷ bare aiohttp, one observer", ratios, 1.25))
             result.rows += [{"session": name, **row} for row in cpu_rows(pairs, "voicekit")]
 
         async def close() -> None:
             await client.aclose()
+            await observed.aclose()
             await http.close()
 
         bench.runner.run(close())
