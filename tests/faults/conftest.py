@@ -148,4 +148,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         cells.append(
             {"operation": key[0], "fault": key[1], "loop": loop, "result": result, "reason": why}
         )
-    write(session.config.rootpath / "build", cells, _told["baseline"])
+    joins = bool(session.config.getoption("lf"))
+    write(session.config.rootpath / "build", cells, _told["baseline"], joins=joins)

@@ -127,7 +127,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="a wait must fit into what the call has left",
-        without=swap(_Repeats, _fits=constant(True)),
+        without=swap(retry, fits=constant(True)),
         cells=((_CHAT, "21"),),
         says="waited for|succeeded|TotalTimeout",
     ),

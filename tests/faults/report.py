@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+_BASELINES = "\n## Baselines in the same grid\n"
 _MARKS = {"passed": "✓", "failed": "✗", "n/a": "·", "not run": " "}
 
 
@@ -14,6 +15,8 @@ def write(
     directory: Path,
     cells: Sequence[dict[str, str]],
     baselines: Sequence[tuple[str, ...]] = (),
+    *,
+    joins: bool = False,
 ) -> None:
     """Both files. The gate is open when every live cell was run and passed.
 
@@ -21,13 +24,18 @@ def write(
         directory: Where to.
         cells: Every cell of the grid.
         baselines: Of others in it: who, operation, column, its title, and what is red there.
+        joins: It is a second round; without baselines, those of the first one stay.
     """
     directory.mkdir(exist_ok=True)
     gate = all(cell["result"] in {"passed", "n/a"} for cell in cells)
     run = [cell for cell in cells if cell["result"] != "not run"]
     text = json.dumps({"gate": gate, "cells": run}, indent=1, ensure_ascii=False)
     (directory / "faults.json").write_text(text + "\n")
-    (directory / "faults.md").write_text(_page(gate, cells) + _compared(baselines))
+    page = directory / "faults.md"
+    compared = _compared(baselines)
+    if joins and not baselines and page.exists():
+        compared = "".join(page.read_text().partition(_BASELINES)[1:])
+    page.write_text(_page(gate, cells) + compared)
 
 
 def read(directory: Path) -> dict[tuple[str, str, str], tuple[str, str]]:
@@ -95,7 +103,7 @@ def _compared(baselines: Sequence[tuple[str, ...]]) -> str:
     operations = sorted({operation for _, operation, *_ in baselines})
     told = {(name, row, number): red for name, row, number, _, red in baselines}
     numbers = {number: title for *_, number, title, _ in baselines}
-    lines = ["", "## Baselines in the same grid", ""]
+    lines = [*_BASELINES.split("\n")]
     for name in names:
         lines += [f"### {name}", "", "| fault | " + " | ".join(operations) + " | first reason |"]
         lines += ["|---" * (len(operations) + 2) + "|"]

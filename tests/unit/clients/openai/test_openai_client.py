@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from chat_bytes import DONE, chunk, role, text
@@ -16,11 +17,18 @@ from voicekit.errors import (
     StreamInterruptedError,
 )
 from voicekit.operation import Call, Limits
+from voicekit.testing.clock import VIRTUAL
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.messages import Request
 from voicekit.transport.transport import Transport
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> Any:
+    return VIRTUAL  # the limits are of the tests, and not of the machine
+
 
 LIMITS = {"stream_chat": Limits(first_output=0.1, gap=0.1)}
 SSE = "text/event-stream; charset=utf-8"
