@@ -215,8 +215,7 @@ async def test_a_probe_asks_the_provider_itself() -> None:
     now = 0.0
     async with Emulator(providers=("openai",)) as one, Emulator(providers=("openai",)) as two:
         clients = [
-            OpenAIClient("key", model="gpt-5.5", base_url=each.openai.url)
-            for each in (one, two)
+            OpenAIClient("key", model="gpt-5.5", base_url=each.openai.url) for each in (one, two)
         ]
         async with fallback(*clients, names=("one", "two"), clock=lambda: now) as llm:
             await llm.chat("Hi")
