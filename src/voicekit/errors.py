@@ -139,9 +139,7 @@ class ConfigurationError(VoicekitError):
 
 
 class MissingCredentialError(ConfigurationError):
-    """No API key was given, in the vendor's environment variable neither, nor in time by a
-    callable.
-    """
+    """No API key was given, nor by the environment, nor in time by the callable that has it."""
 
 
 class InvalidArgumentError(ConfigurationError, ValueError):

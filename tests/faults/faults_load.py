@@ -25,7 +25,7 @@ _LEAST = 10
 _HEDGE_AFTER = 0.06
 _LATE = 0.25
 _PROBES = 6
-"""In 0.7 s, from 0.05 s on and doubled: four. Not doubled: fourteen."""
+"""In 0.45 s, from 0.03 s on and doubled: four. Not doubled: twelve."""
 
 
 async def _down(visit: Visit) -> None:
@@ -143,7 +143,7 @@ async def _recovery(cell: Cell) -> None:
 async def _ill_for_long(cell: Cell) -> None:
     """Probes that hang give their places up in time; each that fails doubles the period."""
     limits = {cell.row.name: replace(cell.row.limits, first_output=1.9)}
-    settings = {"open_for": 0.05, "probe_limit": 0.2}
+    settings = {"open_for": 0.03, "probe_limit": 0.1}
     client = await _opened(cell, limits, settings)
     cell.server.script = _hangs
     before, hung = len(cell.server.seen), []
@@ -159,7 +159,7 @@ async def _ill_for_long(cell: Cell) -> None:
         task.cancel()
     await asyncio.wait(hung)
     client = await _opened(cell, limits, settings)
-    before, until = len(cell.server.seen), time.monotonic() + 0.7
+    before, until = len(cell.server.seen), time.monotonic() + 0.45
     while time.monotonic() < until:
         expect(cell, await cell.call(client), fails(VoicekitError))
         await asyncio.sleep(0.005)
