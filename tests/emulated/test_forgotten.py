@@ -21,6 +21,13 @@ from voicekit.errors import WrongLoopError
 pytestmark = [pytest.mark.emulated, pytest.mark.forgets]
 
 
+@pytest.fixture(autouse=True)
+def _said_here() -> Iterator[None]:
+    """Whatever the collector would say of what is left, it says in this test."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(params=["tcp", "tls"])
 def world(request: pytest.FixtureRequest) -> Iterator[Any]:
     with Emulator.in_thread(

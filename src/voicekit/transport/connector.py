@@ -809,8 +809,6 @@ class WarmConnector(aiohttp.TCPConnector):
         """As ``shut``, without an event loop that runs."""
         if self._closed:
             return
-        if self._loop.is_closed():
-            _do_at_once(self._loop)
         for waiters in self._waiters.values():
             for waiter in waiters:
                 if not waiter.done():
@@ -827,7 +825,7 @@ class WarmConnector(aiohttp.TCPConnector):
             task.cancel()
 
 
-def _do_at_once(loop: asyncio.AbstractEventLoop) -> None:
+def do_at_once(loop: asyncio.AbstractEventLoop) -> None:
     """An event loop that has ended closes now what it would have closed in its next turn.
 
     A transport closes its socket a turn after it is told to. uvloop closes all of them when it

@@ -20,7 +20,7 @@ from voicekit.errors import ClosedError, ConnectTimeout, VoicekitError
 from voicekit.tasks import Background
 from voicekit.transport import keeper
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
-from voicekit.transport.connector import WarmConnector
+from voicekit.transport.connector import WarmConnector, do_at_once
 from voicekit.transport.cutoff import IdleCutoff
 from voicekit.transport.failures import translate
 from voicekit.transport.http_aiohttp import parse_url
@@ -294,6 +294,9 @@ class HttpPool:
 
     def abandon(self) -> None:
         """As ``aclose``, for an owner who cannot wait for what then ends."""
+        self._closed = True
+        if self._loop.is_closed():
+            do_at_once(self._loop)
         self.background.abandon()
         self._stop()
         self._resolver.abandon()

@@ -189,6 +189,8 @@ class AiohttpSocket:
             if self._lost is None:
                 self._pool.background.interrupted()
             error = ClosedError("closed")
+        except GeneratorExit:  # its event loop has ended: nothing is waited for any more
+            error = ClosedError("closed")
         except Exception as failure:  # noqa: BLE001 - whoever holds the socket gets it, typed
             error = (
                 failure
@@ -227,6 +229,8 @@ class AiohttpSocket:
         if self._protocol is not None:
             self._protocol.drop("used")
         self._response.close()  # gives the pool its place back
+        if (connection := self._response.connection) is not None:
+            connection.close()  # where the loop has ended, aiohttp leaves that
 
     async def aclose(self) -> None:
         """Close frame, at most half a second for the answer, then the end."""
