@@ -225,6 +225,8 @@ async def _brown_out(cell: Cell) -> None:
 def _left(row: Row) -> str:
     if row.outlives:
         return "what nobody waits for goes on, to be undone: column 48a"
+    if row.uploads:
+        return "probes that hang are begun until two are there, each with its upload: see 24"
     return http(row)
 
 
