@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from settling import SOON, eventually, open_sockets
+from settling import eventually, open_sockets
 from voicekit import ElevenLabsClient, OpenAIClient
 from voicekit.emulator import Emulator
 from voicekit.errors import WrongLoopError
+from waiting import eventually as closed
 
 pytestmark = [pytest.mark.emulated, pytest.mark.forgets]
 
@@ -39,14 +39,6 @@ def world(request: pytest.FixtureRequest) -> Iterator[Any]:
 def voice(world: Any) -> ElevenLabsClient:
     ca = str(world.ca_file) if world.ca_file else None
     return ElevenLabsClient("k", base_url=world.elevenlabs.url, voice="v", ca=ca)
-
-
-def soon(condition: Callable[[], Any]) -> bool:
-    """The emulator's ends are closed by its own thread. No loop: that would be sockets."""
-    until = time.monotonic() + SOON
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    return bool(condition())
 
 
 async def warmed(tts: ElevenLabsClient) -> ElevenLabsClient:
@@ -100,7 +92,7 @@ def test_warned_of_once_and_freed(
         gc.collect()
     assert [str(each.message) for each in caught] == ["ElevenLabsClient was never closed"]
     assert caplog.records == []
-    assert soon(lambda: open_sockets() <= before)
+    assert closed(lambda: open_sockets() <= before)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed resource:ResourceWarning")
@@ -111,7 +103,7 @@ def test_closed_in_another_loop(world: Any, run: Callable[..., Any]) -> None:
     run(tts.aclose())
     run(tts.aclose())
     assert not tts.in_use
-    assert soon(lambda: open_sockets() <= before)
+    assert closed(lambda: open_sockets() <= before)
 
     async def elsewhere() -> None:
         async with voice(world) as living:

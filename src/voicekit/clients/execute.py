@@ -92,11 +92,7 @@ async def open_stream(
         call.committed()
         return Opened(call.root, response, decoder, items)
 
-    try:
-        return await open_call(call, step)
-    except VoicekitError as error:
-        _tell_effect(error, call)
-        raise
+    return await _open(call, step)
 
 
 async def fetch(
@@ -142,11 +138,7 @@ async def fetch(
         call.committed()
         return result
 
-    try:
-        result = await open_call(call, step)
-    except VoicekitError as error:
-        _tell_effect(error, call)
-        raise
+    result = await _open(call, step)
     call.end()
     return result
 
@@ -173,15 +165,19 @@ async def fetch_json(
     return await fetch(transport, call, prepare, dialect, parse, kinds=("json",))
 
 
-def _tell_effect(error: VoicekitError, call: Call) -> None:
+async def _open(call: Call, step: Callable[[Call], Awaitable[T]]) -> T:
     """Whatever the policies are, or if there are none: an effect that may have happened says so.
 
     Raises:
-        OutcomeUnknownError: Caused by ``error``.
+        OutcomeUnknownError: Caused by what the policies let through.
     """
-    effect = call.operation.kind is OperationClass.EFFECT
-    if effect and error.outcome == "unknown" and not isinstance(error, OutcomeUnknownError):
-        raise outcome_unknown(error, call, error.retry_stopped) from error
+    try:
+        return await open_call(call, step)
+    except VoicekitError as error:
+        effect = call.operation.kind is OperationClass.EFFECT
+        if effect and error.outcome == "unknown" and not isinstance(error, OutcomeUnknownError):
+            raise outcome_unknown(error, call, error.retry_stopped) from error
+        raise
 
 
 def _unreadable(error: Exception) -> RemoteProtocolError:
