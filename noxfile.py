@@ -124,8 +124,8 @@ def docs(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """What pre-commit runs, over every file."""
     session.install(".", *group("lint"))
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", "--no-cache", ".")
+    session.run("ruff", "format", "--no-cache", "--check", ".")
     folders = ("src", "tests", "docs", "benchmarks", "examples")
     session.run("codespell", *folders, "README.md", "CONTRIBUTING.md")
     session.run("validate-pyproject", "pyproject.toml")

@@ -22,10 +22,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from blocks import ROOT, blocks_of
-from waiting import SOON, eventually
 
 from voicekit.emulator import SCENARIOS, Emulator, Fault
 from voicekit.emulator.thread import ThreadedEmulator
+from waiting import SOON, eventually
 
 pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("docs")]
 

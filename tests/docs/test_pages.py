@@ -17,10 +17,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from blocks import ROOT, blocks_of, pages
-from waiting import eventually
 
 from voicekit.emulator import SCENARIOS, Emulator, RequestRecord
 from voicekit.emulator.thread import ThreadedEmulator
+from waiting import eventually
 
 pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("docs")]
 
