@@ -30,7 +30,7 @@ LIMIT_MS = 5.0
 TURNS = 5
 """How many times 50 × 20 calls make one sample: alone, each is either lucky with how its
 callers bunch or not, and a median of such says little."""
-MAX_RUNS = 40
+MAX_RUNS = 100
 
 Call = Callable[[str], Awaitable[float]]
 """Speaks a text and returns when its first audio came."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interrupts import interruptible
 from voicekit.emulator import Journal
 
 # The command, unchanged, but for the journal which is written down before the emulator goes.
@@ -76,9 +77,7 @@ def run_demo(*arguments: str, timeout: float = 60.0) -> Ran:
 def interrupt_demo(after_line: str) -> Ran:
     """Press Ctrl-C once ``after_line`` is in the progress; the terminal tells the whole group."""
     with tempfile.TemporaryDirectory() as directory:
-        # Tests in a shell's background ignore the interrupt, and their children would, too.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
+        with interruptible():
             process = subprocess.Popen(
                 [sys.executable, "-m", "voicekit", "demo"],
                 stdout=subprocess.PIPE,
@@ -87,8 +86,6 @@ def interrupt_demo(after_line: str) -> Ran:
                 cwd=directory,
                 start_new_session=True,
             )
-        finally:
-            signal.signal(signal.SIGINT, before)
         seen = []
         assert process.stderr is not None
         for line in process.stderr:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from interrupts import interruptible
 from voicekit import ClosedError, LocalProtocolError, TotalTimeout, deadline
 from voicekit.emulator import Emulator, Fault
 from voicekit.sync import OpenAIClient, Transport
@@ -117,7 +118,7 @@ def test_works_inside_a_running_loop(world: Any) -> None:
 def test_an_interrupt_cancels_what_was_asked(world: Any) -> None:
     """Ctrl-C: the request is abandoned before the interrupt goes on."""
     world.inject("openai", Fault("silence"))
-    with client_of(world) as llm:
+    with interruptible(), client_of(world) as llm:
 
         def interrupt() -> None:
             while not world.journal.requests_for("openai", "chat"):

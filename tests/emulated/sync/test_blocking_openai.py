@@ -22,6 +22,7 @@ from blocking_world import (
     voice_of,
 )
 
+from interrupts import interruptible
 from voicekit import AudioClip, AudioFormat
 from voicekit.emulator import Fault
 from voicekit.sync import AzureOpenAIClient
@@ -132,7 +133,7 @@ def test_an_answer_is_spoken_as_it_is_written(speaker: str, begun: bool) -> None
 
 def test_an_interrupt_ends_a_stream() -> None:
     """Ctrl-C while iterating: the stream is closed on the way out."""
-    with emulated("openai") as world, model_of(world) as llm:
+    with interruptible(), emulated("openai") as world, model_of(world) as llm:
         world.inject("openai", Fault("stall", after_events=3))
 
         def interrupt() -> None:
