@@ -10,30 +10,21 @@ from voicekit.clients.agentforce.client import ClientOptions
 from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
-from voicekit.sync.client import Client, Transport, inner_of
-from voicekit.sync.delegation import Evidence, Facade, blocking, directly, on_loop
+from voicekit.sync.client import Client, Transport, viewing
+from voicekit.sync.delegation import Evidence, Facade, Part, blocking, directly, on_loop
 from voicekit.sync.handles import AgentReply
 from voicekit.sync.keys import ApiKey, asked
-from voicekit.sync.portal import Portal
 from voicekit.timing import ConnectionInfo, Timings
 from voicekit.transport.config import PoolConfig
 
 __all__ = ["AgentforceClient", "AgentforceSession", "OpeningSession"]
 
 
-class AgentforceSession(Facade):
+class AgentforceSession(Part):
     """See ``voicekit.clients.agentforce.AgentforceSession``.
 
     To be used from any thread; a turn waits for the one before it.
     """
-
-    def __init__(self, client: Facade, inner: agentforce.AgentforceSession) -> None:
-        self._client = client
-        self._inner: Any = inner
-
-    @property
-    def _portal(self) -> Portal:
-        return self._client._portal
 
     id = Evidence(agentforce.AgentforceSession.id)
     greeting = Evidence(agentforce.AgentforceSession.greeting)
@@ -71,24 +62,13 @@ class AgentforceSession(Facade):
         self._portal.run(self._inner.__aenter__)
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
-    def __repr__(self) -> str:
-        return f"<blocking {self._inner!r}>"
-
-
-class OpeningSession(Facade):
+class OpeningSession(Part):
     """See ``voicekit.clients.agentforce.OpeningSession``: ``session()``, or ``with``."""
 
     def __init__(self, client: Facade, inner: agentforce.OpeningSession) -> None:
-        self._client = client
-        self._inner: Any = inner
+        super().__init__(client, inner)
         self._opened: AgentforceSession | None = None
-
-    @property
-    def _portal(self) -> Portal:
-        return self._client._portal
 
     def session(self) -> AgentforceSession:
         """The session, which is opened when it is first asked for."""
@@ -103,12 +83,6 @@ class OpeningSession(Facade):
 
     def __enter__(self) -> AgentforceSession:
         return self.session()
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<blocking {self._inner!r}>"
 
 
 class AgentforceClient(Client[agentforce.AgentforceClient]):
@@ -132,38 +106,23 @@ class AgentforceClient(Client[agentforce.AgentforceClient]):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(
-            lambda: agentforce.AgentforceClient(
-                asked(api_key),
-                client_id=client_id,
-                client_secret=asked(client_secret),
-                domain=domain,
-                base_url=base_url,
-                transport=inner_of(transport),
-                pool=pool,
-                ca=ca,
-                proxy=proxy,
-                limits=limits,
-                policies=policies,
-                observers=observers,
-                **options,
-            ),
-            uses=transport,
+            agentforce.AgentforceClient,
+            asked(api_key),
+            client_id=client_id,
+            client_secret=asked(client_secret),
+            domain=domain,
+            base_url=base_url,
+            transport=transport,
+            pool=pool,
+            ca=ca,
+            proxy=proxy,
+            limits=limits,
+            policies=policies,
+            observers=observers,
+            **options,
         )
 
-    def with_options(
-        self,
-        *,
-        limits: Mapping[str, Limits] | None = None,
-        policies: Policies | Mapping[str, Policies] | None = None,
-        observers: Sequence[Observer] | None = None,
-        **options: Unpack[ClientOptions],
-    ) -> Self:
-        """See ``voicekit.AgentforceClient.with_options``."""
-        return self._view(
-            lambda: self._inner.with_options(
-                limits=limits, policies=policies, observers=observers, **options
-            )
-        )
+    with_options = viewing(agentforce.AgentforceClient.with_options)
 
     api_url = Evidence(agentforce.AgentforceClient.api_url)
     identity = Evidence(agentforce.AgentforceClient.identity)
@@ -175,11 +134,6 @@ class AgentforceClient(Client[agentforce.AgentforceClient]):
     pipeline = on_loop(agentforce.AgentforceClient.pipeline)
     breaker = on_loop(agentforce.AgentforceClient.breaker)
     health = on_loop(agentforce.AgentforceClient.health)
-    probe = blocking(agentforce.AgentforceClient.probe)
-
-    def rotate_key(self, api_key: ApiKey) -> None:
-        """See ``voicekit.AgentforceClient.rotate_key``."""
-        self._portal.call(self._inner.rotate_key, asked(api_key))
 
     def open_session(
         self, key: str | None = None, **options: Unpack[agentforce.SessionOptions]

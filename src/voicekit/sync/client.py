@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from voicekit.checks import number, wrong
 from voicekit.clients import base
@@ -135,11 +136,27 @@ def inner_of(shared: Transport | None) -> transport.Transport | None:
     return None if shared is None else shared._inner
 
 
+P = ParamSpec("P")
 C = TypeVar("C", bound=base.Client)
+V = TypeVar("V", bound="Client[Any]")
 
 
 class Client(Owner[C]):
-    """Base of the blocking clients."""
+    """Base of the blocking clients.
+
+    Args:
+        kind: The asynchronous client's class.
+        *args: For its constructor, as ``given``.
+        transport: A blocking one to share.
+        **given: For its constructor.
+    """
+
+    def __init__(
+        self, kind: Callable[..., C], /, *args: Any, transport: Transport | None, **given: Any
+    ) -> None:
+        super().__init__(
+            lambda: kind(*args, transport=inner_of(transport), **given), uses=transport
+        )
 
     provider = Evidence[str](doc="Whose service it is.")
     base_url = Evidence[str](doc="Where it is, without a trailing slash.")
@@ -152,7 +169,7 @@ class Client(Owner[C]):
     probe = blocking(base.Client.probe)
 
     def rotate_key(self, api_key: ApiKey) -> None:
-        """See ``voicekit.OpenAIClient.rotate_key``, which is every client's."""
+        """See the asynchronous client's ``rotate_key``."""
         self._portal.call(self._inner.rotate_key, asked(api_key))
 
     def _view(self, make: Callable[[], C]) -> Self:
@@ -161,3 +178,13 @@ class Client(Owner[C]):
         view._make, view._there = make, make()
         view._home, view._source = None, self
         return view
+
+
+def viewing(method: Callable[Concatenate[Any, P], base.Client]) -> Callable[Concatenate[V, P], V]:
+    """The same ``with_options``: a facade of the view that it makes. No crossing."""
+
+    @functools.wraps(method)
+    def call(self: V, /, *args: P.args, **kwargs: P.kwargs) -> V:
+        return self._view(lambda: self._inner.with_options(*args, **kwargs))
+
+    return call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, Unpack, overload
+from typing import Any, Unpack, overload
 
 from voicekit import interfaces
 from voicekit.clients import deepgram
@@ -13,7 +13,7 @@ from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioSource
 from voicekit.sync import utterances
-from voicekit.sync.client import Client, Transport, inner_of
+from voicekit.sync.client import Client, Transport, viewing
 from voicekit.sync.delegation import Evidence, blocking, directly
 from voicekit.sync.handles import Handle, SpeechStream
 from voicekit.sync.keys import ApiKey, asked
@@ -86,37 +86,22 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(
-            lambda: deepgram.DeepgramClient(
-                asked(api_key),
-                access_token=asked(access_token),
-                base_url=base_url,
-                region=region,
-                transport=inner_of(transport),
-                pool=pool,
-                ca=ca,
-                proxy=proxy,
-                limits=limits,
-                policies=policies,
-                observers=observers,
-                **options,
-            ),
-            uses=transport,
+            deepgram.DeepgramClient,
+            asked(api_key),
+            access_token=asked(access_token),
+            base_url=base_url,
+            region=region,
+            transport=transport,
+            pool=pool,
+            ca=ca,
+            proxy=proxy,
+            limits=limits,
+            policies=policies,
+            observers=observers,
+            **options,
         )
 
-    def with_options(
-        self,
-        *,
-        limits: Mapping[str, Limits] | None = None,
-        policies: Policies | Mapping[str, Policies] | None = None,
-        observers: Sequence[Observer] | None = None,
-        **options: Unpack[ClientOptions],
-    ) -> Self:
-        """See ``voicekit.DeepgramClient.with_options``."""
-        return self._view(
-            lambda: self._inner.with_options(
-                limits=limits, policies=policies, observers=observers, **options
-            )
-        )
+    with_options = viewing(deepgram.DeepgramClient.with_options)
 
     # -- transcription ------------------------------------------------------------------------
 

@@ -23,6 +23,26 @@ class Facade:
         raise NotImplementedError
 
 
+class Part(Facade):
+    """What a client has opened, and ``with`` closes; it lives on the loop of that client."""
+
+    close: Callable[..., None]
+
+    def __init__(self, client: Facade, inner: Any) -> None:
+        self._client = client
+        self._inner = inner
+
+    @property
+    def _portal(self) -> Portal:
+        return self._client._portal
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._inner!r}>"
+
+
 def blocking(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[Any, P], T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, Unpack, overload
+from typing import Any, Unpack, overload
 
 from voicekit import interfaces
 from voicekit.clients import elevenlabs
@@ -12,7 +12,7 @@ from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.sync import utterances
-from voicekit.sync.client import Client, Transport, inner_of
+from voicekit.sync.client import Client, Transport, viewing
 from voicekit.sync.delegation import blocking, directly
 from voicekit.sync.handles import SpeechStream
 from voicekit.sync.keys import ApiKey, asked
@@ -59,36 +59,21 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(
-            lambda: elevenlabs.ElevenLabsClient(
-                asked(api_key),
-                base_url=base_url,
-                region=region,
-                transport=inner_of(transport),
-                pool=pool,
-                ca=ca,
-                proxy=proxy,
-                limits=limits,
-                policies=policies,
-                observers=observers,
-                **options,
-            ),
-            uses=transport,
+            elevenlabs.ElevenLabsClient,
+            asked(api_key),
+            base_url=base_url,
+            region=region,
+            transport=transport,
+            pool=pool,
+            ca=ca,
+            proxy=proxy,
+            limits=limits,
+            policies=policies,
+            observers=observers,
+            **options,
         )
 
-    def with_options(
-        self,
-        *,
-        limits: Mapping[str, Limits] | None = None,
-        policies: Policies | Mapping[str, Policies] | None = None,
-        observers: Sequence[Observer] | None = None,
-        **options: Unpack[ClientOptions],
-    ) -> Self:
-        """See ``voicekit.ElevenLabsClient.with_options``."""
-        return self._view(
-            lambda: self._inner.with_options(
-                limits=limits, policies=policies, observers=observers, **options
-            )
-        )
+    with_options = viewing(elevenlabs.ElevenLabsClient.with_options)
 
     # -- speech -----------------------------------------------------------------------------
 

@@ -6,20 +6,17 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from voicekit import sessions, streams
 from voicekit.errors import ClosedError
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat
-from voicekit.sync.delegation import Evidence, Facade, blocking
-
-if TYPE_CHECKING:
-    from voicekit.sync.portal import Portal
+from voicekit.sync.delegation import Evidence, Facade, Part, blocking
 
 T = TypeVar("T")
 
 
-class Handle(Facade, Generic[T]):
+class Handle(Part, Generic[T]):
     """What every blocking handle does.
 
     A context manager, which opens and closes it; iterating opens it too. Leaving a
@@ -29,8 +26,7 @@ class Handle(Facade, Generic[T]):
     """
 
     def __init__(self, client: Facade, inner: streams.Stream[Any] | sessions.Session[T]) -> None:
-        self._client = client
-        self._inner: Any = inner
+        super().__init__(client, inner)
         self._here: deque[Any] = deque()
         self._entered = False
         self._gone = False  # cancelled or closed: what is here is not handed out any more
@@ -38,17 +34,10 @@ class Handle(Facade, Generic[T]):
         self._cancelled = False
         self._dropped = 0  # of what it counts as delivered, what was not handed out
 
-    @property
-    def _portal(self) -> Portal:
-        return self._client._portal
-
     def __enter__(self) -> Self:
         self._entered = True
         self._portal.run(self._inner.__aenter__)
         return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[T]:
         return self._closing(self.__next__)
@@ -85,9 +74,6 @@ class Handle(Facade, Generic[T]):
     hedged = Evidence(streams.Stream.hedged)
     connection = Evidence(streams.Stream.connection)
     request_id = Evidence(streams.Stream.request_id)
-
-    def __repr__(self) -> str:
-        return f"<blocking {self._inner!r}>"
 
     # -- for subclasses -------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self, Unpack
+from typing import Unpack
 
 from voicekit import interfaces
 from voicekit.clients import openai
@@ -14,7 +14,7 @@ from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioSource
-from voicekit.sync.client import Client, Transport, inner_of
+from voicekit.sync.client import Client, Transport, viewing
 from voicekit.sync.delegation import Evidence, blocking, directly
 from voicekit.sync.handles import DeltaStream, SpeechStream, TextStream
 from voicekit.sync.keys import ApiKey, Ask, asked
@@ -56,38 +56,23 @@ class OpenAIClient(Client[openai.OpenAIClient]):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(
-            lambda: openai.OpenAIClient(
-                asked(api_key),
-                base_url=base_url,
-                region=region,
-                organization=organization,
-                project=project,
-                transport=inner_of(transport),
-                pool=pool,
-                ca=ca,
-                proxy=proxy,
-                limits=limits,
-                policies=policies,
-                observers=observers,
-                **options,
-            ),
-            uses=transport,
+            openai.OpenAIClient,
+            asked(api_key),
+            base_url=base_url,
+            region=region,
+            organization=organization,
+            project=project,
+            transport=transport,
+            pool=pool,
+            ca=ca,
+            proxy=proxy,
+            limits=limits,
+            policies=policies,
+            observers=observers,
+            **options,
         )
 
-    def with_options(
-        self,
-        *,
-        limits: Mapping[str, Limits] | None = None,
-        policies: Policies | Mapping[str, Policies] | None = None,
-        observers: Sequence[Observer] | None = None,
-        **options: Unpack[ClientOptions],
-    ) -> Self:
-        """See ``voicekit.OpenAIClient.with_options``."""
-        return self._view(
-            lambda: self._inner.with_options(
-                limits=limits, policies=policies, observers=observers, **options
-            )
-        )
+    with_options = viewing(openai.OpenAIClient.with_options)
 
     # -- chat and responses ---------------------------------------------------------------
 
@@ -178,24 +163,22 @@ class AzureOpenAIClient(OpenAIClient):
     ) -> None:
         provider = azure_ad_token_provider
         super(OpenAIClient, self).__init__(
-            lambda: openai.AzureOpenAIClient(
-                azure_endpoint=azure_endpoint,
-                azure_deployment=azure_deployment,
-                api_version=api_version,
-                api_key=asked(api_key),
-                azure_ad_token=azure_ad_token,
-                azure_ad_token_provider=asked(provider) if callable(provider) else provider,
-                base_url=base_url,
-                organization=organization,
-                project=project,
-                transport=inner_of(transport),
-                pool=pool,
-                ca=ca,
-                proxy=proxy,
-                limits=limits,
-                policies=policies,
-                observers=observers,
-                **options,
-            ),
-            uses=transport,
+            openai.AzureOpenAIClient,
+            azure_endpoint=azure_endpoint,
+            azure_deployment=azure_deployment,
+            api_version=api_version,
+            api_key=asked(api_key),
+            azure_ad_token=azure_ad_token,
+            azure_ad_token_provider=asked(provider) if callable(provider) else provider,
+            base_url=base_url,
+            organization=organization,
+            project=project,
+            transport=transport,
+            pool=pool,
+            ca=ca,
+            proxy=proxy,
+            limits=limits,
+            policies=policies,
+            observers=observers,
+            **options,
         )

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from voicekit.clients import roles
+from voicekit.sync.delegation import Evidence, Part, blocking, directly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from voicekit import interfaces
-    from voicekit.speech import AudioClip, AudioSource, Transcript
     from voicekit.sync.client import Client
     from voicekit.sync.handles import SpeechStream
     from voicekit.sync.utterances import SpokenSession
-    from voicekit.transport.config import WarmReport
 
 
-class Role:
+class Role(Part):
     """What every role shares with its client: warm sockets, and their end."""
+
+    _kind: ClassVar[type[roles.Role]] = roles.Role
 
     def __init__(self, client: Client[Any]) -> None:
         self._client: Any = client
 
     @property
-    def provider(self) -> str:
-        """Whose service it is."""
-        return str(self._client.provider)
+    def _inner(self) -> Any:
+        return self._kind(self._client._inner)  # which a forked child makes anew
 
-    @property
-    def base_url(self) -> str:
-        """Where the service is."""
-        return str(self._client.base_url)
-
-    def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
-        """See the client's ``warm``."""
-        report: WarmReport = self._client.warm(n, strict=strict)
-        return report
-
-    def probe(self) -> None:
-        """See the client's ``probe``."""
-        self._client.probe()
+    provider = Evidence(roles.Role.provider)
+    base_url = Evidence(roles.Role.base_url)
+    warm = blocking(roles.Role.warm)
+    probe = blocking(roles.Role.probe)
 
     def close(self) -> None:
         """Close the client."""
@@ -48,9 +41,6 @@ class Role:
         self._client.__enter__()
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._client!r}>"
 
@@ -58,10 +48,9 @@ class Role:
 class SynthesizerRole(Role):
     """Speech: the client's ``speech_request``, ``stream_speech`` and ``synthesize``."""
 
-    def request(self, text: str, /, **options: Any) -> interfaces.SpeechRequest:
-        """See the client's ``speech_request``."""
-        request: interfaces.SpeechRequest = self._client.speech_request(text, **options)
-        return request
+    _kind = roles.SynthesizerRole
+    request = directly(roles.SynthesizerRole.request)
+    synthesize = blocking(roles.SynthesizerRole.synthesize)
 
     def stream_speech(
         self, text: str | Iterable[str] | interfaces.SpeechRequest, /, **options: Any
@@ -70,14 +59,11 @@ class SynthesizerRole(Role):
         speech: SpeechStream | SpokenSession = self._client.stream_speech(text, **options)
         return speech
 
-    def synthesize(self, text: str | interfaces.SpeechRequest, /, **options: Any) -> AudioClip:
-        """See the client's ``synthesize``."""
-        clip: AudioClip = self._client.synthesize(text, **options)
-        return clip
-
 
 class SpeakingRole(SynthesizerRole):
     """Speech, from text that is still being written, too."""
+
+    _kind = roles.SpeakingRole
 
     def open_speech(self, **options: Any) -> SpokenSession:
         """See the client's ``open_speech``."""
@@ -88,14 +74,6 @@ class SpeakingRole(SynthesizerRole):
 class TranscriberRole(Role):
     """Recordings to text: the client's ``transcription_request`` and ``transcribe``."""
 
-    def request(self, audio: AudioSource, /, **options: Any) -> interfaces.TranscriptionRequest:
-        """See the client's ``transcription_request``."""
-        make: Callable[..., interfaces.TranscriptionRequest] = self._client.transcription_request
-        return make(audio, **options)
-
-    def transcribe(
-        self, audio: AudioSource | interfaces.TranscriptionRequest, /, **options: Any
-    ) -> Transcript:
-        """See the client's ``transcribe``."""
-        transcript: Transcript = self._client.transcribe(audio, **options)
-        return transcript
+    _kind = roles.TranscriberRole
+    request = directly(roles.TranscriberRole.request)
+    transcribe = blocking(roles.TranscriberRole.transcribe)

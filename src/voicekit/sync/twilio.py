@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self, Unpack
+from typing import Unpack
 
 from voicekit.clients import twilio
 from voicekit.clients.twilio.client import ClientOptions
 from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
-from voicekit.sync.client import Client, Transport, inner_of
+from voicekit.sync.client import Client, Transport, viewing
 from voicekit.sync.delegation import Evidence, blocking, directly
 from voicekit.sync.handles import Stream
 from voicekit.sync.keys import ApiKey, asked
@@ -62,44 +62,29 @@ class TwilioClient(Client[twilio.TwilioClient]):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(
-            lambda: twilio.TwilioClient(
-                account_sid,
-                asked(auth_token),
-                api_key=api_key,
-                api_key_secret=asked(api_key_secret),
-                webhook_tokens=webhook_tokens,
-                shared_keys=shared_keys,
-                region=region,
-                edge=edge,
-                base_url=base_url,
-                messaging_base_url=messaging_base_url,
-                media_hosts=media_hosts,
-                transport=inner_of(transport),
-                pool=pool,
-                ca=ca,
-                proxy=proxy,
-                limits=limits,
-                policies=policies,
-                observers=observers,
-                **options,
-            ),
-            uses=transport,
+            twilio.TwilioClient,
+            account_sid,
+            asked(auth_token),
+            api_key=api_key,
+            api_key_secret=asked(api_key_secret),
+            webhook_tokens=webhook_tokens,
+            shared_keys=shared_keys,
+            region=region,
+            edge=edge,
+            base_url=base_url,
+            messaging_base_url=messaging_base_url,
+            media_hosts=media_hosts,
+            transport=transport,
+            pool=pool,
+            ca=ca,
+            proxy=proxy,
+            limits=limits,
+            policies=policies,
+            observers=observers,
+            **options,
         )
 
-    def with_options(
-        self,
-        *,
-        limits: Mapping[str, Limits] | None = None,
-        policies: Policies | Mapping[str, Policies] | None = None,
-        observers: Sequence[Observer] | None = None,
-        **options: Unpack[ClientOptions],
-    ) -> Self:
-        """See ``voicekit.TwilioClient.with_options``."""
-        return self._view(
-            lambda: self._inner.with_options(
-                limits=limits, policies=policies, observers=observers, **options
-            )
-        )
+    with_options = viewing(twilio.TwilioClient.with_options)
 
     account_sid = Evidence[str](doc="``AC…``, whose messages and calls they are.")
 
