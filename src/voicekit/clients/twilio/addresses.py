@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 from voicekit.checks import Check, wrong
 from voicekit.errors import InvalidArgumentError
 
-__all__ = ["callee", "caller", "recipient", "sender", "sid", "url"]
-
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE: Final = re.compile(r"[0-9]{3,8}")
 # Source: GSM alphabet of sender ids, at most 11 characters of which one is a letter.
@@ -47,18 +45,19 @@ def sender(name: str, value: Any) -> str:
     )
 
 
-def callee(name: str, value: Any) -> str:
-    """An address that a call may go to."""
-    if isinstance(value, str) and (_E164.fullmatch(value) or _CLIENT.fullmatch(value)):
-        return value
-    raise wrong(name, value, '"+15551234567" (E.164), "sip:…" or "client:…"')
+def _of_calls(allowed: str) -> Check:
+    def check(name: str, value: Any) -> str:
+        if isinstance(value, str) and (_E164.fullmatch(value) or _CLIENT.fullmatch(value)):
+            return value
+        raise wrong(name, value, f'"+15551234567" (E.164), {allowed}')
+
+    return check
 
 
-def caller(name: str, value: Any) -> str:
-    """An address that a call may come from."""
-    if isinstance(value, str) and (_E164.fullmatch(value) or _CLIENT.fullmatch(value)):
-        return value
-    raise wrong(name, value, '"+15551234567" (E.164), or "client:…"')
+callee: Final = _of_calls('"sip:…" or "client:…"')
+"""An address that a call may go to."""
+caller: Final = _of_calls('or "client:…"')
+"""An address that a call may come from."""
 
 
 def sid(*prefixes: str) -> Check:

@@ -11,7 +11,6 @@ from voicekit.checks import Check
 from voicekit.clients.base import Client
 from voicekit.clients.execute import fetch
 from voicekit.clients.pages import Page
-from voicekit.clients.policed import Given
 from voicekit.clients.refusals import Dialect, body_of
 from voicekit.clients.settings import Settings
 from voicekit.clients.twilio.errors import DIALECT, PROVIDER
@@ -20,16 +19,30 @@ from voicekit.clients.twilio.hosts import Hosts, Origin, origin_of
 from voicekit.clients.twilio.message_options import MessageSettings
 from voicekit.clients.twilio.resources import Resource
 from voicekit.errors import RemoteProtocolError
+from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
-    from voicekit.operation import Call, Operation
+    from voicekit.clients.twilio.message_request import MessageRequest
+    from voicekit.operation import Call
     from voicekit.transport.interfaces import Response
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
 
 FORM: Final = "application/x-www-form-urlencoded"
+SENDING: Final = Limits(connect=2.0, first_output=10.0, total=10.0)
+_READING: Final = Limits(connect=1.0, first_output=5.0, total=5.0)
+
+
+def reading(name: str) -> Operation:
+    """Looks at something."""
+    return Operation(provider=PROVIDER, name=name, kind=OperationClass.PURE, limits=_READING)
+
+
+def changing(name: str) -> Operation:
+    """Changes something that is there: done twice, it is done."""
+    return Operation(provider=PROVIDER, name=name, kind=OperationClass.IDEMPOTENT, limits=SENDING)
 
 
 class PlainSettings(Settings):
@@ -89,25 +102,23 @@ class Authorized(Client):
         method: str,
         path: str,
         read: Callable[..., T],
-        given: Given,
+        settings: Settings | MessageRequest,
         *,
-        extra_headers: Mapping[str, str],
-        query: Mapping[str, Any],
+        query: Mapping[str, Any] | None = None,
         body: bytes | None = None,
         status: int = 200,
         base_url: str | None = None,
         dialect: Dialect = DIALECT,
     ) -> T:
-        """One request, one answer.
+        """One request, one answer, which ``read`` makes the value of.
 
         Args:
             operation: What is done.
             method: Of the request.
-            path: At the API.
-            read: Makes the value of the JSON and the response's headers.
-            given: Limits and policies of the call.
-            extra_headers: Over ours.
-            query: Of the address.
+            path: At the API, or at ``base_url``.
+            read: Takes the JSON, and the response's headers.
+            settings: Limits, policies and extras of the call.
+            query: In place of the extra one.
             body: An encoded form.
             status: Of the answer.
             base_url: In place of the API's.
@@ -117,11 +128,13 @@ class Authorized(Client):
             OutcomeUnknownError: It was an effect, and may have happened.
             VoicekitError: It failed.
         """
-        call = self._call(operation, given)
-        url = with_query((base_url or self.base_url) + path, query)
+        call = self._call(operation, settings)
+        url = with_query(
+            (base_url or self.base_url) + path, settings.extra_query if query is None else query
+        )
 
         async def prepare() -> Request:
-            headers = await self._headers(extra_headers, form=body is not None)
+            headers = await self._headers(settings.extra_headers, form=body is not None)
             return Request(method, url, headers, body)
 
         def parse(data: bytes, response: Response) -> T:

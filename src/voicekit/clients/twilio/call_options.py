@@ -15,14 +15,6 @@ from voicekit.clients.settings import Settings
 from voicekit.clients.twilio import addresses
 from voicekit.errors import InvalidArgumentError
 
-__all__ = [
-    "PhoneCallDefaults",
-    "PhoneCallOptions",
-    "PhoneCallSettings",
-    "PhoneCallUpdate",
-    "PhoneCallUpdateSettings",
-]
-
 MOST_TWIML: Final = 4000
 _EVENTS: Final = frozenset({"initiated", "ringing", "answered", "completed"})
 _RECORDING_EVENTS: Final = frozenset({"in-progress", "completed", "absent"})
@@ -198,14 +190,6 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "sip_auth_password": checks.text,
     "client_notification_url": addresses.url,
 }
-
-
-def _vendors(name: str) -> str:
-    """``status_callback_event`` is ``StatusCallbackEvent``, without exception."""
-    return "".join(word.capitalize() for word in name.split("_"))
-
-
-NAMES: Final[Mapping[str, str]] = {name: _vendors(name) for name in (*_CHECKS, "to", "status")}
 
 
 class PhoneCallSettings(Settings):

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from voicekit.clients.twilio import addresses
-from voicekit.clients.twilio.authorized import Authorized, PlainSettings
+from voicekit.clients.twilio.authorized import SENDING, Authorized, PlainSettings, changing, reading
 from voicekit.clients.twilio.call_options import (
-    NAMES,
     PhoneCallOptions,
     PhoneCallSettings,
     PhoneCallUpdate,
@@ -19,33 +18,22 @@ from voicekit.clients.twilio.errors import PROVIDER
 from voicekit.clients.twilio.forms import encoded, form_of
 from voicekit.clients.twilio.resources import PhoneCall, read_call
 from voicekit.errors import InvalidArgumentError, InvalidRequestError
-from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.operation import Operation, OperationClass
 
 if TYPE_CHECKING:
     from voicekit.clients.base import CallOptions
     from voicekit.clients.settings import Settings
 
-_LIMITS: Final = Limits(connect=2.0, first_output=10.0, total=10.0)
-
 PLACE_CALL: Final = Operation(
     provider=PROVIDER,
     name="place_call",
     kind=OperationClass.EFFECT,
-    limits=_LIMITS,
+    limits=SENDING,
     reconcile="list the account's calls by To and StartTime, or wait for the status callback",
 )
-FETCH_CALL: Final = Operation(
-    provider=PROVIDER,
-    name="fetch_call",
-    kind=OperationClass.PURE,
-    limits=Limits(connect=1.0, first_output=5.0, total=5.0),
-)
-UPDATE_CALL: Final = Operation(
-    provider=PROVIDER, name="update_call", kind=OperationClass.IDEMPOTENT, limits=_LIMITS
-)
-HANG_UP: Final = Operation(
-    provider=PROVIDER, name="hang_up", kind=OperationClass.IDEMPOTENT, limits=_LIMITS
-)
+FETCH_CALL: Final = reading("fetch_call")
+UPDATE_CALL: Final = changing("update_call")
+HANG_UP: Final = changing("hang_up")
 
 _CALL: Final = addresses.sid("CA")
 _NOT_FOUND: Final = 404
@@ -87,8 +75,16 @@ class Calls(Authorized):
             raise InvalidArgumentError(
                 "is ignored with send_digits", argument="machine_detection", allowed="one of both"
             )
-        form = form_of({"to": addresses.callee("to", to), **given}, NAMES)
-        return await self._change(PLACE_CALL, "/Calls.json", form, settings, status=201)
+        form = form_of({"to": addresses.callee("to", to), **given})
+        return await self._ask(
+            PLACE_CALL,
+            "POST",
+            f"{self._account}/Calls.json",
+            read_call,
+            settings,
+            body=encoded({**form, **settings.extra_body}),
+            status=201,
+        )
 
     async def fetch_call(self, call_sid: str, /, **options: Unpack[CallOptions]) -> PhoneCall:
         """A call as it stands now.
@@ -96,16 +92,7 @@ class Calls(Authorized):
         Raises:
             InvalidRequestError: There is none with that sid.
         """
-        settings = self._extras(PlainSettings, options)
-        return await self._ask(
-            FETCH_CALL,
-            "GET",
-            f"{self._account}/Calls/{_CALL('call_sid', call_sid)}.json",
-            read_call,
-            settings,
-            extra_headers=settings.extra_headers,
-            query=settings.extra_query,
-        )
+        return await self._of_call(FETCH_CALL, call_sid, self._extras(PlainSettings, options))
 
     async def update_call(self, call_sid: str, /, **changes: Unpack[PhoneCallUpdate]) -> PhoneCall:
         """Have a live call do something else. May be repeated, and is.
@@ -120,11 +107,10 @@ class Calls(Authorized):
         """
         settings = self._extras(PhoneCallUpdateSettings, changes)
         check_one_of(settings.options, "twiml", "url", "status", needed=False)
-        form = form_of(settings.options, NAMES)
+        form = form_of(settings.options)
         if not any(value is not None for value in form.values()) and not settings.extra_body:
             raise InvalidArgumentError("are missing", argument="changes", allowed="twiml, url, …")
-        path = f"/Calls/{_CALL('call_sid', call_sid)}.json"
-        return await self._change(UPDATE_CALL, path, form, settings)
+        return await self._of_call(UPDATE_CALL, call_sid, settings, form)
 
     async def hang_up(self, call_sid: str, /, **options: Unpack[CallOptions]) -> PhoneCall | None:
         """End a call. May be repeated, and is; one that is over already is no error.
@@ -133,31 +119,25 @@ class Calls(Authorized):
             The call; None when there was nothing to end.
         """
         settings = self._extras(PlainSettings, options)
-        path = f"/Calls/{_CALL('call_sid', call_sid)}.json"
         try:
-            return await self._change(HANG_UP, path, {"Status": "completed"}, settings)
+            return await self._of_call(HANG_UP, call_sid, settings, {"Status": "completed"})
         except InvalidRequestError as error:
             if error.status == _NOT_FOUND or error.code == _NOT_LIVE:
                 return None
             raise
 
-    async def _change(
+    async def _of_call(
         self,
         operation: Operation,
-        path: str,
-        form: Mapping[str, Any],
+        call_sid: str,
         settings: Settings,
-        *,
-        status: int = 200,
+        form: Mapping[str, Any] | None = None,
     ) -> PhoneCall:
         return await self._ask(
             operation,
-            "POST",
-            self._account + path,
+            "GET" if form is None else "POST",
+            f"{self._account}/Calls/{_CALL('call_sid', call_sid)}.json",
             read_call,
             settings,
-            extra_headers=settings.extra_headers,
-            query=settings.extra_query,
-            body=encoded({**form, **settings.extra_body}),
-            status=status,
+            body=None if form is None else encoded({**form, **settings.extra_body}),
         )

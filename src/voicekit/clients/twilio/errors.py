@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.refusals import Dialect, body_of, build, class_of
+from voicekit.clients.twilio.forms import whole
 from voicekit.errors import (
     AuthenticationError,
     InvalidRequestError,
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voicekit.clients.twilio.resources import SentMessage
-
-__all__ = [
-    "DIALECT",
-    "PROVIDER",
-    "DeliveryError",
-    "PartlySentError",
-    "TemplateRequiredError",
-    "UnsubscribedError",
-    "delivery_error",
-    "read_error",
-]
 
 PROVIDER: Final = "twilio"
 
@@ -180,11 +170,8 @@ def _coded(error: ProviderError, code: int | None, known: _Row | None) -> Provid
 
 def _number(code: object) -> int | None:
     """A code as callbacks (text) and bodies (numbers) have it."""
-    if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) <= 6:
-        return int(code)
-    if isinstance(code, int) and not isinstance(code, bool) and 0 <= code < 1_000_000:
-        return code
-    return None
+    number = whole(code, 6)
+    return number if number is not None and 0 <= number < 1_000_000 else None
 
 
 def _param(said: Mapping[str, Any]) -> object:

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from voicekit.transport.interfaces import Response
     from voicekit.transport.transport import Transport
 
-__all__ = ["NOT_THERE_YET", "Following"]
-
 NOT_THERE_YET: Final = (0.5, 1.0, 2.0)
 """Seconds between asking again for a file that came in just now. Source: design §3."""
 _MOST_HOPS: Final = 3
@@ -59,7 +57,7 @@ class Following:
         waits: Seconds between asking again.
 
     Attributes:
-        request_id: The API's id of the request: what holds the file names none.
+        request_id: The API's; what holds the file names none.
         followed: Where the file was, if it was somewhere else.
     """
 
@@ -84,9 +82,8 @@ class Following:
         """Ask, wait and follow until there is the file, or a refusal.
 
         Raises:
-            ProviderError: It is not there, or not to be had.
             RemoteProtocolError: It is redirected to where no file may be, or round and round.
-            VoicekitError: A request failed, or a limit passed.
+            VoicekitError: It is not there or not to be had, a request failed, or a limit passed.
         """
         waits = iter(self._waits)
         while True:

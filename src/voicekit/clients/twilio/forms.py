@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
-from voicekit.checks import is_sequence
+from voicekit.checks import is_integer, is_sequence
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 
-__all__ = ["encoded", "form_of", "with_query"]
+
+@cache
+def vendors(name: str) -> str:
+    """``status_callback_event`` is ``StatusCallbackEvent``; only ``media`` is called otherwise."""
+    return "".join(word.capitalize() for word in name.split("_")) if name != "media" else "MediaUrl"
 
 
-def form_of(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Options under the vendor's names; those without a name there are left out."""
-    return {names[name]: value for name, value in options.items() if name in names}
+def form_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options under the vendor's names."""
+    return {vendors(name): value for name, value in options.items()}
 
 
 def encoded(form: Mapping[str, Any]) -> bytes:
@@ -53,3 +58,12 @@ def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
 
 def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def whole(value: object, digits: int) -> int | None:
+    """A number, which Twilio now writes as one and now as text; of more digits it is none."""
+    if is_integer(value):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= digits:
+        return int(value)
+    return None

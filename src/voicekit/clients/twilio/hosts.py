@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 
 from voicekit.errors import InvalidArgumentError
 
-__all__ = ["Hosts", "Origin", "hosts_of", "origin_of"]
-
 _LABEL: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _HOST: Final = re.compile(r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?")
 
@@ -33,12 +31,7 @@ Origin = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hosts:
-    """The addresses of the products, without a trailing slash.
-
-    Attributes:
-        api: Messages, media and calls.
-        messaging: The typing indicator.
-    """
+    """Addresses without a trailing slash; the typing indicator has its own."""
 
     api: str
     messaging: str

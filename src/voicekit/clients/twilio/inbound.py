@@ -14,14 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from voicekit.clients.twilio.errors import delivery_error
+from voicekit.clients.twilio.forms import vendors, whole
 from voicekit.errors import ProviderError
-
-__all__ = ["InboundMessage", "MediaRef", "MessageStatus", "later_status"]
 
 _CHANNEL: Final = re.compile(r"([a-z][a-z0-9_]{0,31}):(.*)", re.DOTALL)
 _SID: Final = re.compile(r"ME[0-9a-zA-Z]+")
 _MOST_MEDIA: Final = 32
 """Source: ours; a message holds 10."""
+
+_TEXTS: Final = (
+    "profile_name", "wa_id", "messaging_service_sid", "address", "label",
+    "button_text", "button_payload", "list_id", "list_title",
+)  # fmt: skip
+"""Fields that an inbound message takes over as they are."""
 
 # From the first to the last that a message can be. Where two are final, the better one counts:
 # a receipt that came is true, and whichever comes first the outcome is the same.
@@ -169,23 +174,15 @@ class InboundMessage:
             channel=channel,
             kind=fields.get("MessageType") or ("media" if media else "text"),
             token=token or sid,
-            profile_name=fields.get("ProfileName"),
-            wa_id=fields.get("WaId"),
-            messaging_service_sid=fields.get("MessagingServiceSid"),
-            num_segments=_whole(fields.get("NumSegments")),
+            num_segments=whole(fields.get("NumSegments"), 9),
             latitude=_degrees(fields.get("Latitude")),
             longitude=_degrees(fields.get("Longitude")),
-            address=fields.get("Address"),
-            label=fields.get("Label"),
-            button_text=fields.get("ButtonText"),
-            button_payload=fields.get("ButtonPayload"),
-            list_id=fields.get("ListId"),
-            list_title=fields.get("ListTitle"),
             replied_sid=fields.get("OriginalRepliedMessageSid"),
             replied_sender=fields.get("OriginalRepliedMessageSender"),
             forwarded=fields.get("Forwarded") == "true",
             frequently_forwarded=fields.get("FrequentlyForwarded") == "true",
             raw=fields,
+            **{name: fields.get(vendors(name)) for name in _TEXTS},
         )
 
     def __repr__(self) -> str:
@@ -258,7 +255,7 @@ class MessageStatus:
             from_=fields.get("From", ""),
             to=to,
             channel=fields.get("ChannelPrefix") or channel_of(to),
-            error_code=_whole(fields.get("ErrorCode")),
+            error_code=whole(fields.get("ErrorCode"), 9),
             token=token or f"{sid}:{status}",
             raw=fields,
         )
@@ -300,12 +297,6 @@ def _media_of(fields: Mapping[str, str]) -> tuple[MediaRef, ...]:
         kind = fields.get(f"MediaContentType{index}")
         found.append(MediaRef(url=url, content_type=kind or None))
     return tuple(found)
-
-
-def _whole(text: str | None) -> int | None:
-    if text and text.isascii() and text.isdecimal() and len(text) <= 9:
-        return int(text)
-    return None
 
 
 def _degrees(text: str | None) -> float | None:

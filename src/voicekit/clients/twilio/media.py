@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 # Source: design, limits of an operation.
 _LIMITS: Final = Limits(connect=2.0, first_output=10.0, gap=5.0, total=10.0)
 
-__all__ = ["MediaDefaults", "MediaFiles", "MediaOptions", "MediaSettings"]
-
 DOWNLOAD_MEDIA: Final = Operation(
     provider=PROVIDER, name="download_media", kind=OperationClass.PURE, limits=_LIMITS, repeats=3
 )

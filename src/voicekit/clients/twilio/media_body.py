@@ -16,8 +16,6 @@ from voicekit.streams import Opened, Stream
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
 
-__all__ = ["Media", "MediaDecoder", "MediaStream"]
-
 _PAGES: Final = ("text/html", "application/json", "application/xml", "text/xml")
 """What a proxy or a store says in place of a file: it is one only where the message said so."""
 _LONGEST_TYPE: Final = 128
@@ -73,19 +71,12 @@ class Media(bytes):
 
 
 class MediaDecoder:
-    """Reads the body of a file: bytes as they come, up to a bound.
+    """Reads the body of a file, up to ``most`` bytes.
 
-    Args:
-        headers: Of the response.
-        most: Bytes beyond which the file is refused.
-        expected: What the message said that it is.
-
-    Attributes:
-        content_type: What it is, by the response; else by the message.
-        size: Its bytes, where the response tells.
+    ``expected`` is what the message said that it is.
 
     Raises:
-        LocalProtocolError: The response says that it is larger than ``most``.
+        LocalProtocolError: The response says that it is larger.
         RemoteProtocolError: What came is a page in place of a file, or compressed unasked.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Final
 
@@ -17,8 +18,6 @@ from voicekit.checks import Check, wrong
 from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.settings import Settings
 from voicekit.clients.twilio import addresses
-
-__all__ = ["MessageDefaults", "MessageFilters", "MessageOptions", "MessageSettings"]
 
 MOST_MEDIA: Final = 10
 
@@ -134,10 +133,8 @@ def _variables(name: str, value: Any) -> str:
 def _moment(name: str, value: Any) -> str:
     """ISO 8601 in UTC."""
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = datetime.fromisoformat(value)
-        except ValueError:
-            raise wrong(name, value, "a datetime with its zone, or ISO 8601") from None
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise wrong(name, value, "a datetime with its zone, or ISO 8601")
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

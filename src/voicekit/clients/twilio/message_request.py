@@ -17,51 +17,13 @@ from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech.sentences import passages
 
-__all__ = ["MessageRequest", "message_request", "parts_of"]
-
 MOST_CHARACTERS: Final = 1600
 """Of a message on any channel. Source: sheet §3, code 21617."""
-
-_NAMES: Final[Mapping[str, str]] = {
-    "to": "To",
-    "from_": "From",
-    "messaging_service_sid": "MessagingServiceSid",
-    "media": "MediaUrl",
-    "content_sid": "ContentSid",
-    "content_variables": "ContentVariables",
-    "status_callback": "StatusCallback",
-    "application_sid": "ApplicationSid",
-    "provide_feedback": "ProvideFeedback",
-    "attempt": "Attempt",
-    "validity_period": "ValidityPeriod",
-    "max_price": "MaxPrice",
-    "force_delivery": "ForceDelivery",
-    "content_retention": "ContentRetention",
-    "address_retention": "AddressRetention",
-    "smart_encoded": "SmartEncoded",
-    "persistent_action": "PersistentAction",
-    "traffic_type": "TrafficType",
-    "shorten_urls": "ShortenUrls",
-    "send_at": "SendAt",
-    "send_as_mms": "SendAsMms",
-    "risk_check": "RiskCheck",
-    "fallback_from": "FallbackFrom",
-    "message_intent": "MessageIntent",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRequest:
-    """What goes out. Its text and numbers are never shown.
-
-    Attributes:
-        bodies: The encoded forms, one for each part.
-        texts: The text of each part; one empty one where there is none.
-        extra_query: Added to the URL.
-        extra_headers: Added to the headers.
-        limits: Replaces the limits of the operation.
-        policies: Replaces the policies of the client.
-    """
+    """What goes out: a form and a text for each part. Its text and numbers are never shown."""
 
     bodies: tuple[bytes, ...] = field(repr=False)
     texts: tuple[str, ...] = field(repr=False)
@@ -75,7 +37,7 @@ def message_request(settings: OneMessageSettings) -> MessageRequest:
     """Check what belongs together, and freeze it.
 
     Raises:
-        InvalidArgumentError: Naming the argument, what was given and what is allowed.
+        InvalidArgumentError: Something does not.
     """
     options = {name: value for name, value in settings.options.items() if value is not None}
     split = options.pop("split", True)
@@ -91,7 +53,7 @@ def message_request(settings: OneMessageSettings) -> MessageRequest:
             argument="body",
             allowed=f"at most {MOST_CHARACTERS}, or split=True",
         )
-    form = form_of(options, _NAMES)
+    form = form_of(options)
     if "send_at" in options:
         form["ScheduleType"] = "fixed"
     bodies = []

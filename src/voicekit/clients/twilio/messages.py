@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from voicekit.clients.pages import Page, Pages
 from voicekit.clients.twilio import addresses
-from voicekit.clients.twilio.authorized import Authorized, PlainSettings
+from voicekit.clients.twilio.authorized import SENDING, Authorized, PlainSettings, changing, reading
 from voicekit.clients.twilio.errors import ONCE_DIALECT, PROVIDER, PartlySentError
 from voicekit.clients.twilio.forms import encoded
 from voicekit.clients.twilio.message_options import (
@@ -41,14 +41,13 @@ if TYPE_CHECKING:
     from voicekit.clients.base import CallOptions
     from voicekit.clients.twilio.inbound import MediaRef
 
-_SENDING: Final = Limits(connect=2.0, first_output=10.0, total=10.0)
-_READING: Final = Limits(connect=1.0, first_output=5.0, total=5.0)
+T = TypeVar("T")
 
 SEND_MESSAGE: Final = Operation(
     provider=PROVIDER,
     name="send_message",
     kind=OperationClass.EFFECT,
-    limits=_SENDING,
+    limits=SENDING,
     reconcile="list by To and DateSent, messages(to=…, sent_on=…), or wait for the status callback",
 )
 TYPING: Final = Operation(
@@ -61,21 +60,12 @@ TYPING: Final = Operation(
     reconcile="there is no need to: it ends by itself",
 )
 
-
-def _reading(name: str) -> Operation:
-    return Operation(provider=PROVIDER, name=name, kind=OperationClass.PURE, limits=_READING)
-
-
-def _changing(name: str) -> Operation:
-    return Operation(provider=PROVIDER, name=name, kind=OperationClass.IDEMPOTENT, limits=_SENDING)
-
-
-FETCH_MESSAGE: Final = _reading("fetch_message")
-MESSAGES: Final = _reading("messages")
-MESSAGE_MEDIA: Final = _reading("message_media")
-CANCEL_MESSAGE: Final = _changing("cancel_message")
-REDACT_MESSAGE: Final = _changing("redact_message")
-DELETE_MESSAGE: Final = _changing("delete_message")
+FETCH_MESSAGE: Final = reading("fetch_message")
+MESSAGES: Final = reading("messages")
+MESSAGE_MEDIA: Final = reading("message_media")
+CANCEL_MESSAGE: Final = changing("cancel_message")
+REDACT_MESSAGE: Final = changing("redact_message")
+DELETE_MESSAGE: Final = changing("delete_message")
 
 _MESSAGE: Final = addresses.sid("SM", "MM")
 _NOT_FOUND: Final = 404
@@ -161,8 +151,6 @@ class Messages(Authorized):
             f"{self._account}/Messages.json",
             read_sent,
             request,
-            extra_headers=request.extra_headers,
-            query=request.extra_query,
             body=request.bodies[index],
             status=201,
         )
@@ -199,8 +187,6 @@ class Messages(Authorized):
                 "/v2/Indicators/Typing.json",
                 _succeeded,
                 settings,
-                extra_headers=settings.extra_headers,
-                query=settings.extra_query,
                 body=encoded({**form, **settings.extra_body}),
                 base_url=self._hosts.messaging,
                 dialect=ONCE_DIALECT,
@@ -218,7 +204,7 @@ class Messages(Authorized):
         Raises:
             InvalidRequestError: There is none with that sid.
         """
-        return await self._of_message(FETCH_MESSAGE, "GET", message_sid, options)
+        return await self._of_message(FETCH_MESSAGE, "GET", message_sid, read_message, options)
 
     def messages(self, **filters: Unpack[MessageFilters]) -> Pages[Message]:
         """The account's messages: ``await`` for the first page, ``async for`` for all.
@@ -236,7 +222,7 @@ class Messages(Authorized):
             InvalidRequestError: It is too late, or there is none with that sid.
         """
         return await self._of_message(
-            CANCEL_MESSAGE, "POST", message_sid, options, {"Status": "canceled"}
+            CANCEL_MESSAGE, "POST", message_sid, read_message, options, {"Status": "canceled"}
         )
 
     async def redact_message(self, message_sid: str, /, **options: Unpack[CallOptions]) -> Message:
@@ -245,7 +231,9 @@ class Messages(Authorized):
         Raises:
             InvalidRequestError: There is none with that sid.
         """
-        return await self._of_message(REDACT_MESSAGE, "POST", message_sid, options, {"Body": ""})
+        return await self._of_message(
+            REDACT_MESSAGE, "POST", message_sid, read_message, options, {"Body": ""}
+        )
 
     async def delete_message(self, message_sid: str, /, **options: Unpack[CallOptions]) -> bool:
         """Delete a message and its files at Twilio. May be repeated.
@@ -256,18 +244,9 @@ class Messages(Authorized):
         Raises:
             InvalidRequestError: It is still under way (``code="20009"``).
         """
-        settings = self._extras(PlainSettings, options)
-        path = f"{self._account}/Messages/{_MESSAGE('message_sid', message_sid)}.json"
         try:
-            return await self._ask(
-                DELETE_MESSAGE,
-                "DELETE",
-                path,
-                _done,
-                settings,
-                extra_headers=settings.extra_headers,
-                query=settings.extra_query,
-                status=204,
+            return await self._of_message(
+                DELETE_MESSAGE, "DELETE", message_sid, _done, options, status=204
             )
         except InvalidRequestError as error:
             if error.status == _NOT_FOUND:
@@ -282,15 +261,9 @@ class Messages(Authorized):
         Raises:
             InvalidRequestError: There is none with that sid.
         """
-        settings = self._extras(PlainSettings, options)
-        return await self._ask(
-            MESSAGE_MEDIA,
-            "GET",
-            f"{self._account}/Messages/{_MESSAGE('message_sid', message_sid)}/Media.json",
-            partial(_media_list, self.base_url),
-            settings,
-            extra_headers=settings.extra_headers,
-            query=settings.extra_query,
+        read = partial(_media_list, self.base_url)
+        return await self._of_message(
+            MESSAGE_MEDIA, "GET", message_sid, read, options, part="/Media"
         )
 
     async def _of_message(
@@ -298,19 +271,22 @@ class Messages(Authorized):
         operation: Operation,
         method: str,
         message_sid: str,
+        read: Callable[..., T],
         options: Mapping[str, Any],
         form: Mapping[str, Any] | None = None,
-    ) -> Message:
+        *,
+        part: str = "",
+        status: int = 200,
+    ) -> T:
         settings = self._extras(PlainSettings, options)
         return await self._ask(
             operation,
             method,
-            f"{self._account}/Messages/{_MESSAGE('message_sid', message_sid)}.json",
-            read_message,
+            f"{self._account}/Messages/{_MESSAGE('message_sid', message_sid)}{part}.json",
+            read,
             settings,
-            extra_headers=settings.extra_headers,
-            query=settings.extra_query,
             body=None if form is None else encoded({**form, **settings.extra_body}),
+            status=status,
         )
 
     async def _page(self, settings: MessageListSettings, name: str | None) -> Page[Message]:
@@ -332,7 +308,6 @@ class Messages(Authorized):
             path,
             partial(_messages, self._account),
             settings,
-            extra_headers=settings.extra_headers,
             query=query if name is None else {},
         )
 

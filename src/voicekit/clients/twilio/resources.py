@@ -14,13 +14,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from voicekit.clients.twilio.errors import delivery_error
+from voicekit.clients.twilio.forms import whole
 from voicekit.clients.twilio.inbound import MediaRef, channel_of
 from voicekit.errors import ProviderError, RemoteProtocolError
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
-
-__all__ = ["Message", "PhoneCall", "Resource", "SentMessage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -52,7 +51,7 @@ class Resource:
     @property
     def concurrent_requests(self) -> int | None:
         """How many requests of the account were under way: an early sign of too many."""
-        return _whole(self.headers.get("Twilio-Concurrent-Requests"))
+        return whole(self.headers.get("Twilio-Concurrent-Requests"), 12)
 
     @property
     def server_s(self) -> float | None:
@@ -164,11 +163,7 @@ class PhoneCall(Resource):
 
 
 def read_message(value: Any, **evidence: Any) -> Message:
-    """The message in a JSON object.
-
-    Raises:
-        RemoteProtocolError: It is no object with a sid.
-    """
+    """The message in a JSON object."""
     return Message(**_message(value), **evidence)
 
 
@@ -178,49 +173,33 @@ def read_sent(value: Any, **evidence: Any) -> SentMessage:
 
 
 def _message(value: Any) -> dict[str, Any]:
-    fields = _object(value)
-    to, from_ = _text(fields, "to") or "", _text(fields, "from")
-    direction = _text(fields, "direction") or ""
+    common = _common(value)
+    fields, from_ = common["raw"], _text(common["raw"], "from")
     return {
-        **_common(fields),
-        "status": _text(fields, "status") or "",
+        **common,
         "from_": from_,
-        "to": to,
         "body": _text(fields, "body") or "",
-        "direction": direction,
-        "channel": channel_of(to or from_ or ""),
-        "num_media": _whole(fields.get("num_media")) or 0,
-        "num_segments": _whole(fields.get("num_segments")) or 0,
-        "error_code": _whole(fields.get("error_code")),
-        "price": _money(fields.get("price")),
-        "price_unit": _text(fields, "price_unit"),
+        "channel": channel_of(common["to"] or from_ or ""),
+        "num_media": whole(fields.get("num_media"), 12) or 0,
+        "num_segments": whole(fields.get("num_segments"), 12) or 0,
+        "error_code": whole(fields.get("error_code"), 12),
         "messaging_service_sid": _text(fields, "messaging_service_sid"),
-        "created_at": _date(fields.get("date_created")),
         "sent_at": _date(fields.get("date_sent")),
         "updated_at": _date(fields.get("date_updated")),
     }
 
 
 def read_call(value: Any, **evidence: Any) -> PhoneCall:
-    """The call in a JSON object.
-
-    Raises:
-        RemoteProtocolError: It is no object with a sid.
-    """
-    fields = _object(value)
+    """The call in a JSON object."""
+    common = _common(value)
+    fields = common["raw"]
     return PhoneCall(
-        **_common(fields),
-        status=_text(fields, "status") or "",
+        **common,
         from_=_text(fields, "from") or "",
-        to=_text(fields, "to") or "",
-        direction=_text(fields, "direction") or "",
         answered_by=_text(fields, "answered_by"),
         parent_call_sid=_text(fields, "parent_call_sid"),
-        queue_time_ms=_whole(fields.get("queue_time")),
-        duration_s=_whole(fields.get("duration")),
-        price=_money(fields.get("price")),
-        price_unit=_text(fields, "price_unit"),
-        created_at=_date(fields.get("date_created")),
+        queue_time_ms=whole(fields.get("queue_time"), 12),
+        duration_s=whole(fields.get("duration"), 12),
         started_at=_date(fields.get("start_time")),
         ended_at=_date(fields.get("end_time")),
         **evidence,
@@ -228,11 +207,7 @@ def read_call(value: Any, **evidence: Any) -> PhoneCall:
 
 
 def read_media(value: Any, base_url: str) -> MediaRef:
-    """The file in a JSON object of a message's list.
-
-    Raises:
-        RemoteProtocolError: It is no object with an address of ours.
-    """
+    """The file in a JSON object of a message's list."""
     fields = _object(value)
     uri = _text(fields, "uri") or ""
     if not uri.startswith("/2010-04-01/Accounts/"):
@@ -241,9 +216,18 @@ def read_media(value: Any, base_url: str) -> MediaRef:
     return MediaRef(url=base_url + uri.removesuffix(".json"), content_type=kind)
 
 
-def _common(fields: Mapping[str, Any]) -> dict[str, Any]:
-    account = _text(fields, "account_sid") or ""
-    return {"sid": fields["sid"], "account_sid": account, "raw": fields}
+def _common(value: Any) -> dict[str, Any]:
+    """What messages and calls have both; the object itself is their ``raw``."""
+    fields = _object(value)
+    texts = ("account_sid", "status", "to", "direction")
+    return {
+        **{name: _text(fields, name) or "" for name in texts},
+        "sid": fields["sid"],
+        "price": _money(fields.get("price")),
+        "price_unit": _text(fields, "price_unit"),
+        "created_at": _date(fields.get("date_created")),
+        "raw": fields,
+    }
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -255,15 +239,6 @@ def _object(value: Any) -> Mapping[str, Any]:
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
     return value if isinstance(value, str) and value else None
-
-
-def _whole(value: object) -> int | None:
-    """A number, which Twilio now writes as one and now as text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 12:
-        return int(value)
-    return None
 
 
 def _money(value: object) -> float | None:

@@ -32,22 +32,9 @@ def verify_webhook(
     tokens: Sequence[str],
     shared_keys: Mapping[str, str],
 ) -> dict[str, str]:
-    """Check the signature, and give the fields.
+    """Check the signature, and give the fields; see ``TwilioClient.verify_webhook``.
 
-    Args:
-        url: The public address, exactly as Twilio calls it.
-        headers: Of the request.
-        body: Of the request.
-        tokens: Auth tokens, any of which may have signed.
-        shared_keys: Secrets of shared keys by their ids.
-
-    Returns:
-        The form's fields, or those of the query where there is no form. Of a name that came
-        several times the last value.
-
-    Raises:
-        SignatureError: It is not signed as it should be.
-        InvalidArgumentError: An argument cannot be what it should be.
+    Of a name that came several times, the last value.
     """
     if not isinstance(url, str) or "://" not in url or not _is_url(url):
         raise wrong("url", url, "the whole public address, with https:// or wss://")
@@ -80,12 +67,7 @@ def parse_webhook(
     tokens: Sequence[str],
     shared_keys: Mapping[str, str],
 ) -> InboundMessage | MessageStatus:
-    """Check the signature, and read what came: a message, or the status of one.
-
-    Raises:
-        SignatureError: It is not signed as it should be.
-        InvalidArgumentError: It is signed, and is neither.
-    """
+    """Check the signature, and read what came; see ``TwilioClient.parse_webhook``."""
     headers = _headers(headers)
     fields = verify_webhook(url, headers, body, tokens=tokens, shared_keys=shared_keys)
     token = headers.get(_DELIVERY_HEADER) or None
