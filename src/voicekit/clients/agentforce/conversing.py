@@ -23,7 +23,7 @@ from voicekit.clients.agentforce.errors import (
     SessionBusyError,
 )
 from voicekit.clients.agentforce.opening import Opener, Openers, OpeningSession
-from voicekit.clients.agentforce.operations import END_SESSION, FEEDBACK, OPEN_SESSION
+from voicekit.clients.agentforce.operations import END_SESSION, FEEDBACK
 from voicekit.clients.agentforce.protocol import (
     Started,
     end_request,
@@ -193,23 +193,40 @@ class Conversations(Client):
         """Have a token before the first attempt: policies of ours need not repeat its own.
 
         Raises:
-            TotalTimeout: The call has no time for that.
+            TotalTimeout: The call has no time for that; it has ended, as with the other errors.
             VoicekitError: There is none; nothing was sent.
         """
-        if self._tokens is not None:
-            left = call.remaining()
-            try:
-                await self._tokens.get(None if left is None else max(left, 0.0))
-            except TimeoutError as error:
-                if isinstance(error, VoicekitError):
-                    raise
-                raise call.total_timeout() from None
+        if self._tokens is None:
+            return
+        left = call.remaining()
+        try:
+            await self._tokens.get(None if left is None else max(left, 0.0))
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, VoicekitError):
+                late = call.total_timeout()
+                call.end(late)
+                raise late from None
+            call.end(error)
+            raise
 
-    def _begin_start(self, request: SessionRequest) -> Call:
-        return self._call(OPEN_SESSION, request)
+    async def _asks(self, make: Callable[..., Request], *args: Any, **options: Any) -> Request:
+        """A request of the API, with the token in force, and where that says that the API is."""
+        token = await self._credential.get()
+        return make(self.api_url, token, *args, **options)
+
+    async def _act(self, call: Call, make: Callable[..., Request], *args: Any) -> None:
+        """Have something done that is answered with nothing, as soon as the session is free."""
+        call.pipeline = _patient(call.pipeline)
+        await self._ready(call)
+        prepare = partial(self._asks, make, *args)
+        await fetch(self.transport, call, prepare, DIALECT, _nothing, status=_DONE)
 
     async def _start(self, request: SessionRequest, call: Call) -> AgentforceSession:
-        started = await self._started(request, call)
+        async def prepare() -> Request:
+            return await self._asks(start_request, request, str(uuid.uuid4()))
+
+        await self._ready(call)
+        started = await fetch_json(self.transport, call, prepare, START_DIALECT, _read_start)
         session = AgentforceSession(self, request, started, call)
         self._open[id(session)] = session
         return session
@@ -223,20 +240,6 @@ class Conversations(Client):
         self._forget(fresh)
         return fresh
 
-    async def _started(self, request: SessionRequest, call: Call) -> Started:
-        try:
-            await self._ready(call)
-        except BaseException as error:
-            call.end(error)
-            raise
-        return await fetch_json(
-            self.transport, call, partial(self._prepare_start, request), START_DIALECT, _read_start
-        )
-
-    async def _prepare_start(self, request: SessionRequest) -> Request:
-        token = await self._credential.get()
-        return start_request(self.api_url, token, request, str(uuid.uuid4()))
-
     async def _end(self, session: str, reason: str) -> None:
         """End a session; one that is not there any more is ended.
 
@@ -247,7 +250,7 @@ class Conversations(Client):
         # What becomes of it is in the events; a session ends by itself as well.
         with contextlib.suppress(VoicekitError):
             try:
-                await self._delete(session, reason, self._call(END_SESSION))
+                await self._act(self._call(END_SESSION), end_request, session, reason)
             except (SessionBusyError, TotalTimeout) as error:
                 # Out of time while it was asked again, too.
                 if error.attempts > 1 or isinstance(error, SessionBusyError):
@@ -260,52 +263,17 @@ class Conversations(Client):
         with contextlib.suppress(VoicekitError):
             call = self._call(END_SESSION, limits=replace(limits, total=SERVER_LIMIT))
             call.pipeline = self._scopes.pipeline(END_SESSION, policies)
-            await self._delete(session, reason, call)
-
-    async def _delete(self, session: str, reason: str, call: Call) -> None:
-        call.pipeline = _patient(call.pipeline)
-        try:
-            await self._ready(call)
-        except BaseException as error:
-            call.end(error)
-            raise
-        prepare = partial(self._prepare_end, session, reason)
-        await fetch(self.transport, call, prepare, DIALECT, _nothing, status=_DONE)
-
-    async def _prepare_end(self, session: str, reason: str) -> Request:
-        return end_request(self.api_url, await self._credential.get(), session, reason)
+            await self._act(call, end_request, session, reason)
 
     async def _feedback(
         self, session: AgentforceSession, body: dict[str, Any], settings: RequestSettings
     ) -> None:
         content = json_of({**body, **settings.extra_body}, "details or extra_body").encode()
-        encoded = query_of(settings.extra_query)
+        query = query_of(settings.extra_query)
         call = self._call(FEEDBACK, settings)
-        call.pipeline = _patient(call.pipeline)
-        turns = session._turns
-        try:
-            await turns.enter(call)
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.at_end(turns.leave)
-        try:
-            await self._ready(call)
-        except BaseException as error:
-            call.end(error)
-            raise
-
-        async def prepare() -> Request:
-            return feedback_request(
-                self.api_url,
-                await self._credential.get(),
-                session.id,
-                content,
-                encoded,
-                settings.extra_headers,
-            )
-
-        await fetch(self.transport, call, prepare, DIALECT, _nothing, status=_DONE)
+        await session._turns.enter(call)
+        call.at_end(session._turns.leave)
+        await self._act(call, feedback_request, session.id, content, query, settings.extra_headers)
 
     def _forget(self, session: AgentforceSession) -> None:
         self._open.pop(id(session), None)

@@ -6,6 +6,7 @@ words are looked for in any case and at any place.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +20,7 @@ from voicekit.errors import (
     ProviderError,
     RateLimitError,
     UnavailableError,
+    VoicekitError,
 )
 from voicekit.resilience.credential_circuit import CREDENTIAL_REFUSED
 
@@ -80,6 +82,13 @@ _PLANNER: Final[Mapping[str, type[ProviderError]]] = {
     "PLANNER_REQUEST_VALIDATION_ERROR": InvalidRequestError,
     "PLANNER_LLM_GATEWAY_RATE_LIMIT": RateLimitError,
     "RATE_LIMIT_EXCEEDED": RateLimitError,
+}
+_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
+    401: AuthenticationError,
+    403: AuthenticationError,
+    423: SessionBusyError,
+    429: RateLimitError,
+    **dict.fromkeys((408, 425, 502, 503, 504), UnavailableError),
 }
 _OURS: Final = frozenset({AuthenticationError, SessionBusyError, SessionLostError})
 """What is cured by asking again: with another token, later, in another session."""
@@ -171,28 +180,14 @@ def _judge(
         return found, {"outcome": "unknown"} if begun else {}
     if known and asked != "start" and (named or _is_lost(status, said, code)):
         return SessionLostError, {}
-    match status:
-        case 401:
-            stopped = {"retry_stopped": NOT_ATTACHED} if _UNATTACHED in said else {}
-            return AuthenticationError, stopped
-        case 403:
-            return AuthenticationError, {}
-        case 423:
-            return SessionBusyError, {}
-        case 429:
-            return RateLimitError, {}
-        case 408 | 425 | 502 | 503 | 504:
-            return UnavailableError, {}
-        case _ if status >= 500:
-            if any(words in said for words in _UNAVAILABLE_SETUP):
-                return InvalidRequestError, {}
-            if asked == "start":
-                # "HttpServerErrorException" is what a wrong agent id earns; none is repeated.
-                return UnavailableError, {"retryable": False}
-            # Of a turn: the server gives up after 120 s, and what it did by then is done.
-            return UnavailableError, {}
-        case _:
-            return InvalidRequestError, {}
+    if found := _BY_STATUS.get(status):
+        stopped = status == 401 and _UNATTACHED in said
+        return found, {"retry_stopped": NOT_ATTACHED} if stopped else {}
+    if status < 500 or any(words in said for words in _UNAVAILABLE_SETUP):
+        return InvalidRequestError, {}
+    # "HttpServerErrorException" is what a wrong agent id earns; none is repeated.
+    # Of a turn: the server gives up after 120 s, and what it did by then is done.
+    return UnavailableError, {"retryable": False} if asked == "start" else {}
 
 
 def _is_lost(status: int, said: str, code: object) -> bool:
@@ -249,6 +244,15 @@ def token_error(value: Any, status: int, headers: Mapping[str, str]) -> Provider
     else:
         kind = InvalidRequestError
     return build(kind, status, headers, code=code, detail=_without_tokens(words), **facts)
+
+
+def for_one(error: Exception) -> Exception:
+    """The failure, for one of those who waited: it gets a traceback of its own."""
+    if not isinstance(error, VoicekitError):
+        return error
+    told = copy.copy(error)
+    told.__cause__ = error.__cause__
+    return told
 
 
 def _without_tokens(words: object) -> object:

@@ -40,7 +40,7 @@ class Grant:
         api_url: Where the API is, for this token.
         refresh_at: From when on a new one is fetched in the background.
         expires_at: From when on it is not sent any more.
-        jwt: Whether it is one; an opaque token is refused by the API (404 observed).
+        jwt: An opaque one is refused by the API (404 observed).
     """
 
     token: str = field(repr=False)
@@ -69,14 +69,9 @@ def token_request(domain: str, client_id: str, client_secret: str) -> Request:
 def read_grant(
     value: dict[str, Any], headers: Mapping[str, str], *, domain: str, now: float, wall: float
 ) -> Grant:
-    """Read the token endpoint's answer.
+    """Read the answer of the token endpoint at ``domain``.
 
-    Args:
-        value: The answer.
-        headers: Of the response; its ``Date`` is the server's clock, which ``exp`` is of.
-        domain: Who was asked.
-        now: ``time.monotonic()``.
-        wall: ``time.time()``, in place of a clock of the server's.
+    Its ``Date`` is the server's clock, which ``exp`` is of; ``wall``, ours, stands in for it.
 
     Raises:
         RemoteProtocolError: It holds no token that a header can.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import copy
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.agentforce.config import SessionSettings
-from voicekit.clients.agentforce.errors import PROVIDER
+from voicekit.clients.agentforce.errors import PROVIDER, for_one
+from voicekit.clients.agentforce.operations import OPEN_SESSION
 from voicekit.deadlines import ambient_deadline
-from voicekit.errors import ClosedError, TotalTimeout, VoicekitError
+from voicekit.errors import ClosedError, TotalTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -29,11 +29,7 @@ idle one is not documented. Source: sheet §13."""
 class Opener:
     """One start of a session, owned by the client: whoever waits may leave.
 
-    Args:
-        openers: Where it is found until it is taken.
-        client: Whose session it will be.
-        request: With what the session is started.
-        key: Whose it is.
+    Attributes:
         kept: It was asked for ahead, and stays although nobody waits.
     """
 
@@ -56,11 +52,12 @@ class Opener:
         self._given_up = False
         self._taken = False
         # Shared work: nobody's ambient deadline is in force for it.
-        self._call = contextvars.Context().run(client._begin_start, request)
+        self._call = contextvars.Context().run(client._call, OPEN_SESSION, request)
         self.task: asyncio.Task[AgentforceSession | Exception] = openers.background.spawn(
             self._run(), "voicekit-open-session"
         )
-        openers.running(self, self.task)
+        openers.running.add(self)
+        self.task.add_done_callback(lambda _: openers.running.discard(self))
         self._expiry: asyncio.Task[None] | None = None
         if kept:
             self._expiry = openers.background.spawn(self._expire(), "voicekit-session-unused")
@@ -88,7 +85,7 @@ class Opener:
         until = ambient_deadline()
         self._waiters += 1
         if (session := self._opened) is not None:
-            session._hold()  # before another leaves it, who would end it
+            session._holders += 1  # before another leaves it, who would end it
         try:
             left = None if until is None else max(0.0, until - time.monotonic())
             done, _ = await asyncio.wait([self.task], timeout=left)
@@ -103,7 +100,7 @@ class Opener:
             raise ClosedError("the client is closed", provider=PROVIDER)
         result = self.task.result()
         if isinstance(result, Exception):
-            raise _told(result)
+            raise for_one(result)
         self._taken = True
         self._openers.forget(self)
         if result.key is None:
@@ -159,8 +156,7 @@ class Opener:
             return error
         if self._given_up:
             await session.aclose("Other")
-        for _ in range(self._waiters):
-            session._hold()
+        session._holders += self._waiters
         return session
 
     async def _expire(self) -> None:
@@ -174,17 +170,13 @@ class Opener:
 
 
 class Openers:
-    """The starts of a client that nobody has taken yet.
-
-    Args:
-        background: Owns them.
-    """
+    """The starts of a client that nobody has taken yet."""
 
     def __init__(self, background: Background) -> None:
         self.background = background
         self._by_key: dict[str, Opener] = {}
         self._spare: list[Opener] = []
-        self._running: set[Opener] = set()
+        self.running: set[Opener] = set()  # whose tasks have not ended
 
     def open(
         self,
@@ -201,8 +193,8 @@ class Openers:
             client: Who asks.
             request: With what it should be started.
             key: Whose it is.
-            like: Any will do that was asked for under that key, by clients with the same
-                defaults: no options were named.
+            like: No options were named: any will do that was asked for under that key, by clients
+                with the same defaults.
             kept: It is asked for ahead.
         """
         known = None if key is None else self._by_key.get(key)
@@ -246,11 +238,6 @@ class Openers:
                 return spare
         return None
 
-    def running(self, opener: Opener, task: asyncio.Task[Any]) -> None:
-        """It is under way, until its task has ended."""
-        self._running.add(opener)
-        task.add_done_callback(lambda _: self._running.discard(opener))
-
     def forget(self, opener: Opener) -> None:
         """It was taken, or is of no use."""
         if opener.key is not None and self._by_key.get(opener.key) is opener:
@@ -261,7 +248,7 @@ class Openers:
 
     def close(self) -> list[asyncio.Task[Any]]:
         """Nobody takes any of them any more; what is still to come ends itself."""
-        openers = [*self._running]
+        openers = [*self.running]
         for opener in openers:
             opener.give_up()
         return [opener.task for opener in openers]
@@ -362,12 +349,3 @@ class OpeningSession:
     def __repr__(self) -> str:
         state = "open" if self._session else "opening" if self._opener else "new"
         return f"<{type(self).__name__} {state}>"
-
-
-def _told(error: Exception) -> Exception:
-    """The failure, for one of those who waited."""
-    if not isinstance(error, VoicekitError):
-        return error
-    told = copy.copy(error)
-    told.__cause__ = error.__cause__
-    return told

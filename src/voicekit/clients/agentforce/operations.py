@@ -35,13 +35,7 @@ END_SESSION: Final = Operation(
     limits=Limits(connect=2.0, first_output=3.0, total=3.0),
     repeats=1,
 )
-FEEDBACK: Final = Operation(
-    provider=PROVIDER,
-    name="feedback",
-    kind=OperationClass.IDEMPOTENT,
-    limits=Limits(connect=2.0, first_output=3.0, total=3.0),
-    repeats=1,
-)
+FEEDBACK: Final = replace(END_SESSION, name="feedback")
 STATUS: Final = Operation(
     provider=PROVIDER,
     name="status",

@@ -55,26 +55,23 @@ class MessageOptions(MessageDefaults, CallOptions, total=False):
 _AGENT_ID: Final = re.compile(r"0Xx[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
 
 
-def _agent_id(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not _AGENT_ID.fullmatch(value):
-        raise wrong(name, value, "0Xx and 12 or 15 more letters and digits")
-    return value
+def _shaped(shape: re.Pattern[str], allowed: str) -> Check:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or not shape.fullmatch(value):
+            raise wrong(name, value, allowed)
+        return value
+
+    return check
 
 
 # The shape only: which names there are depends on the machine, and so on both of them.
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
 
 
-def _zone(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not _ZONE.fullmatch(value):
-        raise wrong(name, value, 'an IANA time zone, such as "Europe/Rome"')
-    return value
-
-
 SESSION_CHECKS: Final[Mapping[str, Check]] = {
-    "agent_id": _agent_id,
+    "agent_id": _shaped(_AGENT_ID, "0Xx and 12 or 15 more letters and digits"),
     "variables": variables,
-    "tz": _zone,
+    "tz": _shaped(_ZONE, 'an IANA time zone, such as "Europe/Rome"'),
     "bypass_user": checks.flag,
 }
 MESSAGE_CHECKS: Final[Mapping[str, Check]] = {

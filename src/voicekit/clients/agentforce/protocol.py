@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from voicekit import __version__
 from voicekit.clients.agentforce.config import API_PATH, MessageRequest, SessionRequest
-from voicekit.clients.settings import dumps
 from voicekit.clients.urls import segment_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.transport.messages import Request, merge_headers
@@ -40,18 +39,10 @@ def api_request(
     headers: Mapping[str, str] | None = None,
     more: Mapping[str, str] | None = None,
 ) -> Request:
-    """One request of the API.
+    """One request of the API; ``path`` is behind the API's own.
 
-    Args:
-        api_url: Where the API is, without its path.
-        token: The access token.
-        method: Of HTTP.
-        path: Behind the API's own.
-        accept: What should come back.
-        body: JSON, or None.
-        query: Encoded, without the question mark.
-        headers: The caller's own, over ours in any case of their letters.
-        more: Ours that this operation needs besides.
+    ``query`` is encoded. The caller's ``headers`` go over ours, in any case of their letters;
+    ``more`` are ours that this operation needs besides.
     """
     ours = {"Authorization": f"Bearer {token}"}
     if body is not None:
@@ -127,14 +118,7 @@ def feedback_request(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """What the start of a session answers.
-
-    Attributes:
-        id: Of the session; opaque.
-        greeting: What the agent says first; may be empty.
-        raw: The vendor's own object.
-        headers: Of the response.
-    """
+    """What the start of a session answers; its greeting may be empty."""
 
     id: str = field(repr=False)
     greeting: str = field(repr=False)
@@ -179,8 +163,3 @@ class Numbers:
         """A new one, for every request that goes out."""
         self._last = max(self._last + 1, int(time.time() * 1000))
         return self._last
-
-
-def encoded(body: Mapping[str, Any]) -> bytes:
-    """JSON of a body that was checked."""
-    return dumps(body).encode()

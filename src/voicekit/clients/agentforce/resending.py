@@ -75,11 +75,7 @@ class Replaceable(Protocol):
 
 
 class Resend:
-    """Says once more, in a new session, what a lost one did not hear. Outermost.
-
-    Args:
-        session: Whose turns.
-    """
+    """Says once more, in a new session, what a lost one did not hear. Outermost."""
 
     def __init__(self, session: Replaceable) -> None:
         self._session = session

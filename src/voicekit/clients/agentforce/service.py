@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from voicekit.clients.agentforce.config import RequestSettings
@@ -12,38 +12,23 @@ from voicekit.clients.agentforce.errors import DIALECT
 from voicekit.clients.agentforce.operations import STATUS
 from voicekit.clients.agentforce.protocol import api_request
 from voicekit.clients.execute import fetch_json
+from voicekit.clients.record import Record
 from voicekit.clients.urls import query_of
 
 if TYPE_CHECKING:
     from voicekit.clients.base import CallOptions
-    from voicekit.timing import ConnectionInfo, Timings
     from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceStatus:
+class ServiceStatus(Record):
     """What the API says of itself.
 
     Attributes:
         up: Whether it is in service.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        request_id: For the provider's support.
-        headers: Response headers.
-        raw: The vendor's own object.
     """
 
     up: bool
-    timings: Timings | None = field(default=None, compare=False, repr=False)
-    connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
-    attempts: int = field(default=0, compare=False, repr=False)
-    hedged: bool = field(default=False, compare=False, repr=False)
-    request_id: str | None = field(default=None, compare=False, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    raw: Any = field(default=None, compare=False, repr=False)
 
 
 class Service(Conversations):
@@ -58,24 +43,10 @@ class Service(Conversations):
             VoicekitError: It does not answer, or not like that.
         """
         settings = RequestSettings().updated(options)
-        query = query_of(settings.extra_query)
+        query, headers = query_of(settings.extra_query), settings.extra_headers
         call = self._call(STATUS, settings)
-        try:
-            await self._ready(call)
-        except BaseException as error:
-            call.end(error)
-            raise
-
-        async def prepare() -> Request:
-            return api_request(
-                self.api_url,
-                await self._credential.get(),
-                "GET",
-                "/status",
-                query=query,
-                headers=settings.extra_headers,
-            )
-
+        await self._ready(call)
+        prepare = partial(self._asks, api_request, "GET", "/status", query=query, headers=headers)
         found = await fetch_json(self.transport, call, prepare, DIALECT, _read_status)
         return replace(found, request_id=call.request_id, **call.evidence())
 

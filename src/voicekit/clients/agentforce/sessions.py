@@ -272,18 +272,14 @@ class AgentforceSession:
         client = self._client
         call = client._call(operation, request)
         call.pipeline = self._around(call.pipeline)
-        try:
-            await self._turns.enter(call)
-        except BaseException as error:
-            call.end(error)
-            raise
+        await self._turns.enter(call)
         turn = Turn(self._turns, client.transport, call)
         try:
             self._check()
-            await client._ready(call)
-        except BaseException as error:
+        except ClosedError as error:
             call.end(error)
             raise
+        await client._ready(call)
         return call, cast("Transport", turn)  # of which nothing but send() is asked
 
     def _around(self, pipeline: Pipeline | None) -> Pipeline:
@@ -347,9 +343,6 @@ class AgentforceSession:
             call.emit(events.SessionReplaced, error="SessionLostError")
 
     # -- who holds it ---------------------------------------------------------------------------
-
-    def _hold(self) -> None:
-        self._holders += 1
 
     async def _let_go(self, *, last: bool = True) -> None:
         """One holder less; the last one ends it."""

@@ -7,14 +7,13 @@ connections.
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from voicekit.clients.agentforce.config import RequestSettings
-from voicekit.clients.agentforce.errors import PROVIDER, TOKEN_DIALECT
+from voicekit.clients.agentforce.errors import PROVIDER, TOKEN_DIALECT, for_one
 from voicekit.clients.agentforce.grant import Grant, read_grant, token_request
 from voicekit.clients.base import Client, Credential, by_name
 from voicekit.clients.execute import fetch_json
@@ -46,13 +45,7 @@ counted, and the token at hand is good meanwhile. Source: sheet §3.5."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Who asks for tokens: an app of an org.
-
-    Attributes:
-        domain: Address of the org.
-        client_id: Its consumer key.
-        secret: Its consumer secret.
-    """
+    """An app of an org, by its consumer key and secret: who asks for tokens."""
 
     domain: str
     client_id: str
@@ -101,11 +94,8 @@ class TokenClient(Client):
 class Tokens:
     """The token in force. Callable as a ``Credential`` asks for keys.
 
-    Args:
-        background: Owns the fetching, so that a caller who is cancelled takes nothing from
-            the others, and the refreshing.
-        identity: Equal for equal credentials.
-        clock: Monotonic seconds.
+    ``background`` owns the fetching, so that a caller who is cancelled takes nothing from the
+    others, and the refreshing. Equal for equal identities.
 
     Attributes:
         fetch: Makes a new one.
@@ -154,7 +144,10 @@ class Tokens:
             raise ClosedError("the client is closed", provider=PROVIDER)
         result = task.result()
         if isinstance(result, Exception):
-            raise _told(result)
+            told = for_one(result)
+            if isinstance(told, VoicekitError):
+                told.outcome = "not_applied"  # of whoever waited, nothing was sent
+            raise told
         return result
 
     @property
@@ -233,16 +226,6 @@ class Tokens:
 
     def __repr__(self) -> str:
         return "<Tokens>"
-
-
-def _told(error: Exception) -> Exception:
-    """The failure of a fetch, for one of those who waited: nothing of theirs was sent."""
-    if not isinstance(error, VoicekitError):
-        return error
-    told = copy.copy(error)
-    told.outcome = "not_applied"
-    told.__cause__ = error.__cause__
-    return told
 
 
 class TokenCredential(Credential):

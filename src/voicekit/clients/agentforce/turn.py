@@ -29,11 +29,7 @@ _SILENT: Final = frozenset({"ProgressIndicator", "TextChunk", "EndOfTurn"})
 
 
 class Messages:
-    """What the messages of a turn add up to.
-
-    Args:
-        headers: Of the response; an error inside the turn is read with them.
-        session_id: Of which session.
+    """What the messages of a turn add up to; errors inside it are read with its headers.
 
     Attributes:
         text: Pieces of what holds so far.
@@ -143,11 +139,10 @@ class Messages:
         if not text:
             return []
         if chunk:
-            if not self._chunks and self.text and not self.text[-1].endswith(("\n", " ")):
-                self._chunks.append(text)
+            first = not self._chunks
+            self._chunks.append(text)
+            if first and self.text and not self.text[-1].endswith(("\n", " ")):
                 text = "\n" + text
-            else:
-                self._chunks.append(text)
         self.progress += 1
         self.text.append(text)
         return [text]

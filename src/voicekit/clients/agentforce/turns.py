@@ -38,60 +38,47 @@ _END: Final = b'"EndOfTurn"'
 class Turns:
     """Whose turn it is, first come first served.
 
-    Args:
+    Attributes:
         background: Owns what is read to its end.
+        busy: A request of the session is under way.
+        closed: Nobody has a turn any more.
+        giving_up: How to end each thing that is under way.
     """
 
     def __init__(self, background: Background) -> None:
         self.background = background
-        self._busy = False
-        self._closed = False
+        self.busy = False
+        self.closed = False
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._lingering: set[asyncio.Task[None]] = set()
-        self._giving_up: set[Callable[[], object]] = set()  # how to end what is under way
-
-    @property
-    def closed(self) -> bool:
-        """Whether nobody has a turn any more."""
-        return self._closed
-
-    def running(self, give_up: Callable[[], object]) -> None:
-        """Something is under way, which ``give_up`` ends."""
-        self._giving_up.add(give_up)
-
-    def through(self, give_up: Callable[[], object]) -> None:
-        """It is over."""
-        self._giving_up.discard(give_up)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request of the session is under way."""
-        return self._busy
+        self.giving_up: set[Callable[[], object]] = set()
 
     async def enter(self, call: Call) -> None:
         """Wait for the turn of ``call``, within its limits. Cancelled, it leaves no trace.
+
+        A call that does not get there has ended.
 
         Raises:
             TotalTimeout: It took too long; nothing was sent.
             ClosedError: The session was closed meanwhile.
         """
-        if not self._busy and not self._closed:
-            self._busy = True
+        if not self.busy and not self.closed:
+            self.busy = True
             return
-        self._check()
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        left = call.remaining()
         try:
+            self._check()
+            left = call.remaining()
             await asyncio.wait([turn], timeout=None if left is None else max(left, 0.0))
-        except BaseException:
+            if turn.done() and turn.result():
+                return
+            self._check()
+            raise call.total_timeout()
+        except BaseException as error:
             self._withdraw(turn)
+            call.end(error)
             raise
-        if turn.done() and turn.result():
-            return
-        self._withdraw(turn)
-        self._check()
-        raise call.total_timeout()
 
     def leave(self) -> None:
         """The next, please."""
@@ -100,14 +87,14 @@ class Turns:
             if not turn.done():
                 turn.set_result(True)
                 return
-        self._busy = False
+        self.busy = False
 
     def close(self) -> None:
         """Nobody has a turn any more; what still runs is given up."""
-        self._closed = True
+        self.closed = True
         for task in self._lingering:
             task.cancel()
-        for give_up in list(self._giving_up):
+        for give_up in list(self.giving_up):
             give_up()
         while self._waiting:
             turn = self._waiting.popleft()
@@ -117,7 +104,7 @@ class Turns:
     def linger(self, work: Coroutine[Any, Any, None], after: Callable[[], None]) -> None:
         """Let ``work`` read a turn to its end; ``after`` is called whatever became of it."""
         task = self.background.spawn(work, "voicekit-agentforce-drain")
-        if self._closed:
+        if self.closed:
             task.cancel()
         self._lingering.add(task)
 
@@ -136,7 +123,7 @@ class Turns:
             self._waiting.remove(turn)
 
     def _check(self) -> None:
-        if self._closed:
+        if self.closed:
             raise ClosedError("the session is closed")
 
 
@@ -162,7 +149,7 @@ class Turn:
         task = self._turns.background.spawn(
             _caught(self._transport, request, call), "voicekit-agentforce-turn"
         )
-        self._turns.running(task.cancel)
+        self._turns.giving_up.add(task.cancel)
         try:
             await asyncio.wait([task])
         except BaseException:
@@ -172,7 +159,7 @@ class Turn:
                 self._give_up(task)
             raise
         finally:
-            self._turns.through(task.cancel)
+            self._turns.giving_up.discard(task.cancel)
         if task.cancelled():
             self.over()
             raise ClosedError(
@@ -230,7 +217,7 @@ class Held:
         self._error: VoicekitError | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._over = self._lingers = False
-        turns.running(self._closing)
+        turns.giving_up.add(self._closing)
 
     @property
     def delimited(self) -> bool:
@@ -282,7 +269,7 @@ class Held:
             self.release()
         else:
             self._over = self._lingers = True
-            self._turns.through(self._closing)
+            self._turns.giving_up.discard(self._closing)
             self._turns.linger(self._drain(), self._drained)
 
     def _drained(self) -> None:
@@ -300,7 +287,7 @@ class Held:
     def _finish(self) -> None:
         if not self._over:
             self._over = True
-            self._turns.through(self._closing)
+            self._turns.giving_up.discard(self._closing)
             self._turn.over()
 
     async def _drain(self) -> None:
