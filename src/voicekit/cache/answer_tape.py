@@ -8,31 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from voicekit.cache.answers import Kept
 from voicekit.cache.follower import Follower
 from voicekit.cache.tape import Tape
-from voicekit.speech import ChatResult, RateLimits, ToolCall, Usage
+from voicekit.speech import ChatResult, ToolCall
 
 if TYPE_CHECKING:
     from voicekit.operation import Call
 
-__all__ = [
-    "AnswerTape",
-    "Decision",
-    "TextFollower",
-    "WholeChat",
-    "kept_of",
-    "result_of",
-    "shared",
-]
-
 
 class Decision(NamedTuple):
-    """What becomes of an answer.
-
-    Attributes:
-        reason: Why it is not kept, or None.
-        key: Under which it is.
-        kept: What of it.
-        ttl: Seconds.
-    """
+    """What becomes of an answer: why it is not kept; else under which key, what, how long (s)."""
 
     reason: str | None
     key: str = ""
@@ -43,9 +26,7 @@ class Decision(NamedTuple):
 class AnswerTape(Tape[Any]):
     """A tape that nobody joins any more once it is whole and turned out not to be kept.
 
-    Args:
-        decide: What becomes of it; asked once, when it is whole.
-        keep: Keeps it, or says that it is not.
+    What becomes of it is ``decide``d once, when it is whole, and told to ``keep``.
     """
 
     def __init__(
@@ -75,6 +56,15 @@ class AnswerTape(Tape[Any]):
         return super().joinable and (not self.whole or self.decision.reason is None)
 
 
+def _upstreams(name: str, doc: str, *, own: bool = False) -> Any:
+    """A property: what the upstream says; what is ``own``, only to the one who asked for it."""
+
+    def said(follower: TextFollower) -> Any:
+        return None if own and follower.joined else follower._said(name)
+
+    return property(said, doc=doc)
+
+
 class TextFollower(Follower[Any]):
     """One who listens to a model's answer.
 
@@ -102,9 +92,6 @@ class TextFollower(Follower[Any]):
     def _said(self, name: str, otherwise: Any = None) -> Any:
         return getattr(self.tape.handle, name, otherwise)
 
-    def _own(self, name: str) -> Any:
-        return None if self.joined else self._said(name)
-
     @property
     def refusal(self) -> list[str]:
         """What the model said instead of answering."""
@@ -114,54 +101,18 @@ class TextFollower(Follower[Any]):
         """The tool calls so far."""
         return cast("tuple[ToolCall, ...]", self._said("tool_calls", ()))
 
-    @property
-    def finish_reason(self) -> str | None:
-        """Why the model stopped."""
-        return cast("str | None", self._said("finish_reason"))
-
-    @property
-    def model(self) -> str | None:
-        """Which model it is."""
-        return cast("str | None", self._said("model"))
-
-    @property
-    def service_tier(self) -> str | None:
-        """Which of the provider's tiers serves it."""
-        return cast("str | None", self._said("service_tier"))
-
-    @property
-    def member(self) -> str | None:
-        """Who answers, of several."""
-        return cast("str | None", self._said("member"))
-
-    @property
-    def usage(self) -> Usage | None:
-        """Tokens: his who asked."""
-        return cast("Usage | None", self._own("usage"))
-
-    @property
-    def rate_limits(self) -> RateLimits | None:
-        """His who asked."""
-        return cast("RateLimits | None", self._own("rate_limits"))
-
-    @property
-    def id(self) -> str | None:
-        """The provider's id of the answer: his who asked."""
-        return cast("str | None", self._own("id"))
-
-    @property
-    def raw(self) -> Any:
-        """The provider's own object: his who asked."""
-        return self._own("raw")
+    finish_reason = _upstreams("finish_reason", "Why the model stopped.")
+    model = _upstreams("model", "Which model it is.")
+    service_tier = _upstreams("service_tier", "Which of the provider's tiers serves it.")
+    member = _upstreams("member", "Who answers, of several.")
+    usage = _upstreams("usage", "Tokens: his who asked.", own=True)
+    rate_limits = _upstreams("rate_limits", "His who asked.", own=True)
+    id = _upstreams("id", "The provider's id of the answer: his who asked.", own=True)
+    raw = _upstreams("raw", "The provider's own object: his who asked.", own=True)
 
 
 class WholeChat:
-    """A whole answer, as a tape records it: all of it at once.
-
-    Attributes:
-        attempts: How often it was asked for.
-        result: The answer, once it is there.
-    """
+    """A whole answer, as a tape records it: all of it at once."""
 
     attempts = 1
 
@@ -176,7 +127,7 @@ class WholeChat:
     async def __aexit__(self, *exc: object) -> None:
         pass
 
-    async def take(self) -> list[ChatResult]:
+    async def take_events(self) -> list[ChatResult]:
         """The answer, and then no more."""
         if self._taken:
             return []

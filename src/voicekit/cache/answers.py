@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["Kept", "decoded", "encoded"]
-
 _VERSION: Final = 1
 """What an older or a newer version wrote is a miss."""
 

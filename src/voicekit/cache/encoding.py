@@ -13,8 +13,6 @@ from typing import Any, Final
 from voicekit.speech import AudioChunk, AudioFormat, Word
 from voicekit.speech.character import Character
 
-__all__ = ["StoredSpeech", "decoded", "encoded"]
-
 _MAGIC: Final = b"vks1"
 """Version of the encoding: what an older or newer one wrote is a miss."""
 _HEAD: Final = struct.Struct(">4sI")
@@ -22,14 +20,7 @@ _HEAD: Final = struct.Struct(">4sI")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSpeech:
-    """What an entry holds, ready to be played.
-
-    Attributes:
-        format: What the audio is.
-        size: Bytes of audio.
-        chunks: How many, as they were made.
-        member: Who made it, of several.
-    """
+    """What an entry holds, ready to be played: so many bytes, in so many chunks."""
 
     format: AudioFormat
     size: int

@@ -8,8 +8,6 @@ from typing import Generic, TypeVar
 
 from voicekit.cache.tape import Tape
 
-__all__ = ["Flights"]
-
 T = TypeVar("T")
 
 

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from voicekit.cache.source import HandleSource
 from voicekit.errors import LocalProtocolError, VoicekitError
 from voicekit.timing import ConnectionInfo
 
@@ -14,15 +15,14 @@ if TYPE_CHECKING:
     from voicekit.cache.tape import Tape
     from voicekit.operation import Call
 
-__all__ = ["SOME", "Follower"]
-
 T = TypeVar("T")
+E = TypeVar("E", bound=VoicekitError)
 
 SOME: Final = b"+"
 """What a follower's ``chunk()`` says when there is something to ``feed``."""
 
 
-class Follower(Generic[T]):
+class Follower(HandleSource, Generic[T]):
     """One who listens to a ``Tape``: to a handle of ours it is a response and its decoder.
 
     Subclasses add what the handle's kind reads from its decoder besides.
@@ -34,9 +34,6 @@ class Follower(Generic[T]):
         progress: Items that were handed to it.
         taken: Their bytes.
     """
-
-    status = 200
-    delimited = True
 
     def __init__(self, tape: Tape[T]) -> None:
         self.joined = False
@@ -119,7 +116,7 @@ class Follower(Generic[T]):
             if self.progress < tape.dropped + len(tape.items):
                 return SOME
             if tape.error is not None:
-                raise _own(tape.error)
+                raise for_one(tape.error)
             if tape.whole:
                 if self._call is not None:
                     self._tell(self._call)
@@ -159,12 +156,8 @@ class Follower(Generic[T]):
             tape.make_room()
         return items
 
-    def eof(self, *, delimited: bool) -> Sequence[T]:  # noqa: ARG002 - a decoder's
-        """The end."""
-        return ()
 
-
-def _own(error: VoicekitError) -> VoicekitError:
+def for_one(error: E) -> E:
     """The same error for one more, who adds a traceback and evidence of his own."""
     twin = copy.copy(error)
     twin.__cause__ = error.__cause__

@@ -11,8 +11,6 @@ from typing import Final
 from voicekit.cache.storage import Storage
 from voicekit.checks import is_number, wrong
 
-__all__ = ["Guarded", "StorageTrouble"]
-
 _log = logging.getLogger("voicekit.cache")
 
 _WRITE_S: Final = 2.0

@@ -17,8 +17,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["MOST_EXCHANGES", "history_json", "with_history"]
-
 MOST_EXCHANGES: Final = 20
 """How many are kept for the agent; the oldest go first."""
 

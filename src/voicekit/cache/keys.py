@@ -8,8 +8,6 @@ from typing import Final
 
 from voicekit.checks import wrong
 
-__all__ = ["Keys"]
-
 _LONGEST: Final = 64
 """Bytes of a blake2b key. Source: RFC 7693 §2.1."""
 

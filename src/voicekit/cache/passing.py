@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from voicekit.cache.follower import for_one
+from voicekit.cache.source import HandleSource
 from voicekit.errors import StreamInterruptedError, VoicekitError
 from voicekit.speech import AgentAnswer, AgentRetraction
-from voicekit.streams import AgentReply, Opened
+from voicekit.streams import AgentReply
 
 if TYPE_CHECKING:
     from voicekit.cache.response_turn import Turn
     from voicekit.operation import Call
+    from voicekit.streams import Opened
     from voicekit.timing import ConnectionInfo
-    from voicekit.transport.interfaces import Response
-
-__all__ = ["CachedReply", "Passing"]
 
 
 class CachedReply(AgentReply):
@@ -33,8 +31,7 @@ class CachedReply(AgentReply):
         if self._watchdog is not None:
             self._watchdog.stop()
         opened.response.abort()
-        self._error = copy.copy(cause)
-        self._error.__cause__ = cause.__cause__
+        self._error = for_one(cause)
         opened.call.end(self._error)
 
     async def cancel(self) -> None:
@@ -53,16 +50,13 @@ class CachedReply(AgentReply):
             await response.parted()
 
 
-class Passing:
-    """An agent's own reply: to our handle, a response and its decoder at once.
+class Passing(HandleSource):
+    """An agent's own reply, to our handle.
 
     Attributes:
         text: What holds so far.
         done: It has come to its own end.
     """
-
-    status = 200
-    delimited = True
 
     def __init__(self, source: AgentReply, turn: Turn) -> None:
         self.text: list[str] = []
@@ -93,8 +87,7 @@ class Passing:
             self._turn.flight.moving = self._moving
         self._tell()
         call.committed()
-        items = deque(self.feed(first))
-        return Opened(call, cast("Response", self), cast("Any", self), items)
+        return self.opened(call, self.feed(first))
 
     def _moving(self) -> bool:
         """Whether its reader waits for the agent, or has got something since the last look."""
@@ -195,10 +188,6 @@ class Passing:
                 self.text.clear()
         self.progress += len(items)
         return cast("Sequence[Any]", items)
-
-    def eof(self, *, delimited: bool) -> Sequence[Any]:  # noqa: ARG002 - a decoder's
-        """The end."""
-        return ()
 
     def answer(self, _call: Call, _headers: Mapping[str, str], /) -> AgentAnswer:
         """The turn, as far as it was read."""

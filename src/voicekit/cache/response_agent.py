@@ -15,8 +15,6 @@ from voicekit.checks import text as some_text
 from voicekit.checks import wrong
 from voicekit.operation import Limits, Operation, OperationClass
 
-__all__ = ["CachedAgent", "OpeningCached"]
-
 INERT: Final = frozenset({"limits", "policies"})
 """Options that say how a call is made, and nothing to the agent."""
 
@@ -120,11 +118,8 @@ class CachedAgent(ResponseCache):
     ) -> str:
         """The name of an answer.
 
-        Args:
-            question: What is asked.
-            session: The options of the session.
-            earlier: Variables that went with its earlier messages; it still has them.
-            message: The options of this one.
+        ``session`` and ``message`` are the options of these, ``earlier`` the variables that went
+        with earlier messages, which the session still has.
 
         Raises:
             NotCached: A rule says no.

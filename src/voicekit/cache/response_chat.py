@@ -41,8 +41,6 @@ from voicekit.streams import Opened, TextStream
 if TYPE_CHECKING:
     from voicekit import interfaces
 
-__all__ = ["CachedChat", "CachedChatRequest"]
-
 Messages = str | Sequence[Mapping[str, Any]]
 
 MOST: Final = 1 << 20
@@ -203,28 +201,35 @@ class CachedChat(ResponseCache):
                 kept, size, reason = await self._find(keys)
                 if kept is not None:
                     self._told("stream_chat", "hit", size=size)
-                    return Replay.opened(call, kept)
+                    return Replay.of(call, kept)
                 self._check_open()
                 tape = self._streams.joinable(keys[0]) or self._streams.begin(
-                    keys[0], partial(self._record, request, question)
+                    keys[0], partial(self._record, "stream_chat", request, question)
                 )
             follower = TextFollower(tape)
             tape.join(follower)
         self._told("stream_chat", follower.cache or "miss", reason)
         return await tape.open(call, follower)
 
-    def _record(self, request: CachedChatRequest, question: Question, done: Any) -> AnswerTape:
+    def _record(
+        self, operation: str, request: CachedChatRequest, question: Question, done: Any
+    ) -> AnswerTape:
+        whole = operation == "chat"
+
         def decide(tape: AnswerTape) -> Decision:
             if tape.overflowed:
                 return Decision("too_long")
-            return self._decide(request, question, result_of(tape.handle), tape.handle)
+            told = tape.handle.result if whole else tape.handle
+            return self._decide(request, question, told if whole else result_of(told), told)
 
         return AnswerTape(
-            lambda: self._inner.stream_chat(request.of),
+            partial(WholeChat, self._inner, request.of)
+            if whole
+            else partial(self._inner.stream_chat, request.of),
             self._background,
             decide=decide,
-            keep=partial(self._keep_decided, "stream_chat"),
-            read=lambda stream: stream.take_events(),
+            keep=partial(self._keep_decided, operation),
+            read=lambda handle: handle.take_events(),
             size_of=lambda item: len(item) if isinstance(item, str) else 64,
             most=MOST,
             done=done,
@@ -262,7 +267,7 @@ class CachedChat(ResponseCache):
                     return shared(call, "hit", kept)
                 self._check_open()
                 tape = self._under_way(key) or self._wholes.begin(
-                    key, partial(self._record_whole, request, request.question)
+                    key, partial(self._record, "chat", request, request.question)
                 )
             whole = tape is not self._streams.joinable(key)
             follower = TextFollower(tape)
@@ -295,25 +300,6 @@ class CachedChat(ResponseCache):
             finish_reason=result.finish_reason,
         )
 
-    def _record_whole(
-        self, request: CachedChatRequest, question: Question, done: Any
-    ) -> AnswerTape:
-        def decide(tape: AnswerTape) -> Decision:
-            result = tape.handle.result
-            return self._decide(request, question, result, result)
-
-        return AnswerTape(
-            lambda: WholeChat(self._inner, request.of),
-            self._background,
-            decide=decide,
-            keep=partial(self._keep_decided, "chat"),
-            read=lambda whole: whole.take(),
-            size_of=lambda _: 1,
-            most=MOST,
-            done=done,
-            name=f"voicekit-answer-{self._provider}",
-        )
-
     # -- keeping ----------------------------------------------------------------------------
 
     def _decide(
@@ -321,11 +307,7 @@ class CachedChat(ResponseCache):
     ) -> Decision:
         """Whether an answer that has come to its own end is kept, and under whose name.
 
-        Args:
-            request: What was asked.
-            question: What the rules see of it.
-            result: The answer.
-            told: What says who gave it, if anything does.
+        ``told`` is what says who gave it, if anything does.
         """
         reason = unstorable_chat(result)
         if reason is not None:

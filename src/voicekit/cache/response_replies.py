@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from voicekit.cache.source import HandleSource
 from voicekit.speech import AgentAnswer, ToolCall
-from voicekit.streams import Opened
 
 if TYPE_CHECKING:
     from voicekit.cache.answers import Kept
-    from voicekit.errors import VoicekitError
     from voicekit.operation import Call
-    from voicekit.transport.interfaces import Response
-
-__all__ = ["Replay"]
+    from voicekit.streams import Opened
 
 
-class Replay:
-    """An answer that is there: to a handle of ours, a response and its decoder at once.
+class Replay(HandleSource):
+    """An answer that is there.
 
     Attributes:
         cache: ``"hit"`` or ``"joined"``.
@@ -27,8 +23,6 @@ class Replay:
         member: Who gave it, of several.
     """
 
-    status = 200
-    delimited = True
     done = True
     progress = 1
     connection = None
@@ -46,32 +40,18 @@ class Replay:
         self.raw = None
 
     @classmethod
-    def opened(cls, call: Call, kept: Kept, cache: str = "hit") -> Opened[Any]:
+    def of(cls, call: Call, kept: Kept, cache: str = "hit") -> Opened[Any]:
         """What a handle reads it from, all of it in hand."""
-        replay = cls(kept, cache)
         call.attempts = 0
         call.committed()
-        return Opened(call, cast("Response", replay), cast("Any", replay), deque(replay.text))
+        return cls(kept, cache).opened(call, (kept.text,))
 
     async def chunk(self) -> bytes:
         """There is no more."""
         return b""
 
-    def interrupt(self, error: VoicekitError) -> None:
-        """Nobody waits for it."""
-
-    def abort(self) -> None:
-        """It holds nothing."""
-
-    def release(self) -> None:
-        """It holds nothing."""
-
     def feed(self, _data: bytes, /) -> Sequence[Any]:
         """There is no more."""
-        return ()
-
-    def eof(self, *, delimited: bool) -> Sequence[Any]:  # noqa: ARG002 - a decoder's
-        """The end."""
         return ()
 
     def calls(self) -> tuple[ToolCall, ...]:

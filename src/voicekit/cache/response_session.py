@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from voicekit.interfaces import AgentSession
     from voicekit.streams import AgentReply, Opened
 
-__all__ = ["CachedSession"]
-
 _MOST_TURNS: Final = 100
 """Earlier turns that ``context=`` sees."""
 
@@ -210,7 +208,7 @@ class CachedSession:
             kept = await turn.begin(call)
             if kept is not None:
                 turn.over()
-                return Replay.opened(call, kept, turn.result)
+                return Replay.of(call, kept, turn.result)
             session = await self._own()
             said, with_options = self._said(text, options)
             passing = Passing(session.stream_message(said, **with_options), turn)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from voicekit.operation import Call
     from voicekit.speech import AgentAnswer
 
-__all__ = ["Turn"]
-
 
 class Turn:
     """One turn, from the look into the cache to the end; it holds the session's lock.

@@ -15,19 +15,6 @@ from typing import Any, Final
 from voicekit.checks import is_number
 from voicekit.speech import AgentAnswer, ChatResult
 
-__all__ = [
-    "LONGEST_TTL",
-    "NotCached",
-    "Question",
-    "acts",
-    "canonical",
-    "conversation_of",
-    "lifetime",
-    "spoken_part",
-    "unstorable_answer",
-    "unstorable_chat",
-]
-
 Scope = Mapping[str, Any] | Callable[["Question"], Mapping[str, Any]]
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from voicekit.cache.storage import Storage
     from voicekit.tasks import Background
 
-__all__ = ["SessionIds", "Why"]
-
 _WITHIN: Final = 0.5
 """How long the storage may take, in seconds; opening a session takes about one."""
 
@@ -113,14 +111,11 @@ class SessionIds:
     async def forget(self, key: str, session: Any, why: Why) -> bool:
         """It is not held here any more: whether it is ours to end.
 
+        ``why``: its conversation is ``"over"``; nobody has used it here for ``ttl`` (``"unused"``);
+        it has to go though it may be used again (``"left"``).
+
         A storage compares nothing by itself: who takes the session up just between the look and
         the deletion finds it ended, as one that the provider has lost.
-
-        Args:
-            key: Whose conversation it is.
-            session: Its session.
-            why: Its conversation is ``"over"``; nobody has used it here for ``ttl``
-                (``"unused"``); it has to go though it may be used again (``"left"``).
         """
         kept = self._kept.get(key)
         if kept is None:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from voicekit.cache.stored_session import StoredSession
 
-__all__ = ["Held", "SessionStoreStats"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStoreStats:

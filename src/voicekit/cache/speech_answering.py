@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from voicekit.interfaces import SpeechRequest
     from voicekit.streams import Opened
 
-__all__ = ["Answering", "Asked", "TimeToLive"]
-
 TimeToLive = Callable[["SpeechRequest", AudioClip], "float | None"]
 """Seconds for which a speech is kept, given what was asked and what was made; None is not."""
 
@@ -59,7 +57,6 @@ class Answering:
 
     Attributes:
         counts: What it has done, by the names of ``SpeechCacheStats``.
-        storage: Where it looks.
     """
 
     def __init__(
@@ -111,12 +108,9 @@ class Answering:
     def handle(
         self, request: SpeechRequest, operation: str, make: Callable[[], Any]
     ) -> CachedSpeech:
-        """The handle of a caller. No I/O before it is opened.
+        """The handle of a caller of ``operation``. No I/O before it is opened.
 
-        Args:
-            request: What is wanted.
-            operation: Name of what was called.
-            make: Makes the upstream handle, if it comes to that; called at most once.
+        ``make`` makes the upstream handle, if it comes to that; it is called at most once.
         """
         return CachedSpeech(partial(self._open, operation, make), Source(request))
 
@@ -163,7 +157,7 @@ class Answering:
                     produced, stored = found
                     self._count(asked, call, "hit", None, stored.size)
                     source.stored(stored, produced)
-                    return Played(stored).opened(call)
+                    return Played(stored).begun(call)
                 reason = found
                 tape = self._flights.joinable(asked.flight)
             if tape is None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from voicekit.cache.encoding import StoredSpeech
 from voicekit.cache.follower import SOME, Follower
+from voicekit.cache.source import HandleSource
 from voicekit.errors import VoicekitError
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat, Usage
-from voicekit.streams import Opened, SpeechStream
+from voicekit.streams import SpeechStream
 
 if TYPE_CHECKING:
     from voicekit.cache.tape import Tape
     from voicekit.interfaces import SpeechRequest, Synthesizer
     from voicekit.operation import Call
-    from voicekit.streams import SpeechParts
-    from voicekit.transport.interfaces import Response
-
-__all__ = ["CachedSpeech", "Played", "Source", "WholeSpeech", "read_chunks"]
-
-_NONE: Final[Mapping[str, str]] = {}
+    from voicekit.streams import Opened, SpeechParts
 
 
 class Source:
@@ -135,12 +130,10 @@ class CachedSpeech(SpeechStream):
         return await self._source.kept()
 
 
-class Played:
-    """What was stored; to a handle it is a response and its decoder. Nothing of it waits."""
+class Played(HandleSource):
+    """What was stored; nothing of it waits."""
 
-    status = 200
-    delimited = True
-    headers = _NONE
+    headers: Mapping[str, str] = {}
     connection = None
     cache = "hit"
 
@@ -150,12 +143,11 @@ class Played:
         self._stored: StoredSpeech | None = stored
         self._error: VoicekitError | None = None
 
-    def opened(self, call: Call) -> Opened[AudioChunk]:
+    def begun(self, call: Call) -> Opened[AudioChunk]:
         """With the first chunk in hand; the others are made when somebody wants them."""
         call.attempts = 0
         call.committed()
-        first = deque(self._play(1))
-        return Opened(call, cast("Response", self), cast("Any", self), first)
+        return self.opened(call, self._play(1))
 
     def _play(self, end: int) -> Sequence[AudioChunk]:
         if self._stored is None:
@@ -181,9 +173,6 @@ class Played:
         """It holds the audio no more."""
         self._stored = None
 
-    def release(self) -> None:
-        """Everything was read."""
-
     @property
     def done(self) -> bool:
         """Whether all of it was handed out."""
@@ -192,10 +181,6 @@ class Played:
     def feed(self, _data: bytes, /) -> Sequence[AudioChunk]:
         """The rest."""
         return self._play(self._chunks)
-
-    def eof(self, *, delimited: bool) -> Sequence[AudioChunk]:  # noqa: ARG002 - a decoder's
-        """The end."""
-        return ()
 
 
 class WholeSpeech:

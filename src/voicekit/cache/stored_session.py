@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from voicekit.speech import AgentAnswer
     from voicekit.streams import AgentReply
 
-__all__ = ["StoredSession"]
-
 
 class StoredSession:
     """An agent's session, and everything that it has; it notices when the agent ends it.

@@ -8,9 +8,8 @@ holds for a handle holds for one that follows.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from voicekit.cache.follower import SOME, Follower
 from voicekit.errors import (
@@ -23,12 +22,11 @@ from voicekit.errors import (
     WrongLoopError,
 )
 from voicekit.pipeline import PLAIN
-from voicekit.streams import Opened
 
 if TYPE_CHECKING:
     from voicekit.operation import Call
+    from voicekit.streams import Opened
     from voicekit.tasks import Background
-    from voicekit.transport.interfaces import Response
 
 __all__ = ["Tape"]
 
@@ -206,8 +204,7 @@ class Tape(Generic[T]):
                 error.outcome = "unknown"  # it was asked on this one's behalf
             self.leave(follower)
             raise
-        items = deque(follower.feed(SOME))
-        return Opened(call, cast("Response", follower), cast("Any", follower), items)
+        return follower.opened(call, follower.feed(SOME))
 
     # -- the task ---------------------------------------------------------------------------
 

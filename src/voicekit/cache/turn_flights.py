@@ -12,8 +12,6 @@ from typing import Final
 
 from voicekit.speech import AgentAnswer
 
-__all__ = ["TurnFlight", "TurnFlights"]
-
 _LOOK_S: Final = 1.0
 """How often one who waits looks whether the turn he waits for still goes on, in seconds."""
 
