@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final
 
-__all__ = ["Answer", "content", "refusal"]
-
 PIECE: Final = 64 << 10
 """Bytes written at once: a slow client holds one piece of its own, not a copy of the clip."""
 
@@ -29,15 +27,7 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One response.
-
-    Attributes:
-        status: HTTP status.
-        headers: In order; ``content-length`` among them where there may be one.
-        body: The whole of what the answer is a part of.
-        start: First byte of ``body`` to be sent.
-        stop: The one after the last.
-    """
+    """One response: the bytes from ``start`` to before ``stop`` of ``body``, a whole clip."""
 
     status: int
     headers: tuple[tuple[str, str], ...]

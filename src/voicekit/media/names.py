@@ -16,8 +16,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ForgedName", "Names", "UnknownName"]
-
 _ID_BYTES: Final = 12
 _DRAWN_BYTES: Final = 6
 _EXPIRY_BYTES: Final = 5

@@ -83,11 +83,6 @@ class Token:
             )
         self._expected = None if token is None else token.encode()
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is asked for."""
-        return self._expected is not None
-
     def fits(self, scope: Scope) -> bool:
         """Whether the caller knows it, or need not."""
         if self._expected is None:
@@ -97,7 +92,7 @@ class Token:
         return scheme.lower() == b"bearer" and same
 
     def __repr__(self) -> str:
-        return "Token(…)" if self.wanted else "Token(None)"
+        return "Token(None)" if self._expected is None else "Token(…)"
 
 
 class Endpoint:
