@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from voicekit.resilience.members.produced import ProducedChat
-from voicekit.resilience.members.requests import RequestOfMembers, finished
+from voicekit.resilience.members.produced import ProducedChat, produced
+from voicekit.resilience.members.requests import RequestOfMembers
 from voicekit.resilience.members.streams import MemberTextStream
-from voicekit.resilience.members.trail import Member
-from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
+from voicekit.resilience.members.wrapper import Wrapper
 from voicekit.speech import ChatResult
 
 if TYPE_CHECKING:
     from voicekit import interfaces
-
-__all__ = ["ChatOfMembers", "ChatRequestOfMembers"]
 
 Messages = str | Sequence[Mapping[str, Any]]
 
@@ -40,10 +37,7 @@ class ChatOfMembers(Wrapper):
         Raises:
             InvalidArgumentError: A member refuses it.
         """
-        of = requests_of(
-            self._group, lambda member, own: member.engine.request(messages, **own), options
-        )
-        return ChatRequestOfMembers(of=of, owner=self)
+        return ChatRequestOfMembers(of=self._requests(messages, options), owner=self)
 
     def stream_chat(
         self, messages: Messages | interfaces.ChatRequest, /, **options: Any
@@ -57,15 +51,8 @@ class ChatOfMembers(Wrapper):
         """
         self._group.check_open()
         request = self._request_of(messages, options)
-        handles = Handles(
-            self._group, lambda member: member.engine.stream_chat(request.of[member.index])
-        )
-        return MemberTextStream(
-            self._group,
-            "stream_chat",
-            handles,
-            lambda member: request.of[member.index],
-        )
+        handles = self._handles("stream_chat", request)
+        return MemberTextStream(self._group, "stream_chat", handles, request.at)
 
     async def chat(
         self, messages: Messages | interfaces.ChatRequest, /, **options: Any
@@ -78,12 +65,8 @@ class ChatOfMembers(Wrapper):
         """
         self._group.check_open()
         request = self._request_of(messages, options)
-
-        def ask(member: Member) -> Any:
-            return member.engine.chat(request.of[member.index])
-
-        result, member, errors = await self._whole("chat", ask)
-        return ProducedChat.of(result, member.name, errors, request.of[member.index])
+        result, member, errors, asked = await self._whole("chat", request)
+        return produced(ProducedChat, result, member, errors, request=asked)
 
     def _request_of(
         self, messages: Messages | interfaces.ChatRequest, options: Mapping[str, Any]
@@ -91,4 +74,4 @@ class ChatOfMembers(Wrapper):
         if not isinstance(messages, ChatRequestOfMembers):
             # A member's own request is no conversation, and is refused as such.
             return self.request(messages, **options)  # type: ignore[arg-type]
-        return finished(messages, self, "messages", options)
+        return self._finished(messages, "messages", options)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from voicekit.errors import VoicekitError
     from voicekit.resilience.members.trail import Trail
 
-__all__ = ["FromMember"]
-
 
 class FromMember:
     """Mixed in before the handle's kind, whose evidence it takes from the member's own handle.

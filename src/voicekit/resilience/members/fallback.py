@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, overload
+from typing import Any, Final, Protocol, Unpack, overload
 
 from voicekit.checks import is_number
 from voicekit.errors import (
@@ -33,14 +33,12 @@ from voicekit.interfaces import (
 )
 from voicekit.resilience.members.chat import ChatOfMembers
 from voicekit.resilience.members.health import Health
-from voicekit.resilience.members.options import Options, Table
+from voicekit.resilience.members.options import Options, SharedOptions, Table
 from voicekit.resilience.members.speech import SpeechOfMembers, SpokenByMembers
 from voicekit.resilience.members.trail import Group, Member, MemberStats, Place
 from voicekit.resilience.members.transcription import HeardByMembers, TranscriptionOfMembers
 from voicekit.resilience.members.wrapped import wrapped
 from voicekit.resilience.members.wrapper import probe
-
-__all__ = ["fallback"]
 
 _log = logging.getLogger("voicekit.resilience")
 
@@ -64,14 +62,7 @@ class LiveTranscriber(Transcriber, TranscriptionSessions, Protocol):
 
 
 class Leading:
-    """The first member that is well; who failed rests, and is probed before it leads again.
-
-    Args:
-        on: Further errors that are a reason to move on.
-        rest: Seconds of a first rest.
-        longest: Seconds of the longest.
-        clock: Monotonic seconds.
-    """
+    """The first member that is well; who failed rests, and is probed before it leads again."""
 
     kind = "fallback"
 
@@ -166,22 +157,24 @@ class Leading:
         )
 
 
+class FallbackOptions(SharedOptions, total=False):
+    """What ``fallback`` takes beside the members."""
+
+    timeout: float | None
+    options: Options | None
+    map: Table | None
+    on: tuple[type[VoicekitError], ...]
+    probe_after: float
+    longest_rest: float
+
+
 @overload
 def fallback(
     first: SpeakingSynthesizer,
     second: SpeakingSynthesizer,
     /,
     *others: SpeakingSynthesizer,
-    timeout: float | None = ...,
-    options: Options | None = ...,
-    map: Table | None = ...,
-    on: tuple[type[VoicekitError], ...] = ...,
-    probe_after: float = ...,
-    longest_rest: float = ...,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[FallbackOptions],
 ) -> SpokenByMembers: ...
 
 
@@ -191,16 +184,7 @@ def fallback(
     second: Synthesizer,
     /,
     *others: Synthesizer,
-    timeout: float | None = ...,
-    options: Options | None = ...,
-    map: Table | None = ...,
-    on: tuple[type[VoicekitError], ...] = ...,
-    probe_after: float = ...,
-    longest_rest: float = ...,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[FallbackOptions],
 ) -> SpeechOfMembers: ...
 
 
@@ -210,16 +194,7 @@ def fallback(
     second: LiveTranscriber,
     /,
     *others: LiveTranscriber,
-    timeout: float | None = ...,
-    options: Options | None = ...,
-    map: Table | None = ...,
-    on: tuple[type[VoicekitError], ...] = ...,
-    probe_after: float = ...,
-    longest_rest: float = ...,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[FallbackOptions],
 ) -> HeardByMembers: ...
 
 
@@ -229,35 +204,13 @@ def fallback(
     second: Transcriber,
     /,
     *others: Transcriber,
-    timeout: float | None = ...,
-    options: Options | None = ...,
-    map: Table | None = ...,
-    on: tuple[type[VoicekitError], ...] = ...,
-    probe_after: float = ...,
-    longest_rest: float = ...,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[FallbackOptions],
 ) -> TranscriptionOfMembers: ...
 
 
 @overload
 def fallback(
-    first: ChatModel,
-    second: ChatModel,
-    /,
-    *others: ChatModel,
-    timeout: float | None = ...,
-    options: Options | None = ...,
-    map: Table | None = ...,
-    on: tuple[type[VoicekitError], ...] = ...,
-    probe_after: float = ...,
-    longest_rest: float = ...,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    clock: Callable[[], float] = ...,
+    first: ChatModel, second: ChatModel, /, *others: ChatModel, **options: Unpack[FallbackOptions]
 ) -> ChatOfMembers: ...
 
 

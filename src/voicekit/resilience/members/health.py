@@ -21,17 +21,11 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from voicekit.resilience.members.trail import Place
 
-__all__ = ["Health", "State"]
-
 State = Literal["well", "resting", "probing", "trial"]
 
 
 class Health:
-    """One member's.
-
-    Args:
-        rest: Seconds of its first rest; each further failure in a row doubles it.
-        longest: Seconds; no rest is longer.
+    """One member's. A first rest is doubled by each further failure in a row, up to the longest.
 
     Attributes:
         failures: In a row.
@@ -76,12 +70,7 @@ class Health:
         """
         if epoch != self.epoch or self.state in {"resting", "probing"}:
             return
-        self.failures += 1
-        rest = self._rest * 2.0 ** min(self.failures - 1, 30)
-        if wait is not None:
-            rest = wait if exactly else max(rest, wait)
-        self.until = now + min(rest, self._longest)
-        self._become("resting")
+        self._rests(now, wait, exactly=exactly)
 
     def proved(self, epoch: int) -> None:
         """A call succeeded."""
@@ -105,10 +94,15 @@ class Health:
         if fine:
             self._become("trial")
         else:
-            self.failures += 1
-            rest = self._rest * 2.0 ** min(self.failures - 1, 30)
-            self.until = now + min(rest, self._longest)
-            self._become("resting")
+            self._rests(now)
+
+    def _rests(self, now: float, wait: float | None = None, *, exactly: bool = False) -> None:
+        self.failures += 1
+        rest = self._rest * 2.0 ** min(self.failures - 1, 30)
+        if wait is not None:
+            rest = wait if exactly else max(rest, wait)
+        self.until = now + min(rest, self._longest)
+        self._become("resting")
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -10,16 +10,13 @@ from typing import Any, Final
 from voicekit.errors import InvalidArgumentError
 from voicekit.interfaces import ChatModel, Synthesizer, Transcriber
 
-__all__ = ["Kind", "common_kind", "names_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """An interface.
 
     Attributes:
-        name: As it is called.
-        interface: Itself; says only which methods there are.
+        interface: Says only which methods there are.
         subject: The first argument of its ``request``.
         way: The method by which a client of several roles takes this one.
     """
@@ -38,11 +35,7 @@ KINDS: Final = (
 
 
 def common_kind(engines: Sequence[Any], names: Sequence[str], *, wrapper: str) -> Kind:
-    """The interface that all of them implement.
-
-    Raises:
-        InvalidArgumentError: There is none, or there are fewer than two members.
-    """
+    """The interface that all of them implement."""
     if len(engines) < 2:
         raise InvalidArgumentError(f"got {len(engines)}", argument="members", allowed="two or more")
     if len({id(engine) for engine in engines}) < len(engines):
@@ -103,11 +96,7 @@ def _way_to(
 
 
 def names_of(engines: Sequence[Any], given: Sequence[str] | None) -> tuple[str, ...]:
-    """A name for each: the given ones, else its provider's; numbered where they are equal.
-
-    Raises:
-        InvalidArgumentError: Not one name for each, or one twice.
-    """
+    """A name for each: the given ones, else its provider's; numbered where they are equal."""
     if given is not None:
         fine = not isinstance(given, str) and all(isinstance(n, str) and n for n in given)
         if not fine or len(given) != len(engines) or len(set(given)) != len(given):

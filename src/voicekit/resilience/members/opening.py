@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 from voicekit.errors import ClosedError
 
-__all__ = ["Opening"]
-
 T = TypeVar("T")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
 
 from voicekit.errors import InvalidArgumentError
-
-__all__ = ["MemberOptions", "Options", "Table"]
+from voicekit.events import Observer
 
 Options = Sequence[Mapping[str, Any] | None]
 """What each member gets with every call that does not say otherwise, in their order."""
@@ -18,17 +17,17 @@ other options; or what the option is called at each, where only the name differs
 member does without."""
 
 
+class SharedOptions(TypedDict, total=False):
+    """What ``fallback`` and ``spread`` both take beside the members."""
+
+    names: Sequence[str] | None
+    observers: Sequence[Observer]
+    close: bool
+    clock: Callable[[], float]
+
+
 class MemberOptions:
-    """Maps a call's options to each member's.
-
-    Args:
-        names: Of the members.
-        options: See ``Options``.
-        table: See ``Table``.
-
-    Raises:
-        InvalidArgumentError: Not one entry for each member.
-    """
+    """Maps a call's options to each member's, by ``Options`` and ``Table``."""
 
     def __init__(self, names: Sequence[str], options: Options | None, table: Table | None) -> None:
         self._names = names

@@ -9,17 +9,11 @@ from typing import TypeVar
 from voicekit.checks import is_number
 from voicekit.errors import FirstOutputTimeout, InvalidArgumentError, VoicekitError
 
-__all__ = ["Patience", "checked_timeout"]
-
 T = TypeVar("T")
 
 
 def checked_timeout(timeout: float | None) -> float | None:
-    """The argument ``timeout``.
-
-    Raises:
-        InvalidArgumentError: It is not positive.
-    """
+    """The argument ``timeout``: positive, or None."""
     if timeout is not None and not (is_number(timeout) and timeout > 0):
         raise InvalidArgumentError(
             f"got {timeout!r}"[:60], argument="timeout", allowed="seconds > 0, or None"
@@ -31,9 +25,6 @@ class Patience:
     """A limit that counts from a point which may come later, across several waits.
 
     Nothing of it belongs to a task between two waits. What takes too long is cancelled.
-
-    Args:
-        seconds: The limit; None is none.
     """
 
     __slots__ = ("_due", "_limit", "seconds")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self, cast
+from typing import Any, TypeVar
 
 from voicekit.errors import VoicekitError
 from voicekit.interfaces import Identified
 from voicekit.speech import AudioClip, ChatResult, Transcript
 
-__all__ = ["ProducedChat", "ProducedClip", "ProducedTranscript"]
+P = TypeVar("P", "ProducedClip", "ProducedChat", "ProducedTranscript")
 
 
-def _with(kind: Any, value: Any, member: str | None, errors: Any, **request: Any) -> Any:
+def produced(
+    kind: type[P],
+    value: Any,
+    member: str | None,
+    errors: Mapping[str, VoicekitError],
+    **request: Identified | None,
+) -> P:
     """``value`` as ``kind``, which adds to what it is."""
     inner = getattr(value, "member", None)
     if isinstance(inner, str):  # a wrapper's, behind another one
@@ -42,17 +48,6 @@ class ProducedClip(AudioClip):
     errors: Mapping[str, VoicekitError] = field(default_factory=dict, compare=False)
     request: Identified | None = field(default=None, compare=False)
 
-    @classmethod
-    def of(
-        cls,
-        clip: AudioClip,
-        member: str | None,
-        errors: Mapping[str, VoicekitError],
-        request: Identified | None,
-    ) -> Self:
-        """``clip``, made by ``member``."""
-        return cast("Self", _with(cls, clip, member, errors, request=request))
-
     @property
     def identity(self) -> str | None:
         """That of the request which produced it. Holds content: never log it."""
@@ -73,17 +68,6 @@ class ProducedChat(ChatResult):
     errors: Mapping[str, VoicekitError] = field(default_factory=dict, repr=False, compare=False)
     request: Identified | None = field(default=None, repr=False, compare=False)
 
-    @classmethod
-    def of(
-        cls,
-        result: ChatResult,
-        member: str | None,
-        errors: Mapping[str, VoicekitError],
-        request: Identified | None,
-    ) -> Self:
-        """``result``, given by ``member``."""
-        return cast("Self", _with(cls, result, member, errors, request=request))
-
     @property
     def identity(self) -> str | None:
         """That of the request which produced it. Holds content: never log it."""
@@ -101,10 +85,3 @@ class ProducedTranscript(Transcript):
 
     member: str | None = field(default=None, compare=False)
     errors: Mapping[str, VoicekitError] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def of(
-        cls, transcript: Transcript, member: str | None, errors: Mapping[str, VoicekitError]
-    ) -> Self:
-        """``transcript``, made by ``member``."""
-        return cast("Self", _with(cls, transcript, member, errors))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from voicekit.checks import no_options
-from voicekit.errors import InvalidArgumentError
 from voicekit.interfaces import Identified
-
-__all__ = ["RequestOfMembers", "finished"]
+from voicekit.resilience.members.trail import Member
 
 R = TypeVar("R", bound=Identified)
-Q = TypeVar("Q", bound="RequestOfMembers[Any]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +23,10 @@ class RequestOfMembers(Generic[R]):
     of: tuple[R, ...] = field(repr=False)
     owner: object = field(repr=False, compare=False)
 
+    def at(self, member: Member) -> R:
+        """What this one is asked."""
+        return self.of[member.index]
+
     @property
     def identity(self) -> str:
         """That of the first member's request. Holds content: never log it.
@@ -40,17 +39,3 @@ class RequestOfMembers(Generic[R]):
     def identities(self) -> tuple[str, ...]:
         """Those of all members, in their order."""
         return tuple(each.identity for each in self.of)
-
-
-def finished(request: Q, owner: object, argument: str, options: Mapping[str, Any]) -> Q:
-    """A request that a caller has got from ``request()``, if it can be used so.
-
-    Raises:
-        InvalidArgumentError: Another wrapper made it, or there are options beside it.
-    """
-    if request.owner is not owner:
-        raise InvalidArgumentError(
-            "is another wrapper's", argument=argument, allowed="what request() of this returned"
-        )
-    no_options(options, allowed="in request()")
-    return request

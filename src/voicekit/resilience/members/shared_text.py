@@ -10,8 +10,6 @@ from typing import Any, Final, Self
 
 from voicekit.errors import InvalidArgumentError
 
-__all__ = ["MOST_KEPT", "SharedText"]
-
 _log = logging.getLogger("voicekit.resilience")
 
 MOST_KEPT: Final = 100_000

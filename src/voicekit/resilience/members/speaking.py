@@ -12,14 +12,12 @@ from voicekit.errors import (
     LocalProtocolError,
     VoicekitError,
 )
-from voicekit.resilience.members.produced import ProducedClip
+from voicekit.resilience.members.produced import ProducedClip, produced
 from voicekit.resilience.members.sessions import MemberSession
 from voicekit.resilience.members.shared_text import MOST_KEPT, SharedText
 from voicekit.resilience.members.trail import Group, Member, closed_quietly
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat, Usage
 from voicekit.speech.clip import clip_of
-
-__all__ = ["FedMemberSpeech", "MemberUtterance"]
 
 _Step = Callable[[Any], Awaitable[Any]]
 
@@ -104,7 +102,7 @@ class _MemberSpeech(MemberSession[AudioChunk]):
             VoicekitError: ``error``, or one before it: nobody can.
         """
         member = self._trail.member
-        if self._heard or self._closed or member is None or inner is not self._inner:
+        if self._heard or self._ended or member is None or inner is not self._inner:
             await self._left(error)
             raise error
         self._inner = None
@@ -145,7 +143,8 @@ class _MemberSpeech(MemberSession[AudioChunk]):
 
     async def clip(self) -> AudioClip:
         """Everything that is still to come, as one clip; closes the session."""
-        return ProducedClip.of(await clip_of(self), self.member, self.errors, None)
+        clip = await clip_of(self)
+        return produced(ProducedClip, clip, self.member, self.errors, request=None)
 
 
 class MemberUtterance(_MemberSpeech):
@@ -215,7 +214,7 @@ class MemberUtterance(_MemberSpeech):
         await self._say("", lambda session: session.finish())
 
     def _taking_text(self) -> None:
-        if self._closed:
+        if self._ended:
             raise ClosedError("the session is closed")
         if not self._accepted:
             raise ClosedError("open the session first")
@@ -341,7 +340,7 @@ class FedMemberSpeech(_MemberSpeech):
         await super()._left(error)
         await self._text.aclose()
 
-    async def _part(self, *, cancelled: bool = False) -> None:
+    async def _part(self, *, cancelled: bool) -> None:
         try:
             await super()._part(cancelled=cancelled)
         finally:

@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.errors import InvalidArgumentError
-from voicekit.resilience.members.produced import ProducedClip
-from voicekit.resilience.members.requests import RequestOfMembers, finished
+from voicekit.resilience.members.produced import ProducedClip, produced
+from voicekit.resilience.members.requests import RequestOfMembers
 from voicekit.resilience.members.speaking import FedMemberSpeech, MemberUtterance
 from voicekit.resilience.members.streams import MemberSpeechStream
-from voicekit.resilience.members.trail import Group, Member
-from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
+from voicekit.resilience.members.trail import Group
+from voicekit.resilience.members.wrapper import Wrapper
 from voicekit.speech import AudioClip, AudioFormat
 
 if TYPE_CHECKING:
     from voicekit import interfaces
     from voicekit.streams import SpeechStream
-
-__all__ = ["SpeechOfMembers", "SpeechRequestOfMembers", "SpokenByMembers"]
 
 _HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
 
@@ -46,11 +44,7 @@ class SpeechOfMembers(Wrapper):
         Raises:
             InvalidArgumentError: A member refuses it, or they would give different formats.
         """
-        of = requests_of(
-            self._group,
-            lambda member, own: member.engine.request(text, **own),
-            options,
-        )
+        of = self._requests(text, options)
         first = of[0].format
         for request in of[1:]:
             _check_alike(self._group, first, request.format)
@@ -71,15 +65,9 @@ class SpeechOfMembers(Wrapper):
         if isinstance(text, AsyncIterable):
             return self._fed(text, options)
         request = self._request_of(text, options)
-        handles = Handles(
-            self._group, lambda member: member.engine.stream_speech(request.of[member.index])
-        )
+        handles = self._handles("stream_speech", request)
         return MemberSpeechStream(
-            self._group,
-            "stream_speech",
-            handles,
-            lambda member: request.of[member.index],
-            format=request.format,
+            self._group, "stream_speech", handles, request.at, format=request.format
         )
 
     async def synthesize(
@@ -105,12 +93,8 @@ class SpeechOfMembers(Wrapper):
             else:
                 assert isinstance(stream, MemberSpeechStream)  # noqa: S101 - of a request
                 return await stream.clip()
-
-        def ask(member: Member) -> Any:
-            return member.engine.synthesize(request.of[member.index])
-
-        clip, member, errors = await self._whole("synthesize", ask)
-        return ProducedClip.of(clip, member.name, errors, request.of[member.index])
+        clip, member, errors, asked = await self._whole("synthesize", request)
+        return produced(ProducedClip, clip, member, errors, request=asked)
 
     # -- parts ------------------------------------------------------------------------------
 
@@ -125,16 +109,11 @@ class SpeechOfMembers(Wrapper):
                 argument="text",
                 allowed="a str, an async iterable of str, or what request() of this returned",
             )
-        return finished(text, self, "text", options)
+        return self._finished(text, "text", options)
 
     def _fed(self, text: AsyncIterable[str], options: Mapping[str, Any]) -> FedMemberSpeech:
-        own = [self._group.options.of(member.index, options) for member in self._group.members]
         speech = FedMemberSpeech(self._group, "stream_speech", text)
-        shared = speech.text
-        handles = Handles(
-            self._group,
-            lambda member: member.engine.stream_speech(shared.reader(), **own[member.index]),
-        )
+        handles = self._sessions("stream_speech", options, speech.text)
         speech.handle_of, speech.format = handles, _common_format(self._group, handles.first)
         return speech
 
@@ -149,10 +128,7 @@ class SpokenByMembers(SpeechOfMembers):
             InvalidArgumentError: A member refuses it.
         """
         self._group.check_open()
-        own = [self._group.options.of(member.index, options) for member in self._group.members]
-        handles = Handles(
-            self._group, lambda member: member.engine.open_speech(**own[member.index])
-        )
+        handles = self._sessions("open_speech", options)
         utterance = MemberUtterance(self._group, "open_speech", handles)
         utterance.format = _common_format(self._group, handles.first)
         return utterance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, Unpack, overload
 
 from voicekit.errors import (
     CircuitOpenError,
@@ -19,12 +19,11 @@ from voicekit.events import Observer
 from voicekit.interfaces import ChatModel, Synthesizer, Transcriber
 from voicekit.resilience.members.chat import ChatOfMembers
 from voicekit.resilience.members.fallback import LiveTranscriber, SpeakingSynthesizer
+from voicekit.resilience.members.options import SharedOptions
 from voicekit.resilience.members.speech import SpeechOfMembers, SpokenByMembers
 from voicekit.resilience.members.trail import Group, Member, MemberStats, Place
 from voicekit.resilience.members.transcription import HeardByMembers, TranscriptionOfMembers
 from voicekit.resilience.members.wrapped import wrapped
-
-__all__ = ["spread"]
 
 _UNSENT: Final = (RejectedError, PoolTimeout, ConnectError, ConnectTimeout)
 """What proves that nothing was sent, so that another member costs nothing more. Not a rate
@@ -41,10 +40,6 @@ class LeastOutstanding:
 
     One whose circuit is open comes last until its breaker wants to be tried: it never has
     calls under way, and would be asked first each time.
-
-    Args:
-        rng: Decides between equals.
-        clock: Monotonic seconds.
     """
 
     kind = "spread"
@@ -92,17 +87,19 @@ class LeastOutstanding:
         )
 
 
+class SpreadOptions(SharedOptions, total=False):
+    """What ``spread`` takes beside the members."""
+
+    rng: random.Random | None
+
+
 @overload
 def spread(
     first: SpeakingSynthesizer,
     second: SpeakingSynthesizer,
     /,
     *others: SpeakingSynthesizer,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    rng: random.Random | None = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[SpreadOptions],
 ) -> SpokenByMembers: ...
 
 
@@ -112,11 +109,7 @@ def spread(
     second: Synthesizer,
     /,
     *others: Synthesizer,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    rng: random.Random | None = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[SpreadOptions],
 ) -> SpeechOfMembers: ...
 
 
@@ -126,11 +119,7 @@ def spread(
     second: LiveTranscriber,
     /,
     *others: LiveTranscriber,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    rng: random.Random | None = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[SpreadOptions],
 ) -> HeardByMembers: ...
 
 
@@ -140,25 +129,13 @@ def spread(
     second: Transcriber,
     /,
     *others: Transcriber,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    rng: random.Random | None = ...,
-    clock: Callable[[], float] = ...,
+    **options: Unpack[SpreadOptions],
 ) -> TranscriptionOfMembers: ...
 
 
 @overload
 def spread(
-    first: ChatModel,
-    second: ChatModel,
-    /,
-    *others: ChatModel,
-    names: Sequence[str] | None = ...,
-    observers: Sequence[Observer] = ...,
-    close: bool = ...,
-    rng: random.Random | None = ...,
-    clock: Callable[[], float] = ...,
+    first: ChatModel, second: ChatModel, /, *others: ChatModel, **options: Unpack[SpreadOptions]
 ) -> ChatOfMembers: ...
 
 
@@ -197,9 +174,6 @@ def spread(
     return wrapped(
         members,
         LeastOutstanding(rng=rng, clock=clock),
-        timeout=None,
-        options=None,
-        table=None,
         names=names,
         observers=observers,
         close=close,

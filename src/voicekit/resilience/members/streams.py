@@ -7,99 +7,31 @@ member it is, and keeps the member's place until the end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from voicekit.errors import ClosedError, LocalProtocolError
+from voicekit.errors import LocalProtocolError
 from voicekit.interfaces import Identified
-from voicekit.resilience.members.evidence import FromMember
-from voicekit.resilience.members.opening import Opening
-from voicekit.resilience.members.patience import Patience
-from voicekit.resilience.members.produced import ProducedChat, ProducedClip
-from voicekit.resilience.members.trail import Group, Member, Trail, closed_quietly
+from voicekit.resilience.members.handle import MemberHandle
+from voicekit.resilience.members.produced import ProducedChat, ProducedClip, produced
+from voicekit.resilience.members.trail import Group, Member
 from voicekit.speech import AudioClip, AudioFormat, ChatResult, Usage
 from voicekit.streams import SpeechStream, Stream, TextStream
 
 if TYPE_CHECKING:
     from voicekit.streams import TextDecoder
 
-__all__ = ["MemberSpeechStream", "MemberTextStream"]
 
-
-class _MemberStream(FromMember, Stream[Any]):
+class _MemberStream(MemberHandle, Stream[Any]):
     """What both kinds of streams do; mixed in before them."""
 
-    def _of_members(
-        self,
-        group: Group,
-        operation: str,
-        handle_of: Callable[[Member], Any],
-        request_of: Callable[[Member], Identified],
-    ) -> None:
-        self._trail: Trail[Any] = Trail(group, operation)
-        self._patience = Patience(group.timeout)
-        self._handle_of = handle_of
-        self._request_of = request_of
-        self._starting = Opening()
+    _kind = "stream"
+    _request_of: Callable[[Member], Identified]
 
-    # -- opening ----------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        self._entered = True
-        if self._inner is not None:
-            await self._inner.__aenter__()
-            return self
-        return await self._open()
-
-    async def _open(self) -> Self:
-        if self._inner is not None:
-            return self
-        if self.ended:
-            raise ClosedError("the stream is closed")
-        if self._starting.running:
-            raise LocalProtocolError("the stream is being opened by another task")
-        try:
-            inner = await self._starting.run(self._begin)
-        except BaseException:
-            self._ended = True
-            raise
-        if self._ended:  # closed in the moment between
-            self._trail.free()
-            await closed_quietly(inner)
-            raise ClosedError("the stream was closed while it was being opened")
-        self._inner = inner
+    async def _take_member(self) -> None:
+        await super()._take_member()
         self._trail.proved()
-        return self
-
-    def _begin(self) -> Awaitable[Any]:
-        return self._trail.open(self._ask, self._patience)
-
-    async def _ask(self, member: Member) -> Any:
-        self._patience.start()
-        handle = self._handle_of(member)
-        try:
-            if self._entered:
-                await handle.__aenter__()
-            else:
-                await handle
-        except BaseException:
-            await closed_quietly(handle)
-            raise
-        return handle
-
-    async def _opened_one(self) -> Any:
-        """The member's handle, for whoever iterates."""
-        if self._inner is None:
-            if self._ended:
-                raise StopAsyncIteration
-            try:
-                await self._open()
-            except ClosedError:
-                if self._cancelled:
-                    raise StopAsyncIteration from None
-                raise
-        return self._inner
 
     # -- iterating --------------------------------------------------------------------------
 
@@ -139,28 +71,6 @@ class _MemberStream(FromMember, Stream[Any]):
             return
         self._trail.free()
 
-    # -- ending -----------------------------------------------------------------------------
-
-    async def cancel(self) -> None:
-        """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent."""
-        await self._part(cancelled=True)
-
-    async def aclose(self) -> None:
-        """Free everything. Safe at any time, from any task, more than once."""
-        await self._part(cancelled=False)
-
-    async def _part(self, *, cancelled: bool) -> None:
-        self._trail.free()
-        if self._inner is not None:
-            await (self._inner.cancel() if cancelled else self._inner.aclose())
-        else:
-            self._cancelled = self._cancelled or (cancelled and not self._ended)
-            self._ended = True
-            await self._starting.call_off()
-
-    def __del__(self, _warn: object = None) -> None:
-        """The member's own handle says that it was never closed, and frees what it holds."""
-
     # -- evidence ---------------------------------------------------------------------------
 
     @property
@@ -177,10 +87,8 @@ class _MemberStream(FromMember, Stream[Any]):
         request = self.request
         return None if request is None else request.identity
 
-    def __repr__(self) -> str:
-        who = self.member
-        state = "ended" if self.ended else "open" if self._inner is not None else "new"
-        return f"<{type(self).__name__} {state}{f' at {who}' if who else ''}>"
+    def _end_state(self) -> str:
+        return "ended" if self.ended else ""
 
 
 def _never() -> NoReturn:
@@ -200,12 +108,12 @@ class MemberSpeechStream(_MemberStream, SpeechStream):
         format: AudioFormat,  # noqa: A002 - the option's name
     ) -> None:
         SpeechStream.__init__(self, _never, format=format)
-        self._of_members(group, operation, handle_of, request_of)
+        self._of_members(group, operation, handle_of)
+        self._request_of = request_of
 
-    async def _open(self) -> Self:
-        await super()._open()
+    async def _take_member(self) -> None:
+        await super()._take_member()
         self.format = self._of("format", self.format)
-        return self
 
     @property
     def usage(self) -> Usage | None:
@@ -215,7 +123,7 @@ class MemberSpeechStream(_MemberStream, SpeechStream):
     async def clip(self) -> AudioClip:
         """Everything that is still to come, as one clip; closes the stream."""
         clip = await super().clip()
-        return ProducedClip.of(clip, self.member, self.errors, self.request)
+        return produced(ProducedClip, clip, self.member, self.errors, request=self.request)
 
 
 class MemberTextStream(_MemberStream, TextStream):
@@ -229,7 +137,8 @@ class MemberTextStream(_MemberStream, TextStream):
         request_of: Callable[[Member], Identified],
     ) -> None:
         TextStream.__init__(self, _never)
-        self._of_members(group, operation, handle_of, request_of)
+        self._of_members(group, operation, handle_of)
+        self._request_of = request_of
 
     @property
     def _read(self) -> TextDecoder | None:
@@ -259,7 +168,8 @@ class MemberTextStream(_MemberStream, TextStream):
 
     async def result(self) -> ChatResult:
         """Read to the end and return the whole answer; closes the stream."""
-        return ProducedChat.of(await super().result(), self.member, self.errors, self.request)
+        result = await super().result()
+        return produced(ProducedChat, result, self.member, self.errors, request=self.request)
 
 
 class _Read:

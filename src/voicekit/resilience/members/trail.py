@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from voicekit.resilience.members.options import MemberOptions
     from voicekit.tasks import Background
 
-__all__ = [
-    "ANYWHERE",
-    "Choice",
-    "Group",
-    "Judge",
-    "Member",
-    "MemberStats",
-    "Place",
-    "Trail",
-    "closed_quietly",
-    "errors_of",
-]
-
 T = TypeVar("T")
 
 
@@ -210,10 +197,6 @@ def errors_of(error: BaseException) -> Mapping[str, VoicekitError]:
 
 class Trail(Generic[T]):
     """The way of one call through the members.
-
-    Args:
-        group: Whose call it is.
-        operation: Its name, for events.
 
     Attributes:
         errors: Why members failed, by name, in the order in which they were asked.

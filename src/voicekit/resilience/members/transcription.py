@@ -12,17 +12,15 @@ from voicekit.errors import (
     RejectedError,
     VoicekitError,
 )
-from voicekit.resilience.members.produced import ProducedTranscript
-from voicekit.resilience.members.requests import RequestOfMembers, finished
+from voicekit.resilience.members.produced import ProducedTranscript, produced
+from voicekit.resilience.members.requests import RequestOfMembers
 from voicekit.resilience.members.sessions import MemberTranscription
-from voicekit.resilience.members.trail import ANYWHERE, Judge, Member
-from voicekit.resilience.members.wrapper import Handles, Wrapper, requests_of
+from voicekit.resilience.members.trail import ANYWHERE, Judge
+from voicekit.resilience.members.wrapper import Wrapper
 from voicekit.speech import AudioSource, Transcript
 
 if TYPE_CHECKING:
     from voicekit import interfaces
-
-__all__ = ["HeardByMembers", "TranscriptionOfMembers", "TranscriptionRequestOfMembers"]
 
 _UNREAD: Final = (RejectedError, PoolTimeout, ConnectError, ConnectTimeout)
 """What proves that nothing was read of what was to be sent."""
@@ -48,10 +46,7 @@ class TranscriptionOfMembers(Wrapper):
         Raises:
             InvalidArgumentError: A member refuses it.
         """
-        of = requests_of(
-            self._group, lambda member, own: member.engine.request(audio, **own), options
-        )
-        return TranscriptionRequestOfMembers(of=of, owner=self)
+        return TranscriptionRequestOfMembers(of=self._requests(audio, options), owner=self)
 
     async def transcribe(
         self, audio: AudioSource | interfaces.TranscriptionRequest, /, **options: Any
@@ -67,12 +62,9 @@ class TranscriptionOfMembers(Wrapper):
         """
         self._group.check_open()
         request = self._request_of(audio, options)
-
-        def ask(member: Member) -> Any:
-            return member.engine.transcribe(request.of[member.index])
-
-        result, member, errors = await self._whole("transcribe", ask, _judge_of(request.audio))
-        return ProducedTranscript.of(result, member.name, errors)
+        judge = _judge_of(request.audio)
+        result, member, errors, _ = await self._whole("transcribe", request, judge)
+        return produced(ProducedTranscript, result, member, errors)
 
     def _request_of(
         self, audio: AudioSource | interfaces.TranscriptionRequest, options: Mapping[str, Any]
@@ -80,7 +72,7 @@ class TranscriptionOfMembers(Wrapper):
         if not isinstance(audio, TranscriptionRequestOfMembers):
             # A member's own request is no recording, and is refused as such.
             return self.request(audio, **options)  # type: ignore[arg-type]
-        return finished(audio, self, "audio", options)
+        return self._finished(audio, "audio", options)
 
 
 class HeardByMembers(TranscriptionOfMembers):
@@ -95,11 +87,7 @@ class HeardByMembers(TranscriptionOfMembers):
             InvalidArgumentError: A member refuses it.
         """
         self._group.check_open()
-        own = [self._group.options.of(member.index, options) for member in self._group.members]
-
-        handles = Handles(
-            self._group, lambda member: member.engine.open_transcription(**own[member.index])
-        )
+        handles = self._sessions("open_transcription", options)
         return MemberTranscription(self._group, "open_transcription", handles)
 
 

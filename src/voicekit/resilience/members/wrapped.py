@@ -5,44 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from voicekit.events import Observer
+from voicekit.events import Observer, Observers
 from voicekit.interfaces import SpeechSessions, TranscriptionSessions
 from voicekit.resilience.members.chat import ChatOfMembers
 from voicekit.resilience.members.kinds import common_kind, names_of
-from voicekit.resilience.members.options import Options, Table
+from voicekit.resilience.members.options import MemberOptions, Options, Table
+from voicekit.resilience.members.patience import checked_timeout
 from voicekit.resilience.members.speech import SpeechOfMembers, SpokenByMembers
-from voicekit.resilience.members.trail import Choice
+from voicekit.resilience.members.trail import Choice, Group, Member
 from voicekit.resilience.members.transcription import HeardByMembers, TranscriptionOfMembers
-from voicekit.resilience.members.wrapper import Wrapper, group_of
-
-__all__ = ["wrapped"]
+from voicekit.resilience.members.wrapper import Wrapper
+from voicekit.tasks import Background
 
 
 def wrapped(
     members: Sequence[Any],
     choice: Choice,
     *,
-    timeout: float | None,
-    options: Options | None,
-    table: Table | None,
     names: Sequence[str] | None,
     observers: Sequence[Observer],
     close: bool,
+    timeout: float | None = None,
+    options: Options | None = None,
+    table: Table | None = None,
 ) -> Wrapper:
-    """``members`` behind the interface that all of them implement.
-
-    Raises:
-        InvalidArgumentError: There is none, or an argument makes no sense.
-    """
-    kind = common_kind(members, names_of(members, names), wrapper=choice.kind)
-    group = group_of(
-        members,
-        choice,
-        names=names,
-        options=options,
-        table=table,
-        timeout=timeout,
-        observers=observers,
+    """``members`` behind the interface that all of them implement."""
+    called = names_of(members, names)
+    kind = common_kind(members, called, wrapper=choice.kind)
+    group = Group(
+        members=tuple(
+            Member(e, i, n) for i, (e, n) in enumerate(zip(members, called, strict=True))
+        ),
+        choice=choice,
+        options=MemberOptions(called, options, table),
+        background=Background(),
+        timeout=checked_timeout(timeout),
+        observer=Observers.of(observers),
     )
     if kind.name == "Synthesizer":
         speaks = all(isinstance(each, SpeechSessions) for each in members)

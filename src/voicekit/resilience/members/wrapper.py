@@ -3,61 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from voicekit.checks import no_options
 from voicekit.errors import ConnectError, InvalidArgumentError, VoicekitError
-from voicekit.events import Observer, Observers
-from voicekit.resilience.members.kinds import names_of
-from voicekit.resilience.members.options import MemberOptions, Options, Table
-from voicekit.resilience.members.patience import Patience, checked_timeout
-from voicekit.resilience.members.trail import (
-    ANYWHERE,
-    Choice,
-    Group,
-    Judge,
-    Member,
-    MemberStats,
-    Trail,
-)
-from voicekit.tasks import Background
+from voicekit.resilience.members.patience import Patience
+from voicekit.resilience.members.requests import RequestOfMembers
+from voicekit.resilience.members.trail import ANYWHERE, Group, Judge, Member, MemberStats, Trail
 
 if TYPE_CHECKING:
+    from voicekit.resilience.members.shared_text import SharedText
     from voicekit.transport.config import WarmReport
 
-__all__ = ["Handles", "Wrapper", "group_of", "probe", "requests_of"]
-
 R = TypeVar("R")
-
-
-def group_of(
-    engines: Sequence[Any],
-    choice: Choice,
-    *,
-    names: Sequence[str] | None,
-    options: Options | None,
-    table: Table | None,
-    timeout: float | None,
-    observers: Sequence[Observer],
-) -> Group:
-    """The checked arguments of a wrapper.
-
-    Raises:
-        InvalidArgumentError: One of them makes no sense.
-    """
-    called = names_of(engines, names)
-    return Group(
-        members=tuple(
-            Member(e, i, n) for i, (e, n) in enumerate(zip(engines, called, strict=True))
-        ),
-        choice=choice,
-        options=MemberOptions(called, options, table),
-        background=Background(),
-        timeout=checked_timeout(timeout),
-        observer=Observers.of(observers),
-    )
+Q = TypeVar("Q", bound=RequestOfMembers[Any])
 
 
 class Wrapper:
@@ -160,27 +122,64 @@ class Wrapper:
 
     # -- for subclasses ---------------------------------------------------------------------
 
+    def _requests(self, subject: Any, options: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What each member is asked about ``subject``."""
+        return _each(
+            self._group, lambda member, own: member.engine.request(subject, **own), options
+        )
+
+    def _finished(self, request: Q, argument: str, options: Mapping[str, Any]) -> Q:
+        """A request that a caller has got from ``request()``, if it can be used so."""
+        if request.owner is not self:
+            raise InvalidArgumentError(
+                "is another wrapper's",
+                argument=argument,
+                allowed="what request() of this returned",
+            )
+        no_options(options, allowed="in request()")
+        return request
+
+    def _handles(self, operation: str, request: RequestOfMembers[Any]) -> Handles:
+        """Each member's handle of a request."""
+        return Handles(
+            self._group, lambda member: getattr(member.engine, operation)(request.at(member))
+        )
+
+    def _sessions(
+        self, operation: str, options: Mapping[str, Any], text: SharedText | None = None
+    ) -> Handles:
+        """Each member's handle with these options, and with a reader of ``text`` of its own."""
+        own = [self._group.options.of(member.index, options) for member in self._group.members]
+
+        def make(member: Member) -> Any:
+            said = () if text is None else (text.reader(),)
+            return getattr(member.engine, operation)(*said, **own[member.index])
+
+        return Handles(self._group, make)
+
     async def _whole(
-        self,
-        operation: str,
-        ask: Callable[[Member], Awaitable[R]],
-        judge: Judge = ANYWHERE,
-    ) -> tuple[R, Member, Mapping[str, VoicekitError]]:
-        """One call whose first output is its last; who answered, and why others had not."""
-        trail: Trail[R] = Trail(self._group, operation)
+        self, operation: str, request: RequestOfMembers[Any], judge: Judge = ANYWHERE
+    ) -> tuple[Any, str, Mapping[str, VoicekitError], Any]:
+        """One call whose first output is its last.
+
+        Returns:
+            What came, the name of who answered, why others had not, and what was asked there.
+        """
+        trail: Trail[Any] = Trail(self._group, operation)
         patience = Patience(self._group.timeout)
 
-        async def asked(member: Member) -> R:
+        async def ask(member: Member) -> Any:
             patience.start()
-            return await ask(member)
+            return await getattr(member.engine, operation)(request.at(member))
 
         try:
-            result = await trail.open(asked, patience, judge)
+            result = await trail.open(ask, patience, judge)
             trail.proved()
         finally:
             trail.free()
-        assert trail.member is not None  # noqa: S101 - it has answered
-        return result, trail.member, trail.errors
+        member = trail.member
+        assert member is not None  # noqa: S101 - it has answered
+        return result, member.name, trail.errors, request.at(member)
 
 
 async def probe(engine: Any) -> None:
@@ -198,14 +197,10 @@ async def probe(engine: Any) -> None:
         raise ConnectError("it cannot be warmed")
 
 
-def requests_of(
+def _each(
     group: Group, make: Callable[[Member, dict[str, Any]], R], options: Mapping[str, Any]
 ) -> tuple[R, ...]:
-    """What each member makes of a call's options; no I/O.
-
-    Raises:
-        InvalidArgumentError: A member refuses them, and says so by name.
-    """
+    """What ``make`` makes of each member and its options; one that refuses is named."""
     made: list[R] = []
     for member in group.members:
         try:
@@ -222,20 +217,13 @@ class Handles:
 
     A member that is asked once more, since its opening was cancelled, gets a new one.
 
-    Args:
-        group: Whose members.
-        make: Makes one.
-
     Attributes:
         first: Those of all members, in their order.
-
-    Raises:
-        InvalidArgumentError: A member refuses.
     """
 
     def __init__(self, group: Group, make: Callable[[Member], Any]) -> None:
         self._make = make
-        self.first = requests_of(group, lambda member, _: make(member), {})
+        self.first = _each(group, lambda member, _: make(member), {})
         self._made = dict(enumerate(self.first))
 
     def __call__(self, member: Member) -> Any:
