@@ -6,18 +6,18 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from voicekit import events
 from voicekit.errors import CircuitOpenError, TotalTimeout
 from voicekit.resilience.breaker_verdict import FAIR_S, Verdict, verdict_of
 from voicekit.resilience.breaker_window import Window
-from voicekit.resilience.guard import Guard, are_failures, is_rng
-from voicekit.resilience.open_period import OpenPeriod, check, number
+from voicekit.resilience.guard import Guard, are_failures, check, is_rng, number
+from voicekit.resilience.open_period import OpenPeriod
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable
 
     from voicekit.operation import Call, Operation
     from voicekit.resilience.breaker_states import States
@@ -120,7 +120,7 @@ class Breaker(Guard):
             check("slow_after", slow_after, number(slow_after) > 0, "seconds > 0, or None")
         check("ignore", ignore, are_failures(ignore), "a tuple of subclasses of Exception")
         check("rng", rng, is_rng(rng), "a random.Random, or None")
-        self._settings: dict[str, Any] = {
+        self._settings = {
             "failure_rate": failure_rate,
             "least_calls": least_calls,
             "window": window,
@@ -349,15 +349,6 @@ class Breaker(Guard):
         self._enter(state)
         if state != previous:
             self._announce(previous)
-
-    @property
-    def settings(self) -> Hashable:
-        """Equal for breakers that would do the same."""
-        return tuple(self._settings.values())
-
-    def fresh(self) -> Self:
-        """The same settings, closed, with nothing seen."""
-        return type(self)(**self._settings)
 
     def stats(self) -> BreakerStats:
         """What it has seen until now."""

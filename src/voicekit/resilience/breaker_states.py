@@ -113,10 +113,8 @@ class _Listener(pybreaker.CircuitBreakerListener):
 class States:
     """closed → open → half_open → closed or open, and what moves it on.
 
-    Args:
-        too_many: Whether the window holds failures or slow calls enough to open.
-        probes: Successes that close it when it is half open.
-        changed: Is told each new state.
+    ``too_many`` says whether the window holds failures or slow calls enough to open, ``probes``
+    how many successes close it when it is half open; ``changed`` is told each new state.
     """
 
     __slots__ = ("_breaker",)

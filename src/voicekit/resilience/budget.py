@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from voicekit.checks import is_number, wrong
-from voicekit.errors import InvalidArgumentError
+from voicekit.checks import wrong
+from voicekit.resilience.guard import check, number
 
 _TOKEN: Final = 1_000_000
 """One token in parts: whole numbers, since ten times 0.1 must be one."""
@@ -106,8 +106,7 @@ class Budget:
 
 
 def _parts(argument: str, value: float) -> int:
-    if not is_number(value) or not 0 <= value < math.inf:
-        raise InvalidArgumentError(f"got {value!r}", argument=argument, allowed="a number ≥ 0")
+    check(argument, value, 0 <= number(value) < math.inf, "a number ≥ 0")
     return math.floor(value * _TOKEN + 1e-6)  # down, but 28.999… is 29
 
 
@@ -116,11 +115,7 @@ PATTERN: Final = Budget()
 
 
 def own_or(given: Budget | None) -> Budget | None:
-    """The budget that was given; a full one in place of the default.
-
-    Raises:
-        InvalidArgumentError: It is none.
-    """
+    """The budget that was given; a full one in place of the default."""
     if given is not None and not isinstance(given, Budget):
         raise wrong("budget", given, "a Budget, or None")
     return Budget() if given is PATTERN else given

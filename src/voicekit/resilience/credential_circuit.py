@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from voicekit import events
 from voicekit.errors import (
@@ -20,7 +20,7 @@ from voicekit.resilience.open_period import OpenPeriod
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable
 
     from voicekit.operation import Call
 
@@ -107,7 +107,13 @@ class CredentialCircuit(Guard):
         rng: random.Random | None = None,
     ) -> None:
         self._period = OpenPeriod(open_for, longest_open, rng)
-        self._clock, self._rng = clock, rng
+        self._settings = {
+            "open_for": open_for,
+            "longest_open": longest_open,
+            "clock": clock,
+            "rng": rng,
+        }
+        self._clock = clock
         self._state: CredentialState = "closed"
         self._since = clock()
         self._generation = 0
@@ -200,20 +206,6 @@ class CredentialCircuit(Guard):
     def reset(self) -> None:
         """Close it: the account was topped up, or the key put right."""
         self._close(None)
-
-    @property
-    def settings(self) -> Hashable:
-        """Equal for circuits that would do the same."""
-        return self._period.open_for, self._period.longest_open, self._clock, self._rng
-
-    def fresh(self) -> Self:
-        """The same settings, closed, with nothing seen."""
-        return type(self)(
-            open_for=self._period.open_for,
-            longest_open=self._period.longest_open,
-            clock=self._clock,
-            rng=self._rng,
-        )
 
     def stats(self) -> CredentialStats:
         """What it has seen until now."""

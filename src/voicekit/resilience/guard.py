@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from voicekit.checks import is_number
+from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Call, OperationClass
 from voicekit.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable, Mapping
 
 T = TypeVar("T")
 
@@ -29,12 +32,26 @@ def is_rng(value: object) -> bool:
     return value is None or isinstance(value, random.Random)
 
 
+def number(value: Any) -> float:
+    """``value``, or what is in no range."""
+    return value if is_number(value) else math.nan
+
+
+def check(argument: str, value: object, good: bool, allowed: str) -> None:
+    """Refuse an argument that is not ``good``."""
+    if not good:
+        raise InvalidArgumentError(f"got {value!r}", argument=argument, allowed=allowed)
+
+
 class Guard:
     """Base of the policies: alone around any awaitable, or a layer of a pipeline.
 
     A policy that a client is given is a pattern: each scope of the client (provider,
     address, credential, operation) has a ``fresh`` one, which lives on the transport.
     """
+
+    _settings: Mapping[str, Any] = {}
+    """What its constructor was given, by name."""
 
     async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
         """Run ``step`` as often as the policy says; see ``Policy``."""
@@ -54,13 +71,17 @@ class Guard:
     def settings(self) -> Hashable:
         """Equal where two would do the same: in one scope they are one, and share what they see.
 
-        Holds no secret. By default a policy is equal to itself alone.
+        Holds no secret. By default a policy is equal to itself alone. A budget that was given is
+        shared: another one is another setting.
         """
-        return self
+        return tuple(self._settings.values()) or self
 
     def fresh(self) -> Self:
-        """The same settings, with nothing seen yet. One that keeps nothing is its own."""
-        return self
+        """The same settings, with nothing seen yet, closed, and with a full budget of its own.
+
+        One that keeps nothing is its own.
+        """
+        return type(self)(**self._settings) if self._settings else self
 
     def stats(self) -> Any:
         """A frozen snapshot of what was seen; None for one that keeps nothing."""

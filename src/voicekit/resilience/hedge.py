@@ -11,19 +11,18 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from voicekit import events
-from voicekit.checks import is_number
-from voicekit.errors import InvalidArgumentError, RejectedError
+from voicekit.errors import RejectedError
 from voicekit.operation import OperationClass
 from voicekit.resilience.budget import PATTERN, own_or
-from voicekit.resilience.guard import Guard
+from voicekit.resilience.guard import Guard, check, number
 from voicekit.resilience.latency import RecentQuantile
 from voicekit.resilience.race import Race
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from voicekit.operation import Call
     from voicekit.resilience.budget import Budget
@@ -89,20 +88,6 @@ class Hedge(Guard):
         InvalidArgumentError: An argument is out of range.
     """
 
-    __slots__ = (
-        "_after",
-        "_budget",
-        "_calls",
-        "_clock",
-        "_given",
-        "_hedges",
-        "_latency",
-        "_least_samples",
-        "_loser_s",
-        "_quantile",
-        "_wins",
-    )
-
     def __init__(
         self,
         after: float | None = None,
@@ -112,22 +97,23 @@ class Hedge(Guard):
         budget: Budget | None = PATTERN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if after is not None and not (is_number(after) and 0 < after < math.inf):
-            raise InvalidArgumentError(
-                f"got {after!r}", argument="after", allowed="seconds > 0, or None to learn them"
-            )
-        if not (is_number(quantile) and 0 < quantile < 1):
-            raise InvalidArgumentError(
-                f"got {quantile!r}", argument="quantile", allowed="a number between 0 and 1"
-            )
-        if type(least_samples) is not int or least_samples < 1:
-            raise InvalidArgumentError(
-                f"got {least_samples!r}", argument="least_samples", allowed="an int ≥ 1"
-            )
+        if after is not None:
+            fine = 0 < number(after) < math.inf
+            check("after", after, fine, "seconds > 0, or None to learn them")
+        check("quantile", quantile, 0 < number(quantile) < 1, "a number between 0 and 1")
+        fine = type(least_samples) is int and least_samples >= 1
+        check("least_samples", least_samples, fine, "an int ≥ 1")
+        self._settings = {
+            "after": after,
+            "quantile": quantile,
+            "least_samples": least_samples,
+            "budget": budget,
+            "clock": clock,
+        }
         self._after = after
         self._quantile = quantile
         self._least_samples = least_samples
-        self._given, self._budget = budget, own_or(budget)
+        self._budget = own_or(budget)
         self._clock = clock
         self._latency = RecentQuantile(quantile, least=least_samples)
         self._calls = self._hedges = self._wins = 0
@@ -255,21 +241,6 @@ class Hedge(Guard):
         number = None if winner is None else 2 if winner is second else 1
         if first.call.observer is not None:
             first.call.emit(events.HedgeEnded, winner=number, loser_s=loser_s)
-
-    @property
-    def settings(self) -> Hashable:
-        """All of them. A budget that was given is shared: another one is another setting."""
-        return (self._after, self._quantile, self._least_samples, self._given, self._clock)
-
-    def fresh(self) -> Self:
-        """The same settings, with nothing learnt yet; its own budget is full."""
-        return type(self)(
-            self._after,
-            quantile=self._quantile,
-            least_samples=self._least_samples,
-            budget=self._given,
-            clock=self._clock,
-        )
 
     def stats(self) -> HedgeStats:
         """What it has seen and done."""

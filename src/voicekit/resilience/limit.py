@@ -17,22 +17,20 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from voicekit import events
-from voicekit.checks import is_integer, is_number
-from voicekit.errors import InvalidArgumentError, OverloadedError, RateLimitError
-from voicekit.resilience.guard import Guard
+from voicekit.checks import is_integer
+from voicekit.errors import OverloadedError, RateLimitError
+from voicekit.resilience.guard import Guard, check, number
 from voicekit.resilience.limit_state import LimitState, counts_of
 from voicekit.resilience.waiting import skipping
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable
 
     from voicekit.operation import Call
     from voicekit.resilience.limit_state import Change
-
-__all__ = ["Limit", "LimitStats"]
 
 T = TypeVar("T")
 
@@ -103,14 +101,21 @@ class Limit(Guard):
         decrease: float = 0.7,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check_count("least", least, 1)
-        if most is not None:
-            _check_count("most", most, least)
-        _check_count("queue", queue, 0)
-        if not (is_number(max_wait) and 0 <= max_wait < math.inf):
-            raise _wrong("max_wait", max_wait, "seconds ≥ 0")
-        if not (is_number(decrease) and 0 < decrease < 1):
-            raise _wrong("decrease", decrease, "a number between 0 and 1")
+        counts = [("least", least, 1), ("most", most, least), ("queue", queue, 0)]
+        for name, count, fewest in counts:
+            if count is not None or name != "most":
+                good = is_integer(count) and count >= fewest
+                check(name, count, good, f"a whole number ≥ {fewest}")
+        check("max_wait", max_wait, 0 <= number(max_wait) < math.inf, "seconds ≥ 0")
+        check("decrease", decrease, 0 < number(decrease) < 1, "a number between 0 and 1")
+        self._settings = {
+            "most": most,
+            "least": least,
+            "queue": queue,
+            "max_wait": max_wait,
+            "decrease": decrease,
+            "clock": clock,
+        }
         self.most, self.least, self.queue = most, least, queue
         self.max_wait, self.decrease = max_wait, decrease
         self._clock = clock
@@ -155,22 +160,6 @@ class Limit(Guard):
         if change is not None:
             self._changed(call, change)
         return result
-
-    @property
-    def settings(self) -> Hashable:
-        """Equal for limits that would do the same."""
-        return (self.most, self.least, self.queue, self.max_wait, self.decrease, self._clock)
-
-    def fresh(self) -> Self:
-        """The same settings, with nothing learnt and nobody under way."""
-        return type(self)(
-            self.most,
-            least=self.least,
-            queue=self.queue,
-            max_wait=self.max_wait,
-            decrease=self.decrease,
-            clock=self._clock,
-        )
 
     def stats(self) -> LimitStats:
         """How full it is now, and what was seen."""
@@ -359,12 +348,3 @@ class _Place:
             limit._settle()
         else:
             limit._call_home()
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if not is_integer(value) or value < least:
-        raise _wrong(name, value, f"a whole number ≥ {least}")
-
-
-def _wrong(name: str, value: object, allowed: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"got {value!r}", argument=name, allowed=allowed)

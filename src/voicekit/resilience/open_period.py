@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any, Final
+from typing import Final
 
-from voicekit.checks import is_number
-from voicekit.errors import InvalidArgumentError
+from voicekit.resilience.guard import check, number
 
 _JITTER: Final = 0.2
 """Periods are shorter by up to this share, lest a thousand clients probe in one moment."""
 
 
-def number(value: Any) -> float:
-    """``value``, or what is in no range."""
-    return value if is_number(value) else math.nan
-
-
-def check(argument: str, value: object, good: bool, allowed: str) -> None:
-    """Refuse a bad argument.
-
-    Raises:
-        InvalidArgumentError: It is not ``good``.
-    """
-    if not good:
-        raise InvalidArgumentError(f"got {value!r}", argument=argument, allowed=allowed)
-
-
 class OpenPeriod:
-    """Seconds, doubled from ``open_for`` up to ``longest_open``, a little less by chance.
-
-    Raises:
-        InvalidArgumentError: ``open_for`` is not positive, or ``longest_open`` less than it.
-    """
+    """Seconds, doubled from ``open_for`` up to ``longest_open``, a little less by chance."""
 
     __slots__ = ("_in_a_row", "longest_open", "open_for", "rng")
 

@@ -13,8 +13,6 @@ from voicekit.resilience.hedge import Hedge
 from voicekit.resilience.limit import Limit
 from voicekit.resilience.retry import Retry
 
-__all__ = ["DEFAULT_POLICIES", "NO_POLICIES", "Policies"]
-
 # One object each, so that "nothing was said" can be told from "this one, please".
 _RETRY: Final = Retry()
 _LIMIT: Final = Limit()

@@ -19,12 +19,8 @@ _log = logging.getLogger("voicekit.resilience")
 class Race(Alarm):
     """The attempts of one call, and the wait for something to happen to them.
 
-    Whoever starts one awaits ``end()`` before anything else, whatever happens.
-
-    Args:
-        call: The first attempt's; each further one has a twin of it.
-        step: What an attempt does.
-        clock: Monotonic seconds, for how long they ran.
+    Whoever starts one awaits ``end()`` before anything else, whatever happens. ``call`` is the
+    first attempt's; each further one has a twin of it.
     """
 
     __slots__ = ("_call", "_clock", "_loop", "_step", "_waiter", "attempts")

@@ -67,7 +67,7 @@ def verdict(
         error: How the attempt ended.
         kind: What a repeat does at the provider.
         unknown_before: How many earlier attempts of the call ended with an unknown outcome.
-        on: Exceptions that are not voicekit's and count as retryable, with an unknown outcome.
+        on: What is not voicekit's and counts as retryable, with an unknown outcome.
     """
     said: str | None = None
     if isinstance(error, VoicekitError):

@@ -5,23 +5,18 @@ from __future__ import annotations
 import copy
 import math
 import random
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from voicekit import events
-from voicekit.checks import is_integer, is_number, wrong
-from voicekit.errors import (
-    ConnectionLostError,
-    InvalidArgumentError,
-    RejectedError,
-    VoicekitError,
-)
+from voicekit.checks import is_integer, wrong
+from voicekit.errors import ConnectionLostError, RejectedError, VoicekitError
 from voicekit.resilience.budget import PATTERN, own_or
-from voicekit.resilience.guard import Guard, are_failures, is_rng
+from voicekit.resilience.guard import Guard, are_failures, check, is_rng, number
 from voicekit.resilience.repeats import Verdict, fits, outcome_of, outcome_unknown, verdict
 from voicekit.resilience.waiting import pause
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable
 
     from tenacity import RetryCallState
 
@@ -72,17 +67,6 @@ class Retry(Guard):
         >>> await Retry(on=(OSError,)).run(fetch, kind=OperationClass.PURE)
     """
 
-    __slots__ = (
-        "_base",
-        "_budget",
-        "_given",
-        "_longest",
-        "_longest_wait",
-        "_on",
-        "_repeats",
-        "_rng",
-    )
-
     def __init__(
         self,
         repeats: int | None = None,
@@ -100,12 +84,14 @@ class Retry(Guard):
             raise wrong("on", on, "a tuple of subclasses of Exception")
         if not is_rng(rng):
             raise wrong("rng", rng, "a random.Random, or None")
+        times = {"base": base, "longest": longest, "longest_wait": longest_wait}
+        for name, seconds in times.items():
+            check(name, seconds, 0 <= number(seconds) < math.inf, "seconds ≥ 0")
+        self._settings = {"repeats": repeats, **times, "on": on, "budget": budget, "rng": rng}
         self._repeats = repeats
-        self._base = _seconds("base", base)
-        self._longest = _seconds("longest", longest)
-        self._longest_wait = _seconds("longest_wait", longest_wait)
+        self._base, self._longest, self._longest_wait = map(float, times.values())
         self._on = on
-        self._given, self._budget = budget, own_or(budget)
+        self._budget = own_or(budget)
         self._rng = rng
 
     @property
@@ -123,24 +109,6 @@ class Retry(Guard):
         except Exception as error:  # noqa: BLE001 - judged, and raised if it is none of ours
             repeats = _Repeats(self, call, step, error)
         return await repeats.run()
-
-    @property
-    def settings(self) -> Hashable:
-        """All of them. A budget that was given is shared: another one is another setting."""
-        times = (self._base, self._longest, self._longest_wait)
-        return (self._repeats, *times, self._on, self._given, self._rng)
-
-    def fresh(self) -> Self:
-        """The same settings; its own budget is full."""
-        return type(self)(
-            self._repeats,
-            base=self._base,
-            longest=self._longest,
-            longest_wait=self._longest_wait,
-            on=self._on,
-            budget=self._given,
-            rng=self._rng,
-        )
 
     def stats(self) -> Any:
         """The ``BudgetStats``; None without a budget."""
@@ -357,9 +325,3 @@ def _asked(state: RetryCallState) -> float | None:
     """How long the provider asked us to wait."""
     error = _failure_of(state).error
     return error.retry_after if isinstance(error, VoicekitError) else None
-
-
-def _seconds(argument: str, value: float) -> float:
-    if not is_number(value) or not 0 <= value < math.inf:
-        raise InvalidArgumentError(f"got {value!r}", argument=argument, allowed="seconds ≥ 0")
-    return float(value)

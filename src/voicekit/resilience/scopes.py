@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from voicekit.resilience.budget import BudgetStats
     from voicekit.resilience.policies import Policies
 
-__all__ = ["OperationHealth", "Scopes"]
-
 G = TypeVar("G", bound=Guard)
 
 _CIRCUIT: Final = CredentialCircuit()
