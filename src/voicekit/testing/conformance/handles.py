@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
-from voicekit.testing.conformance.watching import require, within
+from voicekit.testing.conformance import requests
+from voicekit.testing.conformance.watching import (
+    leaving_nothing,
+    no_dialling,
+    require,
+    with_engine,
+    within,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+    Watch = Callable[[Callable[[], Any]], Awaitable[None]]
+    """Of what makes a handle."""
+    Check = Callable[[Callable[[], Any]], Awaitable[None]]
+    """Of what makes an engine."""
 
 
 async def awaited_and_entered(open_handle: Callable[[], Any], kind: type, what: str) -> list[Any]:
@@ -35,7 +48,7 @@ async def awaited_and_entered(open_handle: Callable[[], Any], kind: type, what: 
     return items
 
 
-async def in_three_tasks(open_handle: Callable[[], Any]) -> None:
+async def handle_moves_between_tasks(open_handle: Callable[[], Any]) -> None:
     """Entered, iterated and closed by three tasks: nothing task-bound lives in a handle."""
     handle = open_handle()
 
@@ -59,7 +72,7 @@ async def in_three_tasks(open_handle: Callable[[], Any]) -> None:
         await handle.aclose()
 
 
-async def left_early(open_handle: Callable[[], Any]) -> None:
+async def leaving_early_frees_everything(open_handle: Callable[[], Any]) -> None:
     """Left after one item and closed twice more, a handle frees everything and gives no more."""
     handle = open_handle()
     async with handle:
@@ -71,7 +84,7 @@ async def left_early(open_handle: Callable[[], Any]) -> None:
     require(not rest, "a closed handle must give nothing more")
 
 
-async def cancelled_quietly(open_handle: Callable[[], Any]) -> None:
+async def cancel_ends_iteration_quietly(open_handle: Callable[[], Any]) -> None:
     """``cancel()`` from another task ends iteration without an error, and may be repeated."""
     for waits in (True, False):
         async with open_handle() as handle:
@@ -111,7 +124,7 @@ async def _cancelled(handle: Any, *, reader_waits: bool) -> None:
     require(not rest, "a cancelled handle must give nothing more")
 
 
-async def reader_cancelled(open_handle: Callable[[], Any]) -> None:
+async def cancelled_reader_leaves_nothing(open_handle: Callable[[], Any]) -> None:
     """A task cancelled while it iterates gets ``CancelledError``; closing frees the rest."""
     handle = open_handle()
     await handle.__aenter__()
@@ -131,9 +144,39 @@ async def reader_cancelled(open_handle: Callable[[], Any]) -> None:
     await within(handle.aclose(), "aclose() must end after a reader was cancelled")
 
 
-async def made_without_io(open_handle: Callable[[], Any]) -> None:
+async def handle_is_made_without_io(open_handle: Callable[[], Any]) -> None:
     """A handle that was never opened holds nothing; closing it is fine."""
     before = asyncio.all_tasks()
-    handle = open_handle()
-    require(asyncio.all_tasks() == before, "making a handle must start no task")
-    await within(handle.aclose(), "a handle that was never opened must be closable")
+    with no_dialling("making a handle must do no I/O"):
+        handle = open_handle()
+        require(asyncio.all_tasks() == before, "making a handle must start no task")
+        await within(handle.aclose(), "a handle that was never opened must be closable")
+
+
+def checks_of(open_handle: Callable[[Any], Any]) -> tuple[Check, Check, Check, Check, Check, Check]:
+    """What every engine must do whose handles ``open_handle`` makes."""
+
+    async def use(engine: Any) -> None:
+        async with open_handle(engine):
+            pass
+
+    async def cancelled_opening_leaves_nothing(make: Callable[[], Any]) -> None:
+        """Cancelled early, late, or just before the first output."""
+        await requests.cancelled_at_any_time(make, use)
+
+    def of_engine(check: Watch) -> Check:
+        @with_engine
+        @functools.wraps(check)
+        async def run(engine: Any) -> None:
+            await check(lambda: open_handle(engine))
+
+        return leaving_nothing(run)
+
+    return (
+        of_engine(handle_is_made_without_io),
+        of_engine(handle_moves_between_tasks),
+        of_engine(leaving_early_frees_everything),
+        of_engine(cancel_ends_iteration_quietly),
+        of_engine(cancelled_reader_leaves_nothing),
+        cancelled_opening_leaves_nothing,
+    )

@@ -26,7 +26,7 @@ class Visit:
     def __init__(
         self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._peer = peer
+        self.peer = peer
         self._reader = reader
         self._writer = writer
         self.head = b""
@@ -36,7 +36,7 @@ class Visit:
         """Take the next request; False when the client has left."""
         try:
             self.head = await self._reader.readuntil(b"\r\n\r\n")
-            self._peer.heads.append(self.head)
+            self.peer.heads.append(self.head)
             length = _LENGTH.search(self.head)
             if length is not None:
                 self.body = await self._reader.readexactly(int(length[1]))
@@ -69,7 +69,7 @@ class Visit:
         with contextlib.suppress(OSError):
             while await self._reader.read(4096):
                 pass
-        self._peer.left.set()
+        self.peer.left.set()
 
     def close(self) -> None:
         """Hang up, after this request's handler."""
@@ -86,6 +86,7 @@ class Peer:
         connections: How many were opened.
         arrived: Set once a whole request has come.
         left: Set once a handler has seen its client leave.
+        go: Set by a check, for a handler that waits for it.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -99,6 +100,7 @@ class Peer:
         self.connections = 0
         self.arrived = asyncio.Event()
         self.left = asyncio.Event()
+        self.go = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -137,6 +139,12 @@ class Peer:
 async def always(visit: Visit) -> None:
     """Answer ``{}``."""
     await visit.answer()
+
+
+async def stalled(visit: Visit, body: bytes = b"") -> None:
+    """Begin an answer of nine bytes with ``body``, and wait until the client has left."""
+    await visit.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" + body)
+    await visit.gone()
 
 
 class WatchedCall(Call):

@@ -9,7 +9,7 @@ from voicekit.errors import ClosedError, InvalidArgumentError
 from voicekit.testing.conformance.watching import (
     no_dialling,
     nothing_left,
-    refusal,
+    refused,
     require,
     within,
 )
@@ -42,44 +42,56 @@ def identities(same: tuple[Any, Any], others: dict[str, Any]) -> None:
         require(one.identity != other.identity, f"another {what} must give another identity")
 
 
-def refused_by_request(make_request: Callable[[], Any], what: str) -> None:
-    """What makes no sense is refused when the request is made."""
+async def refused_before_io(engine: Any, method: str, nothing: Any, what: str) -> None:
+    """What makes no sense is refused when the request is made, and when it is asked at once."""
     try:
         with no_dialling("request() must do no I/O"):
-            make_request()
+            engine.request(nothing)
     except InvalidArgumentError:
-        return
-    raise AssertionError(f"request() must refuse {what} with InvalidArgumentError")
+        pass
+    else:
+        raise AssertionError(f"request() must refuse {what} with InvalidArgumentError")
+    with no_dialling(f"{what} must be refused before any I/O"):
+        asking = _used(getattr(engine, method), nothing)
+        await refused(InvalidArgumentError, what, asking, f"{method}() must refuse {what}")
 
 
-async def closes_twice_and_refuses(engine: Any, use: Callable[[], Awaitable[Any]]) -> None:
-    """``aclose`` may be called twice; what is asked afterwards is refused."""
-    async with nothing_left():
-        await within(engine.aclose(), "aclose() must end")
-        await within(engine.aclose(), "aclose() may be called twice")
+async def closed_is_closed(make: Callable[[], Any], use: Callable[[Any], Awaitable[Any]]) -> None:
+    """``aclose`` may be called twice; what is asked afterwards is refused. Used before or not."""
+    for used in (False, True):
+        engine = make()
+        if used:
+            await use(engine)
+        async with nothing_left():
+            await within(engine.aclose(), "aclose() must end")
+            await within(engine.aclose(), "aclose() may be called twice")
+            with no_dialling("a closed engine must not dial"):
+                await refused(
+                    ClosedError,
+                    "a closed engine",
+                    _used(use, engine),
+                    "a closed engine must refuse to work",
+                )
 
-        async def ask() -> Any:
-            return await use()
 
-        with no_dialling("a closed engine must not dial"):
-            error = await refusal(ask(), "a closed engine must refuse to work")
-        require(
-            isinstance(error, ClosedError),
-            f"a closed engine must raise ClosedError, not {type(error).__name__}",
-        )
+async def _used(use: Callable[[Any], Awaitable[Any]], what: Any) -> Any:
+    return await use(what)
 
 
-async def cancelled_while_it_opens(
-    make: Callable[[], Any], use: Callable[[Any], Awaitable[Any]], turns: int
+async def cancelled_at_any_time(
+    make: Callable[[], Any], use: Callable[[Any], Awaitable[Any]]
 ) -> None:
-    """Cancelled after so many turns of the event loop, a use ends cancelled and leaves nothing."""
+    """Cancelled early or late, a use ends cancelled and leaves nothing."""
+    for turns in (0, 1, 3, 10):
+        await _cancelled_after(turns, make, use)
+
+
+async def _cancelled_after(
+    turns: int, make: Callable[[], Any], use: Callable[[Any], Awaitable[Any]]
+) -> None:
     async with nothing_left():
         engine = make()
-
-        async def work() -> Any:
-            return await use(engine)
-
-        task = asyncio.ensure_future(work())
+        task = asyncio.ensure_future(_used(use, engine))
         for _ in range(turns):
             await asyncio.sleep(0)
         done = task.done()

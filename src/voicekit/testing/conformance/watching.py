@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+
+E = TypeVar("E", bound=Exception)
+T = TypeVar("T")
 
 PATIENCE: Final = 5.0
 """Seconds after which something that should have happened is taken to never happen."""
@@ -63,6 +67,20 @@ async def refusal(work: Coroutine[Any, Any, Any], promise: str) -> Exception:
     return error
 
 
+async def refused(kind: type[E], what: str, work: Coroutine[Any, Any, Any], promise: str) -> E:
+    """The exception of that kind that ``work`` must end with; ``what`` says of what.
+
+    Raises:
+        AssertionError: It ended without one, with another one, or did not end.
+    """
+    error = await refusal(work, promise)
+    if not isinstance(error, kind):
+        raise AssertionError(  # noqa: TRY004 - the check failed, whatever it is
+            f"{what} must raise {kind.__name__}, not {type(error).__name__}"
+        )
+    return error
+
+
 @contextlib.asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
     """What is done inside leaves no task behind, and no exception that nobody took.
@@ -91,6 +109,30 @@ async def nothing_left() -> AsyncIterator[None]:
         require(not lost, f"no exception may be lost: {', '.join(lost)}")
     finally:
         loop.set_exception_handler(previous)
+
+
+def leaving_nothing(check: Callable[[T], Awaitable[None]]) -> Callable[[T], Awaitable[None]]:
+    """The same check, which leaves no task and no exception behind."""
+
+    @functools.wraps(check)
+    async def run(make: T) -> None:
+        async with nothing_left():
+            await check(make)
+
+    return run
+
+
+def with_engine(
+    check: Callable[[T], Awaitable[None]],
+) -> Callable[[Callable[[], T]], Awaitable[None]]:
+    """The same check, of an engine that is made and closed for it."""
+
+    @functools.wraps(check)
+    async def run(make: Callable[[], Any]) -> None:
+        async with make() as engine:
+            await check(engine)
+
+    return run
 
 
 @contextlib.contextmanager
