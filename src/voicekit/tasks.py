@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Coroutine
 
 _log = logging.getLogger("voicekit.tasks")
 
@@ -87,3 +87,10 @@ class Background:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+async def at_most(seconds: float, work: Awaitable[object]) -> None:
+    """Await ``work``; what takes longer than so many seconds is cancelled, and left at that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
@@ -14,7 +13,7 @@ from voicekit import checks
 from voicekit.errors import ClosedError, InvalidArgumentError
 from voicekit.observe.alerts_outbox import Outbox
 from voicekit.observe.alerts_rule import Condition, Rule, Value, values_of
-from voicekit.tasks import Background
+from voicekit.tasks import Background, at_most
 
 if TYPE_CHECKING:
     from voicekit.observe.health_report import HealthReport
@@ -63,14 +62,7 @@ class Alert:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
-            "rule": self.rule,
-            "place": self.place,
-            "state": self.state,
-            "severity": self.severity,
-            "summary": self.summary,
-            "value": self.value,
-            "worst": self.worst,
-            "threshold": self.threshold,
+            **{each.name: getattr(self, each.name) for each in fields(self)},
             "since": self.since.isoformat(timespec="seconds"),
             "at": self.at.isoformat(timespec="seconds"),
         }
@@ -266,9 +258,7 @@ class Alerts:
         first, self._closed = not self._closed, True
         try:
             if first and len(self._outbox):
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await self._outbox.flush()
+                await at_most(seconds, self._outbox.flush())
         finally:
             await self._background.aclose()
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from voicekit.tasks import at_most
+
 if TYPE_CHECKING:
     from voicekit.observe.alerts import Alert
-
-__all__ = ["Outbox"]
 
 _log = logging.getLogger("voicekit.observe")
 
@@ -99,9 +98,7 @@ class Outbox:
                 if ready is not None:
                     await self._one(ready)
                     continue
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout_at(min(due.values())):
-                        await self._wake.wait()
+                await at_most(min(due.values()) - now, self._wake.wait())
         finally:
             self.running = False
 

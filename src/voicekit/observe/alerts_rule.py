@@ -23,8 +23,6 @@ from typing import Any, Final, Literal
 from voicekit import checks
 from voicekit.errors import InvalidArgumentError
 
-__all__ = ["Condition", "Rule", "values_of"]
-
 Value = float | int | str | bool | None
 
 _MOST: Final = 256

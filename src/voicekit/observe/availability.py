@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["DAY", "HOUR", "Availability"]
-
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 

@@ -13,7 +13,7 @@ from voicekit.errors import ClosedError, InvalidArgumentError, WrongLoopError
 from voicekit.observe.availability import DAY, HOUR, Availability
 from voicekit.observe.health_report import ClientHealth, HealthReport
 from voicekit.observe.health_state import State, has_evidence, of_all, of_members, state_of
-from voicekit.observe.snapshot_sources import itself, members_of, name_of, plain
+from voicekit.observe.snapshot_sources import itself, members_of, name_of, plain, unused
 from voicekit.tasks import Background
 
 __all__ = ["Health", "Probe", "health"]
@@ -346,10 +346,5 @@ def _names(clients: Sequence[Any], names: Sequence[str] | None) -> list[str]:
         return [checks.text("names", name) for name in names]
     found: list[str] = []
     for client in clients:
-        wanted = chosen = name_of(client)
-        number = 1
-        while chosen in found:
-            number += 1
-            chosen = f"{wanted}-{number}"
-        found.append(chosen)
+        found.append(unused(name_of(client), found))
     return found

@@ -10,8 +10,6 @@ from typing import Any
 from voicekit.observe.health_state import State
 from voicekit.observe.snapshot_sources import plain
 
-__all__ = ["ClientHealth", "HealthReport"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientHealth:

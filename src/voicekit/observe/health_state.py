@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-__all__ = ["State", "Verdict", "has_evidence", "of_all", "of_members", "state_of"]
-
 State = Literal["ok", "degraded", "down"]
 Verdict = tuple[State, tuple[str, ...]]
 """A state, and the reasons for it: names and figures, never content."""

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit import checks
@@ -88,9 +89,10 @@ class Metrics:
         """Count one event. From any thread."""
         if type(event) in self._handlers:
             self._waiting.append(event)
-            self._count()
+            self.settle()
 
-    def _count(self) -> None:
+    def settle(self) -> None:
+        """Count what came while somebody else counted or read."""
         waiting = self._waiting
         while waiting and self._lock.acquire(blocking=False):
             try:
@@ -115,7 +117,7 @@ class Metrics:
         seconds = checks.number(0.0, 1e6)("seconds", seconds)
         with self._lock:
             self._stage(name).add(seconds, self.tick())
-        self._count()
+        self.settle()
 
     def stage(self, name: str) -> StageTimer:
         """Measure a block: ``with metrics.stage("total_time"): …``.
@@ -138,7 +140,7 @@ class Metrics:
         with self._lock:
             self._stage(name)  # one that never succeeds is shown as well
             self.stage_errors[name if name in self.stages else OTHER] += 1
-        self._count()
+        self.settle()
 
     def watch(self, *things: Any, **named: Any) -> None:
         """Look at clients, caches and storages in each snapshot, under their provider's name.
@@ -176,10 +178,6 @@ class Metrics:
     def lock(self) -> threading.Lock:
         """Held by who reads; for a moment only, since events wait for it."""
         return self._lock
-
-    def settle(self) -> None:
-        """Count what came while somebody read."""
-        self._count()
 
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain values, which ``json.dumps`` takes. From any thread; no I/O.
@@ -238,19 +236,13 @@ class Metrics:
     def _waited(self, event: Any, tick: int) -> None:
         self.of(event).add("queue", event.seconds, tick)
 
-    def _retry(self, event: Any, _tick: int) -> None:
-        self.of(event).events["retries"] += 1
-
-    def _hedge(self, event: Any, _tick: int) -> None:
-        self.of(event).events["hedges"] += 1
+    def _met(self, meter: str, event: Any, _tick: int) -> None:
+        self.of(event).events[meter] += 1
 
     def _hedge_ended(self, event: Any, _tick: int) -> None:
         series = self.of(event)
         series.hedges[_WINNERS.get(event.winner, "nobody")] += 1
         series.hedge_loser_s += event.loser_s
-
-    def _resumed(self, event: Any, _tick: int) -> None:
-        self.of(event).events["resumes"] += 1
 
     def _reconnected(self, event: Any, _tick: int) -> None:
         series = self.of(event)
@@ -290,9 +282,6 @@ class Metrics:
         if event.reason == "failed_over":
             series.events["failovers"] += 1
 
-    def _member_failed(self, event: Any, _tick: int) -> None:
-        self.of(event).events["member_failures"] += 1
-
     def _warmed(self, event: Any, _tick: int) -> None:
         self.warmed.update(runs=1, opened=event.opened, reused=event.reused, failed=event.failed)
 
@@ -313,10 +302,10 @@ def _handlers(metrics: Metrics) -> dict[type, Callable[[Any, int], None]]:
         records.CallEnded: metrics._ended,
         records.FirstOutput: metrics._first_output,
         records.Waited: metrics._waited,
-        records.RetryScheduled: metrics._retry,
-        records.HedgeStarted: metrics._hedge,
+        records.RetryScheduled: partial(metrics._met, "retries"),
+        records.HedgeStarted: partial(metrics._met, "hedges"),
         records.HedgeEnded: metrics._hedge_ended,
-        records.SpeechResumed: metrics._resumed,
+        records.SpeechResumed: partial(metrics._met, "resumes"),
         records.Reconnected: metrics._reconnected,
         records.BreakerChanged: metrics._breaker,
         records.LimitChanged: metrics._limit,
@@ -324,6 +313,6 @@ def _handlers(metrics: Metrics) -> dict[type, Callable[[Any, int], None]]:
         records.CacheAnswered: metrics._answered,
         records.CacheStored: metrics._stored,
         records.MemberChosen: metrics._chosen,
-        records.MemberFailed: metrics._member_failed,
+        records.MemberFailed: partial(metrics._met, "member_failures"),
         records.Warmed: metrics._warmed,
     }

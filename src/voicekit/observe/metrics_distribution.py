@@ -16,8 +16,6 @@ from typing import Any, Final
 
 from voicekit.errors import ConfigurationError
 
-__all__ = ["EDGES", "PART", "Distribution", "check_installed"]
-
 EDGES: Final = (
     0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75,
     1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 120.0,

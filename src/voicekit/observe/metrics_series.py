@@ -10,8 +10,6 @@ from voicekit.observe.metrics_distribution import PARTS, Distribution
 if TYPE_CHECKING:
     from voicekit import events
 
-__all__ = ["OTHER", "SESSIONS", "Answers", "Series", "count_in", "hit_rate"]
-
 OTHER: Final = "other"
 """Stands for every name that came after there were too many."""
 SESSIONS: Final = "session"

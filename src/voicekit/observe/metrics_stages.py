@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol, Self
 
-__all__ = ["STAGES", "StageTimer"]
-
 STAGES: Final[dict[str, dict[str, str]]] = {
     "download_time": {"download_media": "duration", "stream_media": "duration"},
     "stt_time": {"transcribe": "duration", "stream_transcription": "duration"},

@@ -9,8 +9,6 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["open_sockets", "process_summary", "resident_bytes"]
-
 _MOST_LOOKED_AT: Final = 20_000
 """File descriptors, which takes some 20 ms."""
 

@@ -14,8 +14,6 @@ from voicekit.observe.snapshot_sources import bytes_of
 if TYPE_CHECKING:
     from voicekit.observe.metrics import Metrics
 
-__all__ = ["snapshot_of", "stage_distributions"]
-
 
 def snapshot_of(metrics: Metrics) -> dict[str, Any]:
     """See ``Metrics.snapshot``."""

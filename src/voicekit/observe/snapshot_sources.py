@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from operator import attrgetter
 from typing import Any, Final
 
 from voicekit.errors import InvalidArgumentError
-
-__all__ = ["Sources", "bytes_of", "itself", "members_of", "name_of", "plain"]
 
 _log = logging.getLogger("voicekit.observe")
 
@@ -58,6 +56,15 @@ def name_of(thing: Any) -> str:
     """What to call it: its provider's name, else that of its type."""
     provider = getattr(thing, "provider", None)
     return provider if isinstance(provider, str) and provider else type(thing).__name__
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """``name``, with a number where that is taken."""
+    chosen, number = name, 1
+    while chosen in taken:
+        number += 1
+        chosen = f"{name}-{number}"
+    return chosen
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -107,11 +114,7 @@ class Sources:
                 return known
         if len(self._things) >= _MOST:
             raise InvalidArgumentError(f"more than {_MOST} are watched", argument="watch")
-        wanted = chosen = name or name_of(thing)
-        number = 1
-        while chosen in self._things:
-            number += 1
-            chosen = f"{wanted}-{number}"
+        chosen = unused(name or name_of(thing), self._things)
         try:
             self._things[chosen] = weakref.ref(thing)
         except TypeError:  # it has slots

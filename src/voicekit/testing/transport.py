@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from voicekit.errors import ClosedError, ConnectionLostError, VoicekitError
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolStats, WarmReport
+from voicekit.transport.held import let_go
 from voicekit.transport.interfaces import Capabilities
 
 if TYPE_CHECKING:
@@ -136,11 +137,8 @@ class ScriptedTransport:
 
     def stats(self) -> PoolStats:
         """What is being answered."""
-        used = len(self._open)
-        return PoolStats(
-            open=used, ready=0, leased=used, dialing=0, opened=min(1, len(self.requests)),
-            reused=max(0, len(self.requests) - 1), closed={}, idle_cutoff=0.0,
-        )  # fmt: skip
+        used, sent = len(self._open), len(self.requests)
+        return PoolStats(open=used, leased=used, opened=min(1, sent), reused=max(0, sent - 1))
 
     def retire(self) -> None:
         """Nothing: there are no connections."""
@@ -168,9 +166,7 @@ async def _uploaded(upload: Upload, call: Call, connection: ConnectionInfo) -> b
             body += piece
             call.progressed()
     finally:
-        close = getattr(pieces, "aclose", None)
-        if close is not None:
-            await close()
+        await let_go(pieces)
     call.sent(connection)
     return bytes(body)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from voicekit.checks import integer, is_number, wrong
@@ -81,16 +81,19 @@ class PoolStats:
             is among the ``leased`` here as well, whose connection it holds.
     """
 
-    open: int
-    ready: int
-    leased: int
-    dialing: int
-    opened: int
-    reused: int
-    closed: dict[str, int]
-    idle_cutoff: float
+    open: int = 0
+    ready: int = 0
+    leased: int = 0
+    dialing: int = 0
+    opened: int = 0
+    reused: int = 0
+    closed: dict[str, int] = field(default_factory=dict)
+    idle_cutoff: float = 0.0
     waiting: int = 0
     sockets: PoolStats | None = None
+
+
+_COUNTS = ("open", "ready", "leased", "dialing", "opened", "reused", "waiting")
 
 
 def sum_of(stats: Sequence[PoolStats]) -> PoolStats | None:
@@ -98,13 +101,7 @@ def sum_of(stats: Sequence[PoolStats]) -> PoolStats | None:
     if not stats:
         return None
     return PoolStats(
-        open=sum(each.open for each in stats),
-        ready=sum(each.ready for each in stats),
-        leased=sum(each.leased for each in stats),
-        dialing=sum(each.dialing for each in stats),
-        opened=sum(each.opened for each in stats),
-        reused=sum(each.reused for each in stats),
+        **{name: sum(getattr(each, name) for each in stats) for name in _COUNTS},
         closed=dict(sum((Counter(each.closed) for each in stats), Counter())),
         idle_cutoff=min(each.idle_cutoff for each in stats),
-        waiting=sum(each.waiting for each in stats),
     )

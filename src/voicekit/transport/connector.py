@@ -279,6 +279,10 @@ def _again(template: PooledRequest, body: bytes | Upload | None) -> PooledReques
     return request
 
 
+def _call_of(request: aiohttp.ClientRequest) -> Call | None:
+    return request.call if isinstance(request, PooledRequest) else None
+
+
 class WarmConnector(aiohttp.TCPConnector):
     """The pool of one transport, for one event loop.
 
@@ -458,7 +462,7 @@ class WarmConnector(aiohttp.TCPConnector):
     ) -> Connection:
         """Lease the newest live idle connection, join a dial in progress, or dial."""
         key = req.connection_key
-        call = req.call if isinstance(req, PooledRequest) else None
+        call = _call_of(req)
         connection = await self._get(key, traces)
         if connection is None:
             if key in self._dials:
@@ -497,7 +501,7 @@ class WarmConnector(aiohttp.TCPConnector):
 
     async def _join_dial(self, key: ConnectionKey, req: aiohttp.ClientRequest) -> None:
         """Wait for a dial that nobody has claimed yet; on its failure the caller dials."""
-        call = req.call if isinstance(req, PooledRequest) else None
+        call = _call_of(req)
         started = time.monotonic()
         # Whoever wakes first takes the connection, and the others wait for the next dial.
         while not self._conns.get(key) and self._claims[key] < len(self._dials.get(key, ())):
@@ -560,7 +564,7 @@ class WarmConnector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        call = req.call if isinstance(req, PooledRequest) else None
+        call = _call_of(req)
         if call is not None:
             cast("PooledRequest", req).waited = True
             call.dialing()
@@ -607,7 +611,7 @@ class WarmConnector(aiohttp.TCPConnector):
         aiohttp would also try again with one address fewer after all have failed;
         happy eyeballs has tried each of them by then, so the copy it walks is emptied.
         """
-        call = req.call if isinstance(req, PooledRequest) else None
+        call = _call_of(req)
         try:
             sock = await aiohappyeyeballs.start_connection(
                 addr_infos=addr_infos,
@@ -660,7 +664,7 @@ class WarmConnector(aiohttp.TCPConnector):
         result: tuple[asyncio.BaseTransport, ResponseHandler] = await super()._start_tls_connection(
             underlying_transport, req, timeout, client_error
         )
-        call = req.call if isinstance(req, PooledRequest) else None
+        call = _call_of(req)
         if call is not None:
             call.tls_s += time.monotonic() - started
         return result

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from voicekit.errors import LocalProtocolError, VoicekitError
+from voicekit.transport.held import let_go, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -141,9 +142,7 @@ class StreamUpload:
                 f"the stream to be sent broke off ({name})", outcome="unknown"
             ) from error
         finally:
-            close = getattr(self._stream, "aclose", None)
-            if close is not None:
-                await close()
+            await let_go(self._stream)
 
     def __repr__(self) -> str:
         size = "unknown size" if self.size is None else f"{self.size} bytes"
@@ -234,9 +233,8 @@ async def _pieces(
                 yield bytes(data[start : start + PIECE_BYTES])
     except VoicekitError:
         raise
-    except Exception as error:
-        name = type(error).__name__  # somebody's file object may raise anything
-        raise LocalProtocolError(f"the file cannot be read ({name})", outcome="unknown") from error
+    except Exception as error:  # somebody's file object may raise anything
+        raise unreadable("file", error) from error
     finally:
         worker.stop(close_all)
 

@@ -1,15 +1,19 @@
-"""Closing sockets politely, off everybody's path."""
+"""Ending sockets and responses politely, off everybody's path."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
+
+from voicekit.errors import VoicekitError
+from voicekit.tasks import at_most
 
 if TYPE_CHECKING:
     from voicekit.tasks import Background
-    from voicekit.transport.interfaces import Socket
+    from voicekit.transport.interfaces import Response, Socket
 
+_READ_OUT_LIMIT = 1.0
+"""Seconds to wait for the end of a body that nobody wants."""
 GOODBYE = 0.9
 """Seconds for a polite close before the socket is aborted."""
 
@@ -40,6 +44,16 @@ class Goodbyes:
 
 
 async def _close(socket: Socket) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GOODBYE):
-            await socket.aclose()
+    await at_most(GOODBYE, socket.aclose())
+
+
+async def read_out(response: Response) -> None:
+    """Read to the end, so that the connection can be used again; give up on a longer rest."""
+    try:
+        async with asyncio.timeout(_READ_OUT_LIMIT):
+            while await response.chunk():
+                pass
+    except (TimeoutError, VoicekitError):
+        pass
+    finally:
+        response.abort()

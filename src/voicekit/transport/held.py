@@ -1,16 +1,16 @@
-"""Bodies that are held in memory, and how large ones go out all the same."""
+"""Bodies that go out in pieces: large ones held in memory, and what all of them share."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from voicekit.errors import LocalProtocolError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from voicekit.transport.messages import Upload
-
-__all__ = ["Bytes", "in_pieces"]
 
 _LARGE_BODY: Final = 1 << 18
 """Bytes; a larger body in one write would hold the event loop."""
@@ -38,3 +38,22 @@ class Bytes:
 def in_pieces(body: bytes | Upload) -> bytes | Upload:
     """A large body as an upload; any other as it is."""
     return Bytes(body) if isinstance(body, bytes) and len(body) > _LARGE_BODY else body
+
+
+def unreadable(what: str, error: Exception) -> LocalProtocolError:
+    """The error for an upload that failed by itself: ``what`` cannot be read."""
+    return LocalProtocolError(
+        f"the {what} cannot be read ({type(error).__name__})", outcome="unknown"
+    )
+
+
+def wrong_length(given: str) -> LocalProtocolError:
+    """The error for an upload of another length than it said."""
+    return LocalProtocolError(f"the upload gave {given} bytes", outcome="unknown")
+
+
+async def let_go(pieces: object) -> None:
+    """Close what was iterated, if it can be."""
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()

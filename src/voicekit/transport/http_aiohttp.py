@@ -13,6 +13,7 @@ from yarl import URL
 from voicekit.errors import InvalidArgumentError, VoicekitError
 from voicekit.transport.connector import abort_response, key_of_response
 from voicekit.transport.failures import proxy_refused
+from voicekit.transport.goodbye import read_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 PROXY_LOGIN = 407
 """Only ever said by a proxy, which wants another user or password."""
-_DRAIN_LIMIT = 1.0  # Seconds to wait for the end of a body that nobody wants.
 
 
 @lru_cache(maxsize=1024)
@@ -152,14 +152,4 @@ class AiohttpResponse:
         """Nobody wants the rest: keep the connection if the body ends within a second."""
         if self._response.connection is None:
             return
-        self._pool.background.spawn(self._drain(), "voicekit-drain")
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(_DRAIN_LIMIT):
-                while await self.chunk():
-                    pass
-        except (TimeoutError, VoicekitError):
-            pass
-        finally:
-            self.abort()
+        self._pool.background.spawn(read_out(self), "voicekit-drain")

@@ -28,6 +28,7 @@ from voicekit.errors import (
 from voicekit.tasks import Background
 from voicekit.timing import ConnectionInfo
 from voicekit.transport.config import PoolStats, WarmReport
+from voicekit.transport.goodbye import read_out
 from voicekit.transport.httpx_failures import MAX_WAIT, shown_cause, translate
 from voicekit.transport.httpx_progress import Progress
 from voicekit.transport.interfaces import Capabilities
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from voicekit.transport.messages import Request
 
 __all__ = ["HttpxTransport"]
-
-_DRAIN_LIMIT: Final = 1.0
-"""Seconds to wait for the end of a body that nobody wants."""
 
 _CLOSE_LIMIT: Final = 1.0
 """Seconds to wait at the end for the peers' goodbyes."""
@@ -137,10 +135,7 @@ class HttpxTransport:
 
     def stats(self) -> PoolStats:
         """What the trace told; httpx does not show its pool."""
-        return PoolStats(
-            open=0, ready=0, leased=len(self._live), dialing=0, opened=self._opened,
-            reused=self._reused, closed={}, idle_cutoff=0.0,
-        )  # fmt: skip
+        return PoolStats(leased=len(self._live), opened=self._opened, reused=self._reused)
 
     def retire(self) -> None:
         """Nothing: HTTP connections are not bound to a key, and httpx retires none."""
@@ -276,17 +271,7 @@ class HttpxResponse:
     def release(self) -> None:
         """Nobody wants the rest: keep the connection if the body ends within a second."""
         if not self._over:
-            self._transport._background.spawn(self._drain(), "voicekit-httpx-drain")
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(_DRAIN_LIMIT):
-                while await self.chunk():
-                    pass
-        except (TimeoutError, VoicekitError):
-            pass
-        finally:
-            self.abort()
+            self._transport._background.spawn(read_out(self), "voicekit-httpx-drain")
 
     async def _close(self) -> None:
         if self._reading is not None and not self._reading.done():

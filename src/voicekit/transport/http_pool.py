@@ -7,7 +7,6 @@ decided by ``keeper.plan``; this shell dials, closes and sets the one timer per 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import socket
 import time
@@ -17,7 +16,7 @@ from weakref import WeakSet
 import aiohttp
 
 from voicekit.errors import ClosedError, ConnectTimeout, VoicekitError
-from voicekit.tasks import Background
+from voicekit.tasks import Background, at_most
 from voicekit.transport import keeper
 from voicekit.transport.config import PoolConfig, PoolStats, WarmReport
 from voicekit.transport.connector import WarmConnector, do_at_once
@@ -268,9 +267,7 @@ class HttpPool:
         """Wait until no connection is in anybody's hands, so many seconds at most."""
         if seconds > 0 and self.connector.counts()[1]:
             self._drained = asyncio.Event()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._drained.wait()
+            await at_most(seconds, self._drained.wait())
 
     async def aclose(self) -> None:
         """Abort every connection and end every dial. Idempotent."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from voicekit.errors import LocalProtocolError, VoicekitError
+from voicekit.errors import VoicekitError
 from voicekit.timing import ConnectionInfo
-from voicekit.transport.held import in_pieces
+from voicekit.transport.held import in_pieces, let_go, unreadable, wrong_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,9 +87,7 @@ class Progress:
 
     async def aclose(self) -> None:
         """Close the upload, however the request ended."""
-        close = getattr(self._pieces, "aclose", None)
-        if close is not None:
-            await close()
+        await let_go(self._pieces)
 
     async def _taken(self, upload: Upload) -> AsyncIterator[bytes]:
         size, sent = upload.size, 0
@@ -101,21 +99,17 @@ class Progress:
                     continue
                 sent += len(piece)
                 if size is not None and sent > size:
-                    raise _wrong_length(f"more than its {size}")
+                    raise wrong_length(f"more than its {size}")
                 yield piece
                 self._call.progressed()  # asked for more, so the network took it
         except (VoicekitError, GeneratorExit):
             raise
         except Exception as error:
-            raise LocalProtocolError(
-                f"the upload cannot be read ({type(error).__name__})", outcome="unknown"
-            ) from error
+            raise unreadable("upload", error) from error
         finally:
-            close = getattr(pieces, "aclose", None)
-            if close is not None:
-                await close()
+            await let_go(pieces)
         if size is not None and sent < size:
-            raise _wrong_length(f"{sent} of its {size}")
+            raise wrong_length(f"{sent} of its {size}")
         self._told = True
         self._call.sent(self.connection)
 
@@ -123,7 +117,3 @@ class Progress:
 def _is_tunnel(info: Mapping[str, Any]) -> bool:
     """A proxy is asked for a way first; that is part of connecting."""
     return getattr(info.get("request"), "method", None) == b"CONNECT"
-
-
-def _wrong_length(given: str) -> LocalProtocolError:
-    return LocalProtocolError(f"the upload gave {given} bytes", outcome="unknown")

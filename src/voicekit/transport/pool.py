@@ -10,7 +10,6 @@ unless it needs their outcome, and no caller's cancellation reaches them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import math
 import random
@@ -20,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from voicekit.errors import ClosedError, PoolTimeout, VoicekitError, WrongLoopError
+from voicekit.tasks import at_most
 from voicekit.transport.config import WarmReport
 from voicekit.transport.cutoff import IdleCutoff
 from voicekit.transport.goodbye import Goodbyes
@@ -244,9 +244,7 @@ class SocketPool:
         self._end()
         try:
             if drain > 0 and self._state.leased:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(drain):
-                        await self._all_back.wait()
+                await at_most(drain, self._all_back.wait())
             self._drop_leases()
             if self._tasks:
                 await asyncio.wait(set(self._tasks), timeout=CLOSE_LIMIT)

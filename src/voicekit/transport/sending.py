@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from voicekit.errors import ConnectionLostError, LocalProtocolError, VoicekitError
+from voicekit.errors import ConnectionLostError, VoicekitError
+from voicekit.transport.held import let_go, unreadable, wrong_length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,12 +67,10 @@ class Sending:
             else:
                 self._fail(error)
         except Exception as error:  # noqa: BLE001 - an upload may be anybody's
-            self.error = error if isinstance(error, VoicekitError) else _unreadable(error)
+            self.error = error if isinstance(error, VoicekitError) else unreadable("upload", error)
             self._fail(self.error)
         finally:
-            close = getattr(pieces, "aclose", None)
-            if close is not None:
-                await close()
+            await let_go(pieces)
 
     def _fail(self, error: Exception) -> None:
         if self._protocol.exception() is None:
@@ -91,7 +90,7 @@ class Sending:
                     await asyncio.sleep(0)
             sent += len(piece)
             if size is not None and sent > size:
-                raise _wrong_length(f"more than its {size}")
+                raise wrong_length(f"more than its {size}")
             if piece:
                 await writer.write(piece, drain=False)
                 self._sent = sent
@@ -99,7 +98,7 @@ class Sending:
                 if call is not None:
                     call.progressed()
         if size is not None and sent < size:
-            raise _wrong_length(f"{sent} of its {size}")
+            raise wrong_length(f"{sent} of its {size}")
         await writer.write_eof()
         await self._flushed()
         protocol.uploading = False
@@ -129,17 +128,7 @@ async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
     except VoicekitError:
         raise
     except Exception as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: Exception) -> LocalProtocolError:
-    return LocalProtocolError(
-        f"the upload cannot be read ({type(error).__name__})", outcome="unknown"
-    )
-
-
-def _wrong_length(given: str) -> LocalProtocolError:
-    return LocalProtocolError(f"the upload gave {given} bytes", outcome="unknown")
+        raise unreadable("upload", error) from error
 
 
 def _bound_unsent(protocol: PooledProtocol) -> None:

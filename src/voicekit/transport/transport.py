@@ -248,10 +248,7 @@ class Transport:
         elif self._http is not None:
             stats = self._http.stats()
         else:
-            stats = PoolStats(
-                open=0, ready=0, leased=0, dialing=0, opened=0, reused=0, closed={},
-                idle_cutoff=self.config.idle_cutoff,
-            )  # fmt: skip
+            stats = PoolStats(idle_cutoff=self.config.idle_cutoff)
         sockets = sum_of([pool.stats() for pool in self._sockets.values()])
         return stats if sockets is None else replace(stats, sockets=sockets)
 
