@@ -25,9 +25,8 @@ A = TypeVar("A", bound="base.Client | transport.Transport")
 class Owner(Facade, Generic[A]):
     """Stands for something that lives on the loop, and is made again in a forked child.
 
-    Args:
-        make: Makes it; no I/O, no loop.
-        uses: Whose connections it uses, if not its own: kept, and open for as long.
+    It is made without I/O or a loop. What it ``uses`` the connections of is kept, and open for
+    as long.
     """
 
     _closed = False
@@ -142,14 +141,7 @@ V = TypeVar("V", bound="Client[Any]")
 
 
 class Client(Owner[C]):
-    """Base of the blocking clients.
-
-    Args:
-        kind: The asynchronous client's class.
-        *args: For its constructor, as ``given``.
-        transport: A blocking one to share.
-        **given: For its constructor.
-    """
+    """Base of the blocking clients: arguments are those of the asynchronous one, by its class."""
 
     def __init__(
         self, kind: Callable[..., C], /, *args: Any, transport: Transport | None, **given: Any

@@ -50,24 +50,22 @@ def blocking(
 
     Name, parameters, defaults, annotations and docs are the asynchronous method's.
     """
-    name = method.__name__
-
-    @functools.wraps(method)
-    def call(self: Facade, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        result: T = self._portal.run(getattr(self._inner, name), *args, **kwargs)
-        return result
-
-    return call
+    return _crossing(method, "run")
 
 
 def on_loop(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """The same method, which awaits nothing but belongs on the loop: one crossing."""
+    return _crossing(method, "call")
+
+
+def _crossing(
+    method: Callable[Concatenate[Any, P], Any], how: str
+) -> Callable[Concatenate[Any, P], Any]:
     name = method.__name__
 
     @functools.wraps(method)
-    def call(self: Facade, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        result: T = self._portal.call(getattr(self._inner, name), *args, **kwargs)
-        return result
+    def call(self: Facade, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return getattr(self._portal, how)(getattr(self._inner, name), *args, **kwargs)
 
     return call
 
@@ -87,9 +85,8 @@ def directly(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[A
 class Evidence(Generic[T]):
     """An attribute of the asynchronous object, read as it is now: no crossing.
 
-    Args:
-        of: The asynchronous class's property, for its type and its docs.
-        doc: The docs of an attribute that is no property.
+    Type and docs are those of the asynchronous class's property; an attribute that is none has
+    its ``doc`` said.
     """
 
     def __init__(self, of: Callable[[Any], T] | None = None, *, doc: str | None = None) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 Ask = Callable[[], str] | Callable[[], Awaitable[str]]
 """Returns the key to use for the next request; blocking or async."""
@@ -32,18 +32,6 @@ class Asked:
         return answer
 
 
-@overload
-def asked(key: Ask) -> Callable[[], Awaitable[str]]: ...
-
-
-@overload
-def asked(key: ApiKey) -> str | Callable[[], Awaitable[str]]: ...
-
-
-@overload
-def asked(key: ApiKey | None) -> str | Callable[[], Awaitable[str]] | None: ...
-
-
-def asked(key: Any) -> Any:
+def asked(key: ApiKey | None) -> Any:
     """What the asynchronous client takes for ``key``."""
     return Asked(key) if callable(key) and not inspect.iscoroutinefunction(key) else key

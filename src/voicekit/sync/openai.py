@@ -161,7 +161,6 @@ class AzureOpenAIClient(OpenAIClient):
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
     ) -> None:
-        provider = azure_ad_token_provider
         super(OpenAIClient, self).__init__(
             openai.AzureOpenAIClient,
             azure_endpoint=azure_endpoint,
@@ -169,7 +168,7 @@ class AzureOpenAIClient(OpenAIClient):
             api_version=api_version,
             api_key=asked(api_key),
             azure_ad_token=azure_ad_token,
-            azure_ad_token_provider=asked(provider) if callable(provider) else provider,
+            azure_ad_token_provider=asked(azure_ad_token_provider),
             base_url=base_url,
             organization=organization,
             project=project,

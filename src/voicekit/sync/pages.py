@@ -18,12 +18,10 @@ T = TypeVar("T")
 
 
 class Pages(Facade, Generic[T]):
-    """A list that has not been asked for yet.
+    """See ``voicekit.clients.pages.Pages``: a list that has not been asked for yet.
 
     Makes no request before ``page()``, which gives the first page, or iteration, which goes
-    on through all of them. Each page is a request of its own, with limits of its own;
-    nothing is open between two of them, so that one may stop anywhere. May be asked and
-    iterated again, which asks again.
+    on through all of them; nothing is open between two of them, so that one may stop anywhere.
 
     Example:
         >>> page = client.voices().page()
