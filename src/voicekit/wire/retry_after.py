@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_WAIT_S", "parse_go_duration", "parse_retry_after"]
+__all__ = ["MAX_WAIT_S", "http_date", "parse_go_duration", "parse_retry_after"]
 
 MAX_WAIT_S: Final = 365 * 86_400.0
 """Longer waits are given as this: finite, and beyond any deadline."""
@@ -51,9 +51,9 @@ def parse_retry_after(headers: Mapping[str, str], *, now_wall: float) -> float |
     value = _header(headers, "retry-after")
     wait = _seconds(value)
     if wait is None and value is not None:
-        date = _date(value)
+        date = http_date(value)
         if date is not None:
-            theirs = _date(_header(headers, "date") or "")
+            theirs = http_date(_header(headers, "date") or "")
             wait = date - (now_wall if theirs is None else theirs)
     return None if wait is None else _bounded(wait)
 
@@ -89,7 +89,8 @@ def _seconds(value: str | None) -> float | None:
     return float(value)
 
 
-def _date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Seconds since the epoch of a header's date; None for what is none."""
     from email.utils import parsedate_to_datetime  # 10 ms that only a date need cost
 
     try:

@@ -256,18 +256,15 @@ class AgentforceClient(Warming, Service):
             return
         if self._home is not None and self._home is not asyncio.get_running_loop():
             raise WrongLoopError("close a client in the event loop that opened it")
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(super().aclose)
+            if self._token_client is not None:
+                stack.push_async_callback(self._token_client.aclose)
+            stack.push_async_callback(self._background.aclose)
             await self._finish_turns(drain)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GOODBYE):
                     await self._say_goodbye()
-        finally:
-            try:
-                await self._background.aclose()
-            finally:
-                if self._token_client is not None:
-                    await self._token_client.aclose()
-                await super().aclose()
 
     async def _finish_turns(self, seconds: float) -> None:
         until = time.monotonic() + seconds

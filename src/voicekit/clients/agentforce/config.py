@@ -39,10 +39,7 @@ _NO_DOMAINS: Final = (
 
 
 def domain_of(domain: str | None) -> str:
-    """The address of the org, without a trailing slash.
-
-    Args:
-        domain: Its address or its name; the environment's ``AGENTFORCE_DOMAIN`` by default.
+    """The address of the org, without a trailing slash; ``AGENTFORCE_DOMAIN``'s by default.
 
     Raises:
         MissingCredentialError: There is none.

@@ -128,16 +128,10 @@ def error_of(
     inside: bool = False,
     begun: bool = False,
 ) -> ProviderError:
-    """Our error for a parsed Error object.
+    """Our error for a parsed Error object; None is a proxy's page.
 
-    Args:
-        value: The JSON value; None for a proxy's page. The core API sends a list of one.
-        status: Of the response; inside a turn, what the object names is used in its place.
-        headers: Of the response.
-        asked: What was asked for.
-        session: The id of the session that it was asked of.
-        inside: It came inside a turn, with status 200: the agent was at work already.
-        begun: And not as the first that came of it.
+    ``inside`` a turn it came with status 200: the agent was at work already, and the status that
+    the object names is used. ``begun``: it is not the first that came of the turn.
     """
     fields = _fields(value)
     if inside:

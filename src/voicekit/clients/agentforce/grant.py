@@ -9,7 +9,6 @@ import base64
 import binascii
 import math
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from voicekit.clients.agentforce.protocol import AGENT, JSON
 from voicekit.clients.refusals import body_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.transport.messages import Request
+from voicekit.wire.retry_after import http_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,12 +35,8 @@ _MARGIN: Final = 0.2
 class Grant:
     """A token, in seconds of ``time.monotonic()``: no clock that is set touches it.
 
-    Attributes:
-        token: The access token.
-        api_url: Where the API is, for this token.
-        refresh_at: From when on a new one is fetched in the background.
-        expires_at: From when on it is not sent any more.
-        jwt: An opaque one is refused by the API (404 observed).
+    From ``refresh_at`` on a new one is fetched in the background, from ``expires_at`` on it is
+    not sent any more. One that is no JWT is refused by the API (404 observed).
     """
 
     token: str = field(repr=False)
@@ -80,7 +76,7 @@ def read_grant(
     if not is_header_text(token) or not token or " " in token:
         raise RemoteProtocolError("the answer holds no access token")
     claims = claims_of(token)
-    left = _lifetime(claims or {}, value, _date(headers), wall)
+    left = _lifetime(claims or {}, value, http_date(headers.get("Date", "")), wall)
     margin = min(max(_LEAST_MARGIN, _MARGIN * left), left / 2)  # some live for a minute only
     return Grant(
         token=token,
@@ -132,10 +128,3 @@ def _moment(value: object) -> float | None:
         except ValueError:
             return None
     return float(value) if is_number(value) and math.isfinite(value) and value > 0 else None
-
-
-def _date(headers: Mapping[str, str]) -> float | None:
-    try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None

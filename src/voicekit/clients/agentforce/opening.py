@@ -189,13 +189,8 @@ class Openers:
     ) -> Opener:
         """The start that is under way for the key, one that was made ahead, or a new one.
 
-        Args:
-            client: Who asks.
-            request: With what it should be started.
-            key: Whose it is.
-            like: No options were named: any will do that was asked for under that key, by clients
-                with the same defaults.
-            kept: It is asked for ahead.
+        ``like``: no options were named, so that any will do that was asked for under that key, by
+        clients with the same defaults. ``kept``: it is asked for ahead.
         """
         known = None if key is None else self._by_key.get(key)
         if known is not None:

@@ -5,7 +5,7 @@ Both repeat what is *proven* not to have been done: the provider looked at neith
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from voicekit import events
 from voicekit.clients.agentforce.errors import SessionBusyError, SessionLostError
@@ -16,6 +16,7 @@ from voicekit.resilience.waiting import pause, skipping
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from voicekit.clients.agentforce.sessions import AgentforceSession
     from voicekit.operation import Call
 
 T = TypeVar("T")
@@ -61,23 +62,10 @@ class Patience:
         return f"a busy session asked again ({_FIRST_WAIT:g} s × 2ⁿ)"
 
 
-class Replaceable(Protocol):
-    """A session that can be started anew."""
-
-    @property
-    def id(self) -> str:
-        """The provider's id of it, now."""
-        ...
-
-    async def _replace(self, lost: str, call: Call) -> None:
-        """Go on in a new session, unless it is not ``lost`` that is in use."""
-        ...
-
-
 class Resend:
     """Says once more, in a new session, what a lost one did not hear. Outermost."""
 
-    def __init__(self, session: Replaceable) -> None:
+    def __init__(self, session: AgentforceSession) -> None:
         self._session = session
 
     async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:

@@ -70,11 +70,7 @@ class TokenClient(Client):
         self._used = True  # its connections are another client's, who tells that they are used
 
     async def fetch(self) -> Grant:
-        """A new token.
-
-        Raises:
-            VoicekitError: There is none.
-        """
+        """A new token."""
         call = self._call(TOKEN)
         return await fetch_json(self.transport, call, self._prepare, TOKEN_DIALECT, self._read)
 
@@ -122,10 +118,7 @@ class Tokens:
         return (await self.get()).token
 
     async def get(self, within: float | None = None) -> Grant:
-        """The token in force, or a new one. One request for all who wait.
-
-        Args:
-            within: Seconds to wait; None for as long as a fetch may take.
+        """The token in force, or a new one, ``within`` seconds. One request for all who wait.
 
         Raises:
             TimeoutError: It took longer; it goes on for others.

@@ -29,7 +29,7 @@ _SILENT: Final = frozenset({"ProgressIndicator", "TextChunk", "EndOfTurn"})
 
 
 class Messages:
-    """What the messages of a turn add up to; errors inside it are read with its headers.
+    """What the messages of a turn add up to.
 
     Attributes:
         text: Pieces of what holds so far.
@@ -173,10 +173,7 @@ class TurnDecoder(Messages):
     """Reads the stream of a turn.
 
     Yields text as ``str``; ``AgentProgress``, ``AgentRetraction`` and the other messages as
-    values. Useful output is text.
-
-    Attributes:
-        failed: An error inside it was final: the server is through with the turn.
+    values. Useful output is text. After an error inside it that was final, it has ``failed``.
     """
 
     def __init__(self, headers: Mapping[str, str], session_id: str) -> None:
