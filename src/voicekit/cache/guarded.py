@@ -32,14 +32,6 @@ class Guarded:
     failure, up to 30 s; so one that hangs delays three calls by ``timeout``, and then one
     call at a time now and then.
 
-    Args:
-        storage: Which.
-        timeout: Seconds for reading.
-        clock: Seconds that never go backwards.
-
-    Attributes:
-        failures: How often it failed.
-
     Raises:
         InvalidArgumentError: The timeout is not positive.
     """

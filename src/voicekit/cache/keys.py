@@ -15,17 +15,14 @@ _OURS: Final = os.urandom(32)
 
 
 class Keys:
-    """Keyed digests of identities, in a namespace of their owner's.
+    """Keyed digests of identities, in a namespace of their owner's, which is in front of each key.
 
     An identity holds what is said, and there are few short phrases: a plain digest would let
     whoever sees a storage try them all. The identity itself is stored and logged nowhere.
 
-    Args:
-        namespace: In front of each key, in plain text: which cache they are of.
-        secret: The key. Processes that share a storage must be given the same. Without one,
-            the storage's own (``MemoryStorage`` has one), else this process's, with which
-            nobody else finds anything.
-        storage: What they are keys of.
+    Processes that share a storage must be given the same secret. Without one, it is the
+    storage's own (``MemoryStorage`` has one), else this process's, with which nobody else finds
+    anything.
 
     Raises:
         InvalidArgumentError: The secret is empty, or neither ``str`` nor ``bytes``.

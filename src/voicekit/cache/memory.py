@@ -88,7 +88,7 @@ class MemoryStorage:
         self._hits = self._misses = self._evicted = self._expired = 0
 
     async def get(self, key: str, /) -> bytes | None:
-        """What is kept, or None when there is nothing or its time is over.
+        """See ``Storage.get``.
 
         Raises:
             ClosedError: After ``aclose``.
@@ -103,9 +103,7 @@ class MemoryStorage:
             return entry.value
 
     async def put(self, key: str, value: bytes, /, *, ttl: float) -> None:
-        """Keep it for ``ttl`` seconds from now, instead of what was there.
-
-        What is larger than may be kept is not, and what was there is gone as well.
+        """See ``Storage.put``. In place of what is larger than may be kept, there is nothing.
 
         Raises:
             InvalidArgumentError: ``ttl`` is no number.
@@ -114,9 +112,7 @@ class MemoryStorage:
         await self._insert(key, value, ttl, replace=True)
 
     async def add(self, key: str, value: bytes, /, *, ttl: float) -> bool:
-        """Keep it only if nothing is there: of several callers at once, one gets True.
-
-        What is larger than may be kept is not, which is False as well.
+        """See ``Storage.add``; False also of what is larger than may be kept.
 
         Raises:
             InvalidArgumentError: ``ttl`` is no number.

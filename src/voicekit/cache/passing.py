@@ -51,12 +51,7 @@ class CachedReply(AgentReply):
 
 
 class Passing(HandleSource):
-    """An agent's own reply, to our handle.
-
-    Attributes:
-        text: What holds so far.
-        done: It has come to its own end.
-    """
+    """An agent's own reply, to our handle; ``done`` when it has come to its own end."""
 
     def __init__(self, source: AgentReply, turn: Turn) -> None:
         self.text: list[str] = []
@@ -71,11 +66,7 @@ class Passing(HandleSource):
         self._seen = 0
 
     async def open(self, call: Call) -> Opened[Any]:
-        """Open the agent's reply, until its first output is in hand.
-
-        Raises:
-            VoicekitError: As the agent raises it.
-        """
+        """Open the agent's reply, until its first output is in hand."""
         self._call = call
         try:
             await self._source.__aenter__()

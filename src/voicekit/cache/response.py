@@ -16,10 +16,11 @@ from voicekit.cache.memory import MemoryStorage
 from voicekit.cache.normalize import normalized
 from voicekit.cache.rules import LONGEST_TTL, NotCached, Question, Scope, canonical, lifetime
 from voicekit.cache.storage import Storage, StorageStats
-from voicekit.cache.teller import Teller
+from voicekit.cache.teller import COUNTED, Teller
 from voicekit.checks import number, wrong
 from voicekit.errors import ClosedError
 from voicekit.interfaces import Agent, ChatModel
+from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.tasks import Background
 
 if TYPE_CHECKING:
@@ -187,6 +188,14 @@ class ResponseCache:
         self._counts = dict.fromkeys(("hits", "joined", "misses", "bypasses", "stored"), 0)
         self._trouble = 0
 
+    def _unlimited(self, kind: OperationClass, *names: str) -> dict[str, Operation]:
+        """What is asked of ``inner``, which has limits of its own."""
+        limits = Limits(connect=None)
+        return {
+            name: Operation(provider=self._provider, name=name, kind=kind, limits=limits)
+            for name in names
+        }
+
     # -- the functions of its user ----------------------------------------------------------
 
     def _asked(self, ask: Callable[[], Any], reason: str) -> Any:
@@ -276,8 +285,7 @@ class ResponseCache:
     # -- telling ----------------------------------------------------------------------------
 
     def _told(self, operation: str, result: str, reason: str | None = None, size: int = 0) -> None:
-        count = {"hit": "hits", "joined": "joined", "miss": "misses", "bypass": "bypasses"}
-        self._counts[count[result]] += 1
+        self._counts[COUNTED[result]] += 1
         self._teller.answered(operation, result, reason, size=size)
 
     def _told_stored(

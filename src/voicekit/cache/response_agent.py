@@ -13,7 +13,7 @@ from voicekit.cache.rules import NotCached, Question, canonical
 from voicekit.cache.turn_flights import TurnFlights
 from voicekit.checks import text as some_text
 from voicekit.checks import wrong
-from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.operation import OperationClass
 
 INERT: Final = frozenset({"limits", "policies"})
 """Options that say how a call is made, and nothing to the agent."""
@@ -42,15 +42,7 @@ class CachedAgent(ResponseCache):
         self._flights = TurnFlights()
         self._sessions: WeakValueDictionary[str, CachedSession] = WeakValueDictionary()
         self._open: set[CachedSession] = set()
-        self._operations = {
-            name: Operation(
-                provider=self._provider,
-                name=name,
-                kind=OperationClass.EFFECT,
-                limits=Limits(connect=None),
-            )
-            for name in ("send", "stream_message")
-        }
+        self._operations = self._unlimited(OperationClass.EFFECT, "send", "stream_message")
 
     # -- sessions ---------------------------------------------------------------------------
 

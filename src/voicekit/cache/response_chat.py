@@ -17,6 +17,7 @@ from voicekit.cache.answer_tape import (
     result_of,
     shared,
 )
+from voicekit.cache.answers import Kept
 from voicekit.cache.flights import Flights
 from voicekit.cache.follower import SOME
 from voicekit.cache.response import CacheOptions, ResponseCache
@@ -33,7 +34,7 @@ from voicekit.cache.rules import (
 from voicekit.cache.tape import Tape
 from voicekit.checks import no_options
 from voicekit.errors import InvalidArgumentError
-from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.operation import Call, OperationClass
 from voicekit.pipeline import PLAIN
 from voicekit.speech import ChatResult
 from voicekit.streams import Opened, TextStream
@@ -88,15 +89,7 @@ class CachedChat(ResponseCache):
         self._set_up(inner, "chat", **options)
         self._streams: Flights[Any] = Flights()
         self._wholes: Flights[ChatResult] = Flights()
-        self._operations = {
-            name: Operation(
-                provider=self._provider,
-                name=name,
-                kind=OperationClass.COMPUTE,
-                limits=Limits(connect=None),
-            )
-            for name in ("stream_chat", "chat")
-        }
+        self._operations = self._unlimited(OperationClass.COMPUTE, "stream_chat", "chat")
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -196,20 +189,37 @@ class CachedChat(ResponseCache):
         call = Call(self._operations["stream_chat"])
         keys = request.keys
         with self._streams.looking(keys[0]):
-            tape, reason = self._streams.joinable(keys[0]), None
-            if tape is None:
-                kept, size, reason = await self._find(keys)
-                if kept is not None:
-                    self._told("stream_chat", "hit", size=size)
-                    return Replay.of(call, kept)
-                self._check_open()
-                tape = self._streams.joinable(keys[0]) or self._streams.begin(
-                    keys[0], partial(self._record, "stream_chat", request, question)
-                )
-            follower = TextFollower(tape)
-            tape.join(follower)
-        self._told("stream_chat", follower.cache or "miss", reason)
-        return await tape.open(call, follower)
+            found = await self._found("stream_chat", request, question, keys)
+        if isinstance(found, Kept):
+            return Replay.of(call, found)
+        return await found.tape.open(call, found)
+
+    async def _found(
+        self, operation: str, request: CachedChatRequest, question: Question, keys: list[str]
+    ) -> Kept | TextFollower:
+        """The answer that is there, else one who listens to it being written.
+
+        For as long as this takes, somebody is ``looking``.
+        """
+        whole, reason = operation == "chat", None
+        tape = self._under_way(keys[0], whole=whole)
+        if tape is None:
+            kept, size, reason = await self._find(keys)
+            if kept is not None:
+                self._told(operation, "hit", size=size)
+                return kept
+            self._check_open()
+            tape = self._under_way(keys[0], whole=whole) or (
+                self._wholes if whole else self._streams
+            ).begin(keys[0], partial(self._record, operation, request, question))
+        follower = TextFollower(tape)
+        tape.join(follower)
+        self._told(operation, follower.cache or "miss", reason)
+        return follower
+
+    def _under_way(self, key: str, *, whole: bool) -> Tape[Any] | None:
+        tape = self._streams.joinable(key)
+        return self._wholes.joinable(key) if tape is None and whole else tape
 
     def _record(
         self, operation: str, request: CachedChatRequest, question: Question, done: Any
@@ -254,31 +264,18 @@ class CachedChat(ResponseCache):
             answer: ChatResult = await self._inner.chat(request.of)
             return answer
         call = Call(self._operations["chat"])
-        key = request.keys[0]
-        with self._streams.looking(key), self._wholes.looking(key):
-            tape, reason = self._under_way(key), None
-            if tape is None:
-                kept, size, reason = await self._find(request.keys)
-                if kept is not None:
-                    self._told("chat", "hit", size=size)
-                    call.attempts = 0
-                    call.committed()
-                    call.end()
-                    return shared(call, "hit", kept)
-                self._check_open()
-                tape = self._under_way(key) or self._wholes.begin(
-                    key, partial(self._record, "chat", request, request.question)
-                )
-            whole = tape is not self._streams.joinable(key)
-            follower = TextFollower(tape)
-            tape.join(follower)
-        self._told("chat", follower.cache or "miss", reason)
-        if not whole:
-            return await TextStream(partial(tape.open, call, follower)).result()
-        return await self._whole(call, tape, follower)
-
-    def _under_way(self, key: str) -> Tape[Any] | None:
-        return self._streams.joinable(key) or self._wholes.joinable(key)
+        keys = request.keys
+        with self._streams.looking(keys[0]), self._wholes.looking(keys[0]):
+            found = await self._found("chat", request, request.question, keys)
+            streamed = self._streams.joinable(keys[0])
+        if isinstance(found, Kept):
+            call.attempts = 0
+            call.committed()
+            call.end()
+            return shared(call, "hit", found)
+        if found.tape is streamed:
+            return await TextStream(partial(found.tape.open, call, found)).result()
+        return await self._whole(call, found.tape, found)
 
     async def _whole(
         self, call: Call, tape: Tape[ChatResult], follower: TextFollower

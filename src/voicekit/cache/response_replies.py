@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 class Replay(HandleSource):
-    """An answer that is there.
-
-    Attributes:
-        cache: ``"hit"`` or ``"joined"``.
-        text: The answer.
-        member: Who gave it, of several.
-    """
+    """An answer that is there."""
 
     done = True
     progress = 1

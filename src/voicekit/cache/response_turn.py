@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """One turn, from the look into the cache to the end; it holds the session's lock.
-
-    Attributes:
-        result: What the cache said.
-    """
+    """One turn, from the look into the cache to the end; it holds the session's lock."""
 
     def __init__(
         self, session: CachedSession, operation: str, text: str, options: Mapping[str, Any]

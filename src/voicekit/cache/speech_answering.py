@@ -16,6 +16,7 @@ from voicekit.cache.keys import Keys
 from voicekit.cache.rules import lifetime
 from voicekit.cache.speech_playing import CachedSpeech, Played, Source, audio_format, read_chunks
 from voicekit.cache.tape import Tape
+from voicekit.cache.teller import COUNTED
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import PLAIN
 from voicekit.speech import AudioChunk, AudioClip
@@ -82,7 +83,12 @@ class Answering:
         self._teller = teller
         self._flights: Flights[AudioChunk] = Flights()
         self._background = Background()
-        self._operations: dict[str, Operation] = {}
+        self._operations = {
+            name: Operation(
+                provider=provider, name=name, kind=OperationClass.COMPUTE, limits=_UNLIMITED
+            )
+            for name in ("stream_speech", "synthesize")
+        }
 
     def asked(self, request: SpeechRequest) -> Asked:
         """What ``request`` wants, with the keys of it."""
@@ -146,7 +152,7 @@ class Answering:
     async def _open(
         self, operation: str, make: Callable[[], Any], source: Source
     ) -> Opened[AudioChunk]:
-        call = Call(self._operation(operation))
+        call = Call(self._operations[operation])
         asked = self.asked(source.asked)
         with self._flights.looking(asked.flight):
             tape = self._flights.joinable(asked.flight)
@@ -180,21 +186,10 @@ class Answering:
     def _count(
         self, asked: Asked, call: Call, result: str, reason: str | None, size: int = 0
     ) -> None:
-        self.counts[_COUNTED[result]] += 1
+        self.counts[COUNTED[result]] += 1
         if result != "miss":
             self.counts["characters_saved"] += len(asked.request.text)
         self._teller.answered(call.operation.name, result, reason, size=size, call=call.id)
-
-    def _operation(self, name: str) -> Operation:
-        operation = self._operations.get(name)
-        if operation is None:
-            operation = self._operations[name] = Operation(
-                provider=self._provider,
-                name=name,
-                kind=OperationClass.COMPUTE,
-                limits=_UNLIMITED,
-            )
-        return operation
 
     # -- making -----------------------------------------------------------------------------
 
@@ -251,9 +246,6 @@ class Answering:
         except StorageTrouble:
             return "storage", 0.0, size
         return None, ttl, size
-
-
-_COUNTED: Final = {"hit": "hits", "joined": "joined", "miss": "misses"}
 
 
 def _requests(request: Any) -> tuple[SpeechRequest, ...]:

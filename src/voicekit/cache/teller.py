@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from voicekit import events
 
@@ -11,14 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Teller:
-    """Builds the records of one cache, and none while nobody observes.
+COUNTED: Final = {"hit": "hits", "joined": "joined", "miss": "misses", "bypass": "bypasses"}
+"""What counts the answers of each result."""
 
-    Args:
-        cache: Its kind: ``"speech"``, ``"response"``, ``"session"``, ``"once"``.
-        provider: Of whom it wraps.
-        observers: Who is told.
-    """
+
+class Teller:
+    """Builds the records of one cache, and none while nobody observes."""
 
     __slots__ = ("_cache", "_observers", "_provider")
 
