@@ -75,14 +75,8 @@ def content(
 ) -> Answer:
     """The clip, a part of it, or that the client has it already.
 
-    Args:
-        data: The clip.
-        method: ``"GET"`` or ``"HEAD"``, which sends the headers alone, of the whole.
-        asked: Request headers, names in lower case.
-        content_type: Of the clip.
-        tag: Entity tag, without its quotes.
-        expires_in: Seconds for which the address is still good.
-        now: Seconds since the epoch, for ``Expires``.
+    ``asked`` are the request's headers, names in lower case; ``tag`` comes without its quotes.
+    The address is good for ``expires_in`` seconds from ``now``, seconds since the epoch.
     """
     tag = f'"{tag}"'
     common = [

@@ -110,19 +110,9 @@ class Authorized(Client):
         base_url: str | None = None,
         dialect: Dialect = DIALECT,
     ) -> T:
-        """One request, one answer, which ``read`` makes the value of.
+        """One request with the settings of a call, one answer, which ``read`` makes the value of.
 
-        Args:
-            operation: What is done.
-            method: Of the request.
-            path: At the API, or at ``base_url``.
-            read: Takes the JSON, and the response's headers.
-            settings: Limits, policies and extras of the call.
-            query: In place of the extra one.
-            body: An encoded form.
-            status: Of the answer.
-            base_url: In place of the API's.
-            dialect: Reads refusals.
+        ``query`` is in place of the extra one, ``base_url`` of the API's.
 
         Raises:
             OutcomeUnknownError: It was an effect, and may have happened.

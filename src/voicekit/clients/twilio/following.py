@@ -47,14 +47,8 @@ class Following:
 
     A 404 right after a webhook is waited out inside the attempt: no policy sees it, so it
     spends no repeat and is no failure of the server's. After a wait the account is asked
-    again, since an address that was given before expires.
-
-    Args:
-        transport: Sends each request.
-        headers: Of a request to the API, credential included; asked anew each time.
-        own: Where the API is.
-        media_hosts: Further hosts that files may lie at.
-        waits: Seconds between asking again.
+    again, since an address that was given before expires; so are the ``headers`` of a request
+    to the API, credential included.
 
     Attributes:
         request_id: The API's; what holds the file names none.

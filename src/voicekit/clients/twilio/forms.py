@@ -39,12 +39,9 @@ def encoded(form: Mapping[str, Any]) -> bytes:
     )
 
 
-def with_query(url: str, *queries: Mapping[str, Any]) -> str:
-    """The address with its query; later ones over earlier ones."""
-    merged: dict[str, Any] = {}
-    for query in queries:
-        merged.update(query)
-    encoded = query_of(merged)
+def with_query(url: str, query: Mapping[str, Any]) -> str:
+    """The address with its query."""
+    encoded = query_of(query)
     return f"{url}?{encoded}" if encoded else url
 
 
