@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech.audio_format import AudioFormat
@@ -13,10 +13,9 @@ from voicekit.speech.wav import WavError, parse_wav, wav_header
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from voicekit.speech.character import Character
-    from voicekit.speech.chunk import AudioChunk
     from voicekit.speech.usage import Usage
     from voicekit.speech.word import Word
     from voicekit.timing import ConnectionInfo, Timings
@@ -35,32 +34,8 @@ _HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
 _MAX_INLINE_BYTES: Final = 16 << 20
 
 
-class _Speech(Protocol):
-    """A stream or a session of audio, with its evidence."""
-
-    format: AudioFormat
-
-    @property
-    def timings(self) -> Timings: ...
-    @property
-    def connection(self) -> ConnectionInfo | None: ...
-    @property
-    def attempts(self) -> int: ...
-    @property
-    def hedged(self) -> bool: ...
-    @property
-    def usage(self) -> Usage | None: ...
-    @property
-    def request_id(self) -> str | None: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    async def __aenter__(self) -> object: ...
-    async def __aexit__(self, *exc: object) -> None: ...
-    def __aiter__(self) -> AsyncIterator[AudioChunk]: ...
-
-
-async def clip_of(speech: _Speech) -> AudioClip:
-    """Everything that is still to come, as one clip; closes it, cancelled or failed as well."""
+async def clip_of(speech: Any) -> AudioClip:
+    """What is still to come of a stream or session of audio; closes it, failed or not."""
     async with speech:
         parts = [chunk async for chunk in speech]
         return AudioClip(

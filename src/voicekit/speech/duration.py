@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["mp3_duration_s", "ogg_opus_duration_s"]
-
 # Layer III bit rates (kbit/s) and sampling rates (Hz) by their header index.
 # Source: ISO/IEC 11172-3 §2.4.2.3 (MPEG-1), ISO/IEC 13818-3 §2.4.2.3 (MPEG-2); 2.5 is
 # Fraunhofer's extension: half the rates of MPEG-2.

@@ -23,8 +23,6 @@ from typing import Final
 
 from voicekit.errors import InvalidArgumentError
 
-__all__ = ["passages", "sentences"]
-
 # Source: Unicode property Sentence_Terminal, the scripts in wide use; those of the second
 # need no space after them.
 _SPACED: Final = (

@@ -11,10 +11,11 @@ and "Multiple Channel Audio Data and WAVE Files" (2007) for the extensible form.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
 
-__all__ = ["WavEncoding", "WavError", "WavHeaderReader", "WavInfo", "parse_wav", "wav_header"]
+if TYPE_CHECKING:
+    from voicekit.speech.audio_format import AudioFormat
 
 WavEncoding = Literal["pcm", "mulaw", "alaw", "float", "other"]
 
@@ -28,17 +29,6 @@ _UNKNOWN_SIZE: Final = 0xFFFFFFFF
 
 class WavError(ValueError):
     """These bytes are not a WAV file, or not one that can be read or written."""
-
-
-class _SampleFormat(Protocol):
-    """What a header says of its samples; ``AudioFormat`` and ``WavInfo`` fit."""
-
-    @property
-    def encoding(self) -> str: ...
-    @property
-    def sample_rate_hz(self) -> int | None: ...
-    @property
-    def channels(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +72,10 @@ def parse_wav(data: bytes) -> WavInfo:
     held = len(data) - info.data_offset
     if not info.streamed and info.data_bytes <= held:
         return info
-    return _replace_length(info, held)
+    return replace(info, data_bytes=held)
 
 
-def wav_header(audio_format: _SampleFormat, data_bytes: int | None) -> bytes:
+def wav_header(audio_format: AudioFormat | WavInfo, data_bytes: int | None) -> bytes:
     """The header that goes before so many bytes of samples.
 
     Args:
@@ -181,15 +171,3 @@ def _parse_fmt(fmt: bytes) -> tuple[WavEncoding, int, int, int]:
     if not (channels and rate and bits):
         raise WavError("its format chunk holds a zero")
     return _TAGS.get(tag, "other"), rate, channels, bits
-
-
-def _replace_length(info: WavInfo, held: int) -> WavInfo:
-    return WavInfo(
-        encoding=info.encoding,
-        sample_rate_hz=info.sample_rate_hz,
-        channels=info.channels,
-        bits_per_sample=info.bits_per_sample,
-        data_offset=info.data_offset,
-        data_bytes=held,
-        streamed=info.streamed,
-    )
