@@ -8,10 +8,8 @@ from typing import Any, Final
 
 from voicekit.clients.refusals import body_of
 from voicekit.errors import ConnectionLostError, RemoteProtocolError, VoicekitError
-from voicekit.speech import AudioChunk, AudioFormat
+from voicekit.speech import AudioChunk, AudioFormat, Usage
 from voicekit.wire.pcm import Aligner
-
-__all__ = ["AudioDecoder", "checked_type", "most_bytes"]
 
 _NO_AUDIO: Final = re.compile(
     rb'\s*(?:\{\s*"(?:error|detail|message|type)"|data: ?\{|<!doctype|<html|<\?xml)', re.IGNORECASE
@@ -57,6 +55,13 @@ def most_bytes(format: AudioFormat, characters: int) -> int:  # noqa: A002 - the
     """The most bytes of audio that so many characters can take."""
     rate = format.bytes_per_second or (format.bit_rate_kbps or 192) * 125
     return int(rate * (_MOST_S + _MOST_PER_CHARACTER_S * characters))
+
+
+def characters_of(name: str, headers: Iterable[Mapping[str, str]]) -> Usage | None:
+    """The characters that responses count in the header of that name, all together."""
+    told = [each.get(name, "") for each in headers]
+    counts = [int(count) for count in told if count.isascii() and count.isdigit()]
+    return Usage(characters=sum(counts)) if counts else None
 
 
 class AudioDecoder:

@@ -84,18 +84,6 @@ def _check_base_url(base_url: object) -> None:
 class Client(Policed):
     """Base of the clients. Constructing does no I/O and needs no event loop.
 
-    Args:
-        credential: The key.
-        base_url: Where the provider is, without a trailing slash.
-        transport: A transport to share; the client makes (and closes) its own otherwise.
-        pool: Sizes and ages of its own transport's connections.
-        ca: PEM file of certificate authorities for its own transport.
-        proxy: ``http://[user:password@]host:port`` for its own transport.
-        limits: Replaces the limits of single operations, by name.
-        policies: Around every operation, or around single ones, by name.
-        observers: See every event of this client.
-        options: What the caller gave: see ``families``.
-
     Attributes:
         families: The kinds of settings that this client has, by name. The options of the
             first are given as they are; those of the others as a mapping under the
@@ -144,11 +132,6 @@ class Client(Policed):
         self, operation: Operation, given: Given | None = None, *, limits: Limits | None = None
     ) -> Call:
         """Begin a call.
-
-        Args:
-            operation: What is done.
-            given: What the caller said of it.
-            limits: In place of everybody's.
 
         Raises:
             ClosedError: The client is closed.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from voicekit.operation import Call
     from voicekit.tasks import Background
 
-__all__ = ["ApiKey", "Credential", "Reauthorize"]
-
 T = TypeVar("T")
 
 ApiKey = str | Callable[[], Awaitable[str]]
@@ -111,11 +109,7 @@ class Credential:
 
         Whoever comes while the callable is being asked waits for the same answer. It is asked
         by a task of ``background``: a caller who is cancelled takes nothing from the others.
-
-        Args:
-            refused: The key; empty where none had been given out yet.
-            background: Owns the asking.
-            within: Seconds to wait for the answer; others may have longer.
+        Nor does one who waits no longer than ``within`` seconds.
 
         Raises:
             Exception: What the callable raised.
@@ -177,10 +171,6 @@ class Reauthorize:
 
     All who were refused with the same key wait for one answer; whoever then has another key
     is repeated once. The repeat sends what was asked for, without asking again.
-
-    Args:
-        credential: Whose callable is asked.
-        background: Owns the asking.
     """
 
     __slots__ = ("_background", "_credential")

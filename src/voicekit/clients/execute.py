@@ -61,12 +61,8 @@ async def open_stream(
 ) -> Opened[T]:
     """Open a server stream: return at the commit point, first useful output in hand.
 
-    Args:
-        transport: Where to send.
-        call: This doing of the operation, with its policies.
-        prepare: Makes the request; asked anew for each attempt, so that a fresh key is used.
-        dialect: Reads refusals.
-        decode: Makes the decoder for a response with status 200; refuses a wrong content type.
+    ``prepare`` makes the request, anew for each attempt, so that a fresh key is used. ``decode``
+    makes the decoder for a response with status 200; it refuses a wrong content type.
 
     Raises:
         OutcomeUnknownError: It is an effect, and may have happened.
@@ -108,16 +104,10 @@ async def fetch(
 ) -> T:
     """One request, one whole answer, read by ``read``.
 
-    Args:
-        transport: Where to send.
-        call: This doing of the operation, with its policies.
-        prepare: Makes the request; asked anew for each attempt.
-        dialect: Reads refusals.
-        read: Makes the value of the body. It is part of the attempt, so that an error
-            which came with status 200 is an error of the call.
-        kinds: What the content type must hold one of, where it is given at all.
-        most: Bytes beyond which an answer is taken for a fault of the server.
-        status: Of the answer that is read; several, where any of them is a success.
+    Reading is part of the attempt, so that an error which came with a success is an error of
+    the call. The content type, where there is one, must hold one of ``kinds``; beyond ``most``
+    bytes an answer is taken for a fault of the server. ``status`` is that of a success, or all
+    that are.
 
     Raises:
         OutcomeUnknownError: It is an effect, and may have happened.

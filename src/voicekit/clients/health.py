@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from voicekit.resilience.scopes import OperationHealth
     from voicekit.transport.config import PoolStats
 
-__all__ = ["Health"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:

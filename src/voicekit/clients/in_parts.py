@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from voicekit.tasks import Background
     from voicekit.timing import ConnectionInfo
 
-__all__ = ["OpenPart", "SpeechInParts"]
-
 AHEAD_S: Final = 20.0
 """Seconds of audio that may wait for the consumer. Source: ours; enough for any answer to the
 next request to come, a megabyte of PCM at 24 kHz."""
@@ -42,12 +40,6 @@ class SpeechInParts:
     Opening opens the first part. What is read afterwards is owned by ``background``. It is
     one doing of the operation: the first part's call is that of the stream and ends with it;
     the others have calls of their own, within what is left of its total limit.
-
-    Args:
-        parts: How many there are.
-        open_part: Sends one.
-        format: What the audio is.
-        background: Owns the task that reads ahead; asked once there is an event loop.
 
     Attributes:
         progress: Of all the parts.

@@ -11,8 +11,6 @@ from voicekit.errors import RemoteProtocolError
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
 
-__all__ = ["Page", "Pages"]
-
 T = TypeVar("T")
 
 

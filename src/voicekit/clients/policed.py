@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from voicekit.resilience.breaker import Breaker
     from voicekit.transport.transport import Transport
 
-__all__ = ["Given", "Policed", "by_name"]
-
 V = TypeVar("V")
 
 

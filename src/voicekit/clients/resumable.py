@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from voicekit.streams import Opened
     from voicekit.tasks import Background
 
-__all__ = ["ResumableSpeech", "speech_in_parts"]
-
 OpenRest = Callable[[int, int, "Limits | None"], Awaitable["Opened[AudioChunk]"]]
 """Asks for the part of that number without so many of its first segments, with these limits."""
 
@@ -35,15 +33,8 @@ class ResumableSpeech(SpeechInParts):
 
     A part's opening is repeated by the policies of its call. What they let through, and what
     breaks later, is asked for once more from the first segment that has not come whole, if the
-    caller has no byte of it, by a call of its own under the same policies.
-
-    Args:
-        parts: How many segments each part has.
-        open_rest: Sends one, or the rest of one.
-        format: What the audio is.
-        background: Owns the task that reads ahead.
-        follow: Follows the alignment of a part without so many of its first segments; None
-            where the parts are the segments.
+    caller has no byte of it, by a call of its own under the same policies. ``parts`` are the
+    segments of each part; where those are the parts, there is no alignment to ``follow``.
     """
 
     def __init__(

@@ -30,16 +30,6 @@ from voicekit.errors import (
 from voicekit.speech import AudioChunk, AudioFormat, Word
 from voicekit.speech.character import Character
 
-__all__ = [
-    "MOST_RESUMES",
-    "Boundary",
-    "SegmentEnds",
-    "Segments",
-    "check_resume",
-    "cut",
-    "may_resume",
-]
-
 MOST_RESUMES: Final = 2
 """Of one speech. Source: ours; what breaks a third time is an outage, not a mishap."""
 
@@ -67,10 +57,6 @@ class Boundary:
 
 def check_resume(options: Mapping[str, Any], *proofs: str) -> None:
     """Refuse the option ``resume`` without any that proves where sentences end.
-
-    Args:
-        options: Merged and checked.
-        proofs: The options that do.
 
     Raises:
         InvalidArgumentError: None of them is set.
@@ -149,12 +135,7 @@ class Segments:
         return None if self._resumes >= MOST_RESUMES else boundary
 
     def resumed(self, boundary: Boundary, *, end: int) -> None:
-        """The segments from a boundary on are asked for again.
-
-        Args:
-            boundary: As ``resume_from`` found it.
-            end: The first segment after those of the request that broke.
-        """
+        """The segments from a boundary on are asked for again."""
         self._resumes += 1
         self._asked_again = end
         del self._ended[self._ended.index(boundary) + 1 :]
@@ -265,14 +246,7 @@ def cut(
     boundary: Boundary,
     format: AudioFormat,  # noqa: A002 - the option's name
 ) -> list[AudioChunk]:
-    """What of the audio that was read is before a boundary, with its words and characters.
-
-    Args:
-        chunks: In order.
-        size: Bytes of them that are before it.
-        boundary: Where to cut.
-        format: What the audio is.
-    """
+    """What of the audio that was read is before a boundary, with its words and characters."""
     kept: list[AudioChunk] = []
     late: tuple[list[Word], list[Character]] = ([], [])
     for chunk in chunks:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-__all__ = ["MAX_KEPT", "Script"]
-
 MAX_KEPT: Final = 64 << 10
 """Characters of messages kept for a replay until the first audio: more text than a minute
 of speech, and bounded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Self
 
@@ -91,6 +91,52 @@ class Settings:
         return ()
 
 
+class PlacedSettings(Settings):
+    """Checked options of which some have an effect in one place only.
+
+    Attributes:
+        out_of_place: By place, the options that have no effect there, what they are, and what
+            is allowed.
+    """
+
+    out_of_place: ClassVar[Mapping[str, tuple[Container[str], str, str]]]
+
+    def updated(self, given: Mapping[str, Any], *, where: str | None = None) -> Self:
+        """As the base's; an option that has no effect ``where`` it is given is refused, too.
+
+        None is the constructor, whose options are for all places.
+        """
+        if where is not None:
+            for name, value in given.items():
+                self._check_place(name, value, where)
+        return super().updated(given)
+
+    def _check_place(self, name: str, _value: Any, where: str) -> None:
+        names, what, allowed = self.out_of_place[where]
+        if name in names:
+            raise InvalidArgumentError(what, argument=name, allowed=allowed)
+
+
+def split_above(shortest: int) -> Check:
+    """The check of the option ``split``: whether, or the most characters of a part."""
+
+    def check(name: str, value: Any) -> bool | int:
+        if isinstance(value, bool):
+            return value
+        if not checks.is_integer(value) or value < shortest:
+            raise wrong(name, value, f"a bool, or an int ≥ {shortest}")
+        return value
+
+    return check
+
+
+def missing(argument: str, allowed: str) -> InvalidArgumentError:
+    """The error for what neither the constructor nor the call names."""
+    return InvalidArgumentError(
+        "is required, in the constructor or in the call", argument=argument, allowed=allowed
+    )
+
+
 def base_url_of(
     base_url: str | None,
     region: str | None,
@@ -112,13 +158,7 @@ def base_url_of(
 
 
 def identity_of(provider: str, headers: Mapping[str, str], **facts: object) -> str:
-    """Canonical JSON text of all that can change an answer. Holds content: never log it.
-
-    Args:
-        provider: Short name.
-        headers: The caller's own; their names have no case.
-        **facts: The other parts of the request, by name.
-    """
+    """Canonical JSON text of all that can change an answer. Holds content: never log it."""
     lowered = {name.lower(): value for name, value in headers.items()}
     return json.dumps(
         {"provider": provider, "headers": lowered, **facts},

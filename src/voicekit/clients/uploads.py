@@ -119,6 +119,13 @@ def upload_of(audio: AudioSource, allowed: str = ALLOWED) -> Recording:
     raise wrong("audio", audio, allowed)
 
 
+def longest_s(recording: Recording) -> float | None:
+    """The most seconds that it can last; None where neither its bytes nor its size tell."""
+    if recording.duration_s is not None or recording.size is None:
+        return recording.duration_s
+    return recording.size / _LEAST_BYTES_PER_SECOND
+
+
 def limits_of(recording: Recording, limits: Limits) -> Limits:
     """``limits`` with the time that a recording of this length takes to be transcribed.
 
@@ -126,9 +133,7 @@ def limits_of(recording: Recording, limits: Limits) -> Limits:
     were more; counted from the last uploaded byte. Where the bytes do not tell the
     seconds, the size says how many they can be. Without a limit there stays none.
     """
-    seconds = recording.duration_s
-    if seconds is None and recording.size is not None:
-        seconds = recording.size / _LEAST_BYTES_PER_SECOND
+    seconds = longest_s(recording)
     if seconds is None:
         return replace(limits, first_output=None, total=None)
     patience = _PATIENCE_S + _PATIENCE_PER_SECOND * seconds

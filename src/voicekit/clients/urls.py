@@ -8,8 +8,6 @@ from urllib.parse import quote, urlencode
 
 from voicekit.checks import UTF8, encodable, is_sequence, wrong
 
-__all__ = ["query_of", "segment_of"]
-
 
 def query_of(parameters: Mapping[str, Any]) -> str:
     """The query of a URL: sequences as repeated names, booleans in small letters, None left out.
@@ -23,14 +21,15 @@ def query_of(parameters: Mapping[str, Any]) -> str:
 def segment_of(name: str, value: str) -> str:
     """A value as one segment of a path.
 
-    Args:
-        name: Of the argument.
-        value: The text.
-
     Raises:
         InvalidArgumentError: UTF-8 cannot carry it.
     """
     return quote(encodable(name, value), safe="")
+
+
+def socket_url(base_url: str, target: str) -> str:
+    """The address of a socket: ``http`` becomes ``ws``, ``https`` ``wss``."""
+    return f"ws{base_url.removeprefix('http')}{target}"
 
 
 def _pairs(name: str, value: Any) -> str:

@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from voicekit.clients.elevenlabs.record import Record
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
+from voicekit.clients.record import Record
 from voicekit.errors import InvalidArgumentError, RemoteProtocolError
-
-__all__ = ["Model", "Subscription", "User", "Voice"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from voicekit.checks import is_number
-from voicekit.clients.elevenlabs.record import Record
+from voicekit.clients.record import Record
 from voicekit.errors import InvalidArgumentError
-
-__all__ = ["VoiceSettings"]
 
 _RATIOS = ("stability", "similarity_boost", "style", "clone_strength")
 

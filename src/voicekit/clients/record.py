@@ -1,4 +1,4 @@
-"""What tells how a value of an account came."""
+"""What tells how a value came that a provider was asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What every value of an account has besides its own fields.
+    """What such a value has besides its own fields.
 
     Attributes:
         timings: Where the time of its request went; None inside a page, which has it.
