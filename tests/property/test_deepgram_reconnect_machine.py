@@ -190,7 +190,7 @@ class Run:
         gaps = session.gaps
         assert [e for e in self.events if isinstance(e, TranscriptionGap)] == list(gaps)
         assert all(a.end <= b.start + 1e-6 for a, b in itertools.pairwise(gaps))
-        said = [word.text for word in session._state.words]
+        said = [word.text for word in session._state.finals.words]
         assert said == [
             word.text
             for event in self.events

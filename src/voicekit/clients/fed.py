@@ -15,8 +15,6 @@ from voicekit.errors import ClosedError, LocalProtocolError, VoicekitError
 if TYPE_CHECKING:
     from voicekit.speech import AudioChunk
 
-__all__ = ["Fed"]
-
 _log = logging.getLogger("voicekit.clients")
 
 
@@ -173,7 +171,7 @@ class Fed(SpokenSession):
         """End the reading and wait until the iterable is closed."""
         feeder = self._feeder
         if feeder is not None:
-            if feeder is _current_task():
+            if feeder is current_task():
                 return
             self._stop_reading()
             if not feeder.done():
@@ -184,12 +182,13 @@ class Fed(SpokenSession):
     def _stop_reading(self) -> None:
         """Cancel the feeder; once, and only while it reads: closing the text goes undisturbed."""
         feeder = self._feeder
-        if feeder is not None and not self._read and feeder is not _current_task():
+        if feeder is not None and not self._read and feeder is not current_task():
             self._read = True
             feeder.cancel()
 
 
-def _current_task() -> asyncio.Task[Any] | None:
+def current_task() -> asyncio.Task[Any] | None:
+    """The task that this runs in; None where nothing runs any more."""
     try:
         return asyncio.current_task()
     except RuntimeError:  # collected after its loop has gone

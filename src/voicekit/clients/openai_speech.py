@@ -15,25 +15,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from voicekit.checks import UTF8, is_integer, wrong
-from voicekit.clients.settings import dumps, identity_of
+from voicekit.checks import UTF8, wrong
+from voicekit.clients.settings import dumps, identity_of, split_above
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 from voicekit.speech.sentences import passages
-
-__all__ = [
-    "DEFAULT_FORMAT",
-    "SPEECH_PATH",
-    "SpeechRequest",
-    "response_format",
-    "speech_body",
-    "split",
-    "spoken_format",
-    "text_parts",
-    "voice",
-]
 
 SPEECH_PATH: Final = "/audio/speech"
 
@@ -56,8 +44,8 @@ _CHAINABLE: Final = ("aac", "mp3", "ogg_opus", "pcm")
 """Formats whose parts, one after the other, are one recording: samples, frames of MP3 and ADTS,
 chained Ogg (RFC 3533 §4). ``AudioClip.wav()`` puts a header before PCM."""
 
-_SHORTEST_PART: Final = 50
-"""Characters; a voice needs a sentence to sound like one. Source: ours."""
+split: Final = split_above(50)
+"""The check of that option; a voice needs a sentence to sound like one. Source: ours."""
 
 _ALLOWED: Final = "pcm_24000, wav_24000, mp3, ogg_opus, aac, flac"
 
@@ -141,15 +129,6 @@ def voice(name: str, value: Any) -> str | dict[str, str]:
     raise wrong(name, value, 'the name of a voice, or {"id": …}')
 
 
-def split(name: str, value: Any) -> bool | int:
-    """The check of the option ``split``: whether, or the most characters of a part."""
-    if isinstance(value, bool):
-        return value
-    if not is_integer(value) or value < _SHORTEST_PART:
-        raise wrong(name, value, f"a bool, or an int ≥ {_SHORTEST_PART}")
-    return value
-
-
 def text_parts(text: object, how: bool | int, format: AudioFormat, *, most: int) -> list[str]:  # noqa: A002
     """A text in the parts that are asked for one after the other; most often one.
 
@@ -178,10 +157,6 @@ def text_parts(text: object, how: bool | int, format: AudioFormat, *, most: int)
 
 def speech_body(text: str, tail: str) -> bytes:
     """The JSON of a request.
-
-    Args:
-        text: What is to be spoken, which alone changes by the call.
-        tail: JSON text of an object with every other field.
 
     Raises:
         InvalidArgumentError: The text is no text that UTF-8 can carry.

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from voicekit.checks import wrong
 from voicekit.clients.execute import request_id_of
 from voicekit.clients.script import Script
-from voicekit.errors import ClosedError, StreamInterruptedError, VoicekitError
+from voicekit.errors import (
+    ClosedError,
+    ConnectionLostError,
+    StreamInterruptedError,
+    UnavailableError,
+    VoicekitError,
+)
 from voicekit.pipeline import open_call
 from voicekit.sessions import Session
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat
@@ -22,12 +28,11 @@ from voicekit.speech.clip import clip_of
 
 if TYPE_CHECKING:
     from voicekit.clients.refusals import Dialect
+    from voicekit.clients.sockets import SpokenSocket
     from voicekit.operation import Call
     from voicekit.tasks import Background
     from voicekit.transport.lease import Lease
     from voicekit.transport.pool import SocketPool
-
-__all__ = ["SpokenSession", "Studio"]
 
 GOODBYE_LIMIT: Final = 1.0
 """Seconds that the last message may wait for back-pressure: a hung peer must not hold up
@@ -35,15 +40,7 @@ whoever cancels."""
 
 
 class Studio:
-    """What a client lends to its utterances.
-
-    Args:
-        make_call: Begins a call, with its policies; raises when the client is closed.
-        pool: The sockets of these settings, once there is an event loop.
-        key: Asks for the key in force: another one retires the sockets of the last.
-        background: Owns the tasks that outlive a call.
-        dialect: Names the header with the provider's id of a handshake.
-    """
+    """What a client lends to its utterances."""
 
     __slots__ = ("background", "dialect", "key", "make_call", "pool")
 
@@ -63,15 +60,13 @@ class Studio:
         self.dialect = dialect
 
 
-class DialedSocket(Protocol):
-    """What a dial leaves on a pooled socket, for the evidence of who leases it."""
+def may_replay(error: VoicekitError) -> bool:
+    """Whether the same text may be sent on another socket, when no audio has come yet.
 
-    tls_s: float
-    headers: Mapping[str, str]
-
-    async def send(self, data: str | bytes) -> None:
-        """See ``Socket.send``."""
-        ...
+    The socket was lost, or closed for a reason of the server's own; never a refusal and
+    never a limit of ours that passed.
+    """
+    return error.retryable and isinstance(error, ConnectionLostError | UnavailableError)
 
 
 class SpokenSession(Session[AudioChunk]):
@@ -134,26 +129,12 @@ class SpokenSession(Session[AudioChunk]):
         """Have the socket's frames from now on; the script is written next."""
         raise NotImplementedError
 
-    def _return(self, lease: Lease, *, reusable: bool, ended: bool) -> None:
-        """Let go of the socket.
-
-        Args:
-            lease: What was held.
-            reusable: Whether the socket is in step.
-            ended: Whether the server has ended the utterance.
-        """
-        raise NotImplementedError
-
-    async def _dismiss(self, lease: Lease) -> None:
-        """Tell the server that nobody listens any more; bounded by ``GOODBYE_LIMIT``."""
+    async def _leave(self, lease: Lease) -> bool:
+        """Tell the server that nobody listens any more; whether it need not be told."""
         raise NotImplementedError
 
     def _error_of_loss(self, error: VoicekitError) -> VoicekitError:
         """The provider's meaning of a socket's end."""
-        raise NotImplementedError
-
-    def _may_replay(self, error: VoicekitError) -> bool:
-        """Whether the same text may be said on another socket after this."""
         raise NotImplementedError
 
     def _rewind(self) -> None:
@@ -224,7 +205,7 @@ class SpokenSession(Session[AudioChunk]):
             await self._studio.key()
             call.dialing(shared=True)
             lease = await self._borrow()
-            socket = cast("DialedSocket", lease.socket)
+            socket = _socket_of(lease)
             tls_s = min(socket.tls_s, lease.connect_s)  # none of it, where it was pooled
             call.queue_s += lease.waited - lease.connect_s
             call.connect_s += lease.connect_s - tls_s
@@ -247,7 +228,7 @@ class SpokenSession(Session[AudioChunk]):
                     raise self._error or error from None  # the reader has decided
                 typed = self._gone or self._error_of_loss(error)
                 free = lease.reused or not self._replays
-                if not (again and free and script.replayable and self._may_replay(typed)):
+                if not (again and free and script.replayable and may_replay(typed)):
                     raise typed from None
                 self._replays += not lease.reused
                 self._rewind()
@@ -270,7 +251,7 @@ class SpokenSession(Session[AudioChunk]):
             self._gone = typed  # for the attempt under way, which has lost its socket
             return
         possible = self._script.replayable and not self._replays
-        if not possible or not self._may_replay(typed):
+        if not possible or not may_replay(typed):
             self._fail(typed)
         else:
             self._say_elsewhere(typed)
@@ -293,6 +274,24 @@ class SpokenSession(Session[AudioChunk]):
                 self._fail(error)
         else:
             self._written_again()
+
+    def _return(self, lease: Lease, *, reusable: bool, ended: bool) -> None:
+        """Let go of the socket: is it in step, and has the server ended the utterance."""
+        socket = _socket_of(lease)
+        socket.leave(ended=ended)
+        lease.release(reusable=reusable and socket.reusable, idle_s=socket.idle_s)
+
+    async def _dismiss(self, lease: Lease) -> None:
+        """End the utterance and give the socket back, at once unless the network is stuck."""
+        clean = ended = False
+        try:
+            async with asyncio.timeout(GOODBYE_LIMIT):
+                ended = await self._leave(lease)
+            clean = True
+        except (TimeoutError, VoicekitError):
+            pass  # it is gone, which is what was wanted
+        finally:
+            self._return(lease, reusable=clean, ended=ended)
 
     def _give_back(self, *, reusable: bool, ended: bool) -> None:
         lease, self._lease = self._lease, None
@@ -370,3 +369,8 @@ class SpokenSession(Session[AudioChunk]):
     async def clip(self) -> AudioClip:
         """Everything that is still to come, as one clip; closes the session."""
         return await clip_of(self)
+
+
+def _socket_of(lease: Lease) -> SpokenSocket:
+    """The socket of a lease, as the dial made it."""
+    return cast("SpokenSocket", lease.socket)

@@ -99,7 +99,7 @@ def check(session: TranscriptionSession, events: list[Any], spoken: Spoken) -> N
     expected = [word.text for word in spoken.words]
     assert session.transcript.split() == expected
     assert finals(events) == expected
-    for word, true in zip(session._state.words, spoken.words, strict=True):
+    for word, true in zip(session._state.finals.words, spoken.words, strict=True):
         assert abs(word.start - true.start) < 0.35, (word, true)
         assert abs(word.end - true.end) < 0.35, (word, true)
     times = [e.start for e in events if isinstance(e, TranscriptionResult) and e.is_final]
@@ -392,7 +392,7 @@ async def test_more_than_can_be_kept_is_a_gap() -> None:
         for word in spoken.words:
             if word.end <= gap.start or word.start >= gap.end:
                 assert heard.count(word.text) == 1
-        times = {word.text: word.start for word in session._state.words}
+        times = {word.text: word.start for word in session._state.finals.words}
         for word in spoken.words[-10:]:
             assert times[word.text] == pytest.approx(word.start, abs=0.05)
 

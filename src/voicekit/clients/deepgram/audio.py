@@ -123,6 +123,17 @@ class WireAudio:
             rejoin="exact",
         )
 
+    def query(self) -> dict[str, str | int]:
+        """The parameters that say it; none where the vendor sniffs the container."""
+        if self.encoding is None:
+            return {}
+        query: dict[str, str | int] = {"encoding": self.encoding}
+        if self.sample_rate is not None:
+            query["sample_rate"] = self.sample_rate
+        if self.channels > 1:
+            query["channels"] = self.channels
+        return query
+
     @property
     def silence(self) -> bytes | None:
         """20 ms without a sound; None where silence cannot be put between others' bytes."""
@@ -137,9 +148,6 @@ class FrameCutter:
     """Cuts what a caller sends, in chunks of any size, into frames for the socket.
 
     Nothing is gathered: a frame never waits for more audio, but for the end of its sample.
-
-    Args:
-        audio: What is sent.
 
     Attributes:
         rest: The beginning of a sample whose end has not come.

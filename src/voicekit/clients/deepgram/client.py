@@ -19,8 +19,8 @@ from voicekit.clients.deepgram.file_options import TranscriptionDefaults, Transc
 from voicekit.clients.deepgram.files import SUBMIT, TRANSCRIBE, FileTranscription
 from voicekit.clients.deepgram.live import OPEN_TRANSCRIPTION, LiveTranscription
 from voicekit.clients.deepgram.speech import Speech, SpeechDefaults, SpeechSettings
-from voicekit.clients.deepgram.speech.family import STREAM_SPEECH, SUBMIT_SPEECH, SYNTHESIZE
-from voicekit.clients.deepgram.speech.live import OPEN_SPEECH
+from voicekit.clients.deepgram.speech.family import SUBMIT_SPEECH, SYNTHESIZE
+from voicekit.clients.deepgram.speech.live import OPEN_SPEECH, STREAM_SPEECH
 from voicekit.clients.deepgram.tokens import GRANT_TOKEN, TokenGrants
 from voicekit.clients.settings import Settings, base_url_of
 from voicekit.errors import InvalidArgumentError

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
 from voicekit.checks import Check, without, wrong
 from voicekit.clients import urls
@@ -20,7 +20,7 @@ from voicekit.clients.deepgram.options import (
     ListenDefaults,
     ListenOptions,
 )
-from voicekit.clients.settings import EXTRAS, Settings, identity_of
+from voicekit.clients.settings import EXTRAS, PlacedSettings, Settings, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -46,7 +46,7 @@ LISTEN_PATH = "/v1/listen"
 
 # What a stream's bytes are and where its results go decides what this side counts and waits for.
 _NOT_FOR_EXTRA = ("encoding", "sample_rate", "channels", "interim_results", "callback")
-_AUDIO = ("encoding", "sample_rate", "channels")
+AUDIO = ("encoding", "sample_rate", "channels")
 _OLDER_FAMILIES = ("nova-2", "enhanced", "base")
 # A constructor may be given more of them, for recordings.
 _LESS_LIVE = frozenset({"model", "diarize_model", "redact"})
@@ -93,7 +93,7 @@ class ListenRequest:
         )
 
 
-class ListenSettings(Settings):
+class ListenSettings(PlacedSettings):
     """Checked options of transcriptions, live and of recordings."""
 
     purpose = "a transcription"
@@ -103,29 +103,24 @@ class ListenSettings(Settings):
         "extra_query": without({name: f"the option {name}" for name in _NOT_FOR_EXTRA}),
     }
 
-    def updated(
-        self, given: Mapping[str, Any], *, where: Literal["live", "file"] | None = None
-    ) -> Self:
-        """These settings with ``given`` on top; the extras are merged name by name.
+    out_of_place: ClassVar[Mapping[str, tuple[Container[str], str, str]]] = {
+        "file": (
+            LIVE_ONLY,
+            "is an option of live transcription",
+            "open_transcription(), or the constructor",
+        ),
+        "live": (FILE_ONLY, "is an option of recordings", "transcribe(), or the constructor"),
+    }
 
-        Args:
-            given: Options by name.
-            where: What they are for; an option that has no effect there is refused. None
-                for the constructor, whose options are for both.
-
-        Raises:
-            InvalidArgumentError: An option is unknown, out of place, or its value is not
-                allowed.
-        """
-        if where is not None:
-            for name, value in given.items():
-                _in_place(name, value, where)
-        return super().updated(given)
+    def _check_place(self, name: str, value: Any, where: str) -> None:
+        super()._check_place(name, value, where)
+        if where == "live" and name == "extra_body" and value:
+            raise wrong(name, value, "nothing: a live transcription has no body")
 
     def _displaced(self, given: Mapping[str, Any]) -> Collection[str]:
         # The last word on the audio is a whole one.
         if given.get("encoding") is None:
-            return _AUDIO if given.get("format") is not None else ()
+            return AUDIO if given.get("format") is not None else ()
         if given.get("format") is not None:
             raise InvalidArgumentError(
                 "stands in place of format", argument="encoding", allowed="one of both"
@@ -152,16 +147,10 @@ class ListenSettings(Settings):
                 "needs interim results", argument="utterance_end_ms", allowed="interim_results=True"
             )
         check_keyterm(options, model)
-        format, audio = _audio_of(options)  # noqa: A001
-        for name in _AUDIO:
+        format, audio = audio_of({"format": FORMAT, **options})  # noqa: A001
+        for name in ("format", *AUDIO):
             options.pop(name, None)
-        if audio.encoding is not None:
-            options["encoding"] = audio.encoding
-            if audio.sample_rate is not None:
-                options["sample_rate"] = audio.sample_rate
-            if audio.channels > 1:
-                options["channels"] = audio.channels
-        options.pop("format", None)
+        options.update(audio.query())
         reconnect = options.pop("reconnect", True)
         max_replay_s = options.pop("max_replay_s", MAX_REPLAY_S)
         query = query_of({name: options[name] for name in CHECKS if name in options}, self)
@@ -178,21 +167,6 @@ class ListenSettings(Settings):
             limits=self.limits,
             policies=self.policies,
         )
-
-
-def _in_place(name: str, value: Any, where: str) -> None:
-    if where == "file" and name in LIVE_ONLY:
-        raise InvalidArgumentError(
-            "is an option of live transcription",
-            argument=name,
-            allowed="open_transcription(), or the constructor",
-        )
-    if where == "live" and name in FILE_ONLY:
-        raise InvalidArgumentError(
-            "is an option of recordings", argument=name, allowed="transcribe(), or the constructor"
-        )
-    if where == "live" and name == "extra_body" and value:
-        raise wrong(name, value, "nothing: a live transcription has no body")
 
 
 def check_keyterm(options: Mapping[str, Any], model: str) -> None:
@@ -215,15 +189,21 @@ def query_of(options: Mapping[str, Any], settings: Settings) -> str:
     return urls.query_of({**ours, **extra})
 
 
-def _audio_of(options: Mapping[str, Any]) -> tuple[AudioFormat | None, WireAudio]:
-    encoding = options.get("encoding")
-    if encoding is not None:
+def audio_of(options: Mapping[str, Any]) -> tuple[AudioFormat | None, WireAudio]:
+    """What options without None say of the audio; nothing where they name neither of both.
+
+    Raises:
+        InvalidArgumentError: They do not go together.
+    """
+    if (encoding := options.get("encoding")) is not None:
         rate, channels = options.get("sample_rate"), options.get("channels", 1)
         return None, WireAudio.raw(encoding, rate, channels)
-    for name in _AUDIO[1:]:
+    for name in AUDIO[1:]:
         if name in options:
             raise InvalidArgumentError(
                 "goes with encoding", argument=name, allowed="format, which says it all"
             )
-    format = AudioFormat.parse(options.get("format", FORMAT))  # noqa: A001
+    if "format" not in options:
+        return None, WireAudio(encoding=None)
+    format = AudioFormat.parse(options["format"])  # noqa: A001
     return format, WireAudio.of(format)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.checks import wrong
-from voicekit.clients.deepgram.audio import WireAudio
-from voicekit.clients.deepgram.config import LISTEN_PATH, check_keyterm, query_of
+from voicekit.clients.deepgram.config import AUDIO, LISTEN_PATH, audio_of, check_keyterm, query_of
 from voicekit.clients.deepgram.file_options import FILE_CHECKS
 from voicekit.clients.deepgram.options import MODEL
 from voicekit.clients.settings import identity_of, json_of
 from voicekit.clients.uploads import OR_URL, Recording, upload_of
 from voicekit.errors import ConfigurationError, InvalidArgumentError
-from voicekit.speech import AudioClip, AudioFormat, AudioSource, AudioURL
+from voicekit.speech import AudioClip, AudioSource, AudioURL
 
 if TYPE_CHECKING:
     from voicekit.clients.deepgram.config import ListenSettings
@@ -28,7 +27,6 @@ MAX_BYTES: Final = 2 << 30
 
 # Formats without a header that says what they are.
 _HEADERLESS: Final = frozenset({"pcm", "mulaw", "alaw"})
-_AUDIO: Final = ("encoding", "sample_rate", "channels")
 _UNKNOWN: Final = "application/octet-stream"
 
 
@@ -94,13 +92,10 @@ def transcription_request(
     *,
     callback: str | None,
 ) -> TranscriptionRequest:
-    """Freeze settings with a recording.
+    """Freeze settings with a recording; a path or an open file is looked at, not read.
 
-    Args:
-        settings: The constructor's, with the call's on top.
-        audio: The recording. A path or an open file is looked at, not read.
-        given: The call's own options: only these say what an address holds.
-        callback: Where the answer goes in place of the caller.
+    Only the call's own options (``given``) say what an address holds. With a ``callback`` the
+    answer goes there in place of the caller.
 
     Raises:
         InvalidArgumentError: Options that do not go together, or no recording.
@@ -116,11 +111,11 @@ def transcription_request(
     if callback is not None:
         options["callback"] = callback
     said: dict[str, Any] = {
-        name: options.pop(name) for name in ("format", *_AUDIO) if name in options
+        name: options.pop(name) for name in ("format", *AUDIO) if name in options
     }
     # A call's word counts; a constructor's may be meant for live audio, so it stands in only
     # where a look at the recording told nothing.
-    named = any(given.get(name) is not None for name in ("format", *_AUDIO))
+    named = any(given.get(name) is not None for name in ("format", *AUDIO))
     if isinstance(audio, AudioURL):
         recording = None
         body: bytes | Upload = json_of(
@@ -179,21 +174,5 @@ def _audio_query(said: Mapping[str, Any]) -> dict[str, Any]:
     Unverified: the vendor's list for recordings has no alaw, linear32 and ogg-opus, which
     its list for streams has; they are sent all the same.
     """
-    if "encoding" in said:
-        audio = WireAudio.raw(said["encoding"], said.get("sample_rate"), said.get("channels", 1))
-    else:
-        for name in _AUDIO[1:]:
-            if name in said:
-                raise InvalidArgumentError(
-                    "goes with encoding", argument=name, allowed="format, which says it all"
-                )
-        format = cast("AudioFormat | None", said.get("format"))  # noqa: A001
-        if format is None or format.encoding not in _HEADERLESS:
-            return {}
-        audio = WireAudio.of(format)
-    query: dict[str, Any] = {"encoding": audio.encoding}
-    if audio.sample_rate is not None:
-        query["sample_rate"] = audio.sample_rate
-    if audio.channels > 1:
-        query["channels"] = audio.channels
-    return query
+    format, audio = audio_of(said)  # noqa: A001
+    return audio.query() if format is None or format.encoding in _HEADERLESS else {}

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from voicekit import checks
 from voicekit.checks import Check, is_sequence, wrong
+from voicekit.clients.base import CallOptions
 from voicekit.clients.deepgram.options import CHECKS, LIVE_ONLY, SOME, CommonDefaults, model
-from voicekit.operation import Limits
-from voicekit.resilience.policies import Policies
 
 
 class TranscriptionDefaults(CommonDefaults, total=False):
@@ -52,16 +51,8 @@ class TranscriptionDefaults(CommonDefaults, total=False):
     custom_intent_mode: str | None
 
 
-class TranscriptionOptions(TranscriptionDefaults, total=False):
-    """Options of one transcription of a recording.
-
-    Attributes:
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces the policies of the client.
-    """
-
-    limits: Limits
-    policies: Policies
+class TranscriptionOptions(TranscriptionDefaults, CallOptions, total=False):
+    """The same for one call, its limits and its policies."""
 
 
 def _or_flag(check: Check) -> Check:

@@ -19,10 +19,6 @@ _LONGEST: Final = 1e9
 def read_transcript(answer: Mapping[str, Any], *, multichannel: bool) -> Transcript:
     """The whole answer, still without evidence; what is missing and not needed is absent.
 
-    Args:
-        answer: As it came.
-        multichannel: Whether channels were to be told apart.
-
     Raises:
         RemoteProtocolError: Its texts, words or times are none.
     """

@@ -15,6 +15,7 @@ from voicekit.clients.deepgram.file_config import TranscriptionRequest, transcri
 from voicekit.clients.deepgram.file_results import read_request_id, read_transcript
 from voicekit.clients.deepgram.protocol import headers_of
 from voicekit.clients.execute import fetch_json
+from voicekit.clients.uploads import longest_s
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import PendingTranscript, Transcript
@@ -36,9 +37,6 @@ _BASE_S: Final = 30.0
 _PER_SECOND: Final = 0.1
 _LIMITS: Final = Limits(connect=2.0, first_output=_BASE_S, gap=_BASE_S, total=_BASE_S)
 
-# Source: ours. 16 kbit/s; recordings of speech are hardly ever smaller.
-_LEAST_BYTES_PER_S: Final = 2000
-
 TRANSCRIBE: Final = Operation(
     provider=PROVIDER,
     name="transcribe",
@@ -46,13 +44,10 @@ TRANSCRIBE: Final = Operation(
     kind=OperationClass.COMPUTE,
     limits=_LIMITS,
 )
-SUBMIT: Final = Operation(
-    # Done twice, the transcript is delivered twice.
-    provider=PROVIDER,
+SUBMIT: Final = replace(
+    TRANSCRIBE,
     name="submit_transcription",
-    service="transcription",
-    kind=OperationClass.EFFECT,
-    limits=_LIMITS,
+    kind=OperationClass.EFFECT,  # done twice, the transcript is delivered twice
     reconcile="the callback gets the transcript if the vendor has the recording; "
     "a tag, or the callback's own query, tells which",
 )
@@ -213,12 +208,8 @@ class FileTranscription(Authorized):
 
 def _seconds(request: TranscriptionRequest) -> float:
     """How long the recording can last at most; without end where nothing tells."""
-    recording = request.recording
-    if recording is None:
-        return math.inf
-    if recording.duration_s is not None:
-        return recording.duration_s
-    return math.inf if recording.size is None else recording.size / _LEAST_BYTES_PER_S
+    seconds = None if request.recording is None else longest_s(request.recording)
+    return math.inf if seconds is None else seconds
 
 
 def _limits_for(request: TranscriptionRequest) -> Limits:

@@ -148,9 +148,7 @@ class Finals:
     def tells(self, event: SpeechStarted | UtteranceEnd, until: float) -> bool:
         """Whether an event of a connection is news, or was said before; notes it if so.
 
-        Args:
-            event: From the vendor.
-            until: Up to which second of the session its connection hears things again.
+        Up to second ``until`` of the session its connection hears things again.
         """
         if isinstance(event, SpeechStarted):
             if until and (event.at < until or event.at <= self.speech_at + _AGAIN_S):

@@ -91,11 +91,7 @@ class Heartbeat:
     ) -> None:
         """The socket is open; its state is told of silence that is sent, and of pauses.
 
-        Args:
-            socket: What is kept alive.
-            loop: Whose clock counts.
-            state: Is told.
-            limit: Seconds for which the peer may read nothing.
+        The peer may read nothing for ``limit`` seconds.
         """
         self._socket, self._loop, self._state, self._limit = socket, loop, state, limit
         self._blocked_at = -1
@@ -164,10 +160,6 @@ class Farewell(Alarm):
     """Waits for the server to close, as the protocol has it; too slow, the socket is aborted.
 
     Nothing is left to do on our side, so it takes an alarm and no task.
-
-    Args:
-        socket: Which nobody wants any more.
-        loop: Whose clock counts.
     """
 
     __slots__ = ("_clock", "_socket")

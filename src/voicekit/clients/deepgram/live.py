@@ -18,6 +18,7 @@ from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
 from voicekit.clients.deepgram.protocol import listen_request
 from voicekit.clients.deepgram.sessions import TranscriptionSession
 from voicekit.clients.execute import open_socket
+from voicekit.clients.urls import socket_url
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 
@@ -124,6 +125,6 @@ class LiveTranscription(Authorized):
 
     async def _dial(self, request: ListenRequest, call: Call) -> Socket:
         key = await self._credential.get()
-        url = f"ws{self.base_url.removeprefix('http')}{LISTEN_PATH}"
+        url = socket_url(self.base_url, LISTEN_PATH)
         handshake = listen_request(url, self._scheme, key, request)
         return await open_socket(self.transport, call, handshake, DIALECT)

@@ -14,11 +14,9 @@ from typing import Any, Final
 
 from voicekit import checks
 from voicekit.checks import Check, is_integer, is_sequence, wrong
-from voicekit.clients.base import Extras
+from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.deepgram.audio import ENCODINGS
 from voicekit.errors import InvalidArgumentError
-from voicekit.operation import Limits
-from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 
 MODEL: Final = "nova-3"
@@ -135,16 +133,8 @@ class ListenDefaults(CommonDefaults, total=False):
     max_replay_s: float | None
 
 
-class ListenOptions(ListenDefaults, total=False):
-    """Options of one live transcription.
-
-    Attributes:
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces the policies of the client.
-    """
-
-    limits: Limits
-    policies: Policies
+class ListenOptions(ListenDefaults, CallOptions, total=False):
+    """The same for one call, its limits and its policies."""
 
 
 def strings_of(value: str | Sequence[str]) -> Sequence[str]:

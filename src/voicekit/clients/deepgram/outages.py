@@ -52,9 +52,7 @@ class Outages:
     def delay(self, error: VoicekitError, most: float) -> float | None:
         """Seconds to wait before the next dial; None to give up, see ``reason``.
 
-        Args:
-            error: What went wrong.
-            most: Seconds of audio that can be kept: longer waits make no sense.
+        Waits of more than ``most`` seconds, whose audio cannot be kept, make no sense.
         """
         if not error.retryable or isinstance(error, TotalTimeout):
             self.reason = "not retryable"

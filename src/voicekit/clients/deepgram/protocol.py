@@ -22,13 +22,7 @@ from voicekit.clients.deepgram.results import (
     read_utterance_end,
 )
 from voicekit.errors import ProviderError
-from voicekit.speech import (
-    SpeechStarted,
-    TranscriptionGap,
-    TranscriptionResult,
-    UtteranceEnd,
-    Word,
-)
+from voicekit.speech import SpeechStarted, TranscriptionGap, TranscriptionResult, UtteranceEnd
 from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
@@ -51,14 +45,7 @@ _HELD_S: Final = 2.0
 
 
 def listen_request(url: str, scheme: str, key: str, request: ListenRequest) -> Request:
-    """The handshake of one socket.
-
-    Args:
-        url: Of the operation, ``wss://…``, without a query.
-        scheme: ``"Token"`` for a key, ``"Bearer"`` for a short-lived access token.
-        key: The credential.
-        request: What is asked.
-    """
+    """The handshake of one socket; ``scheme`` is ``"Token"`` for a key, else ``"Bearer"``."""
     headers = headers_of(scheme, key, request.headers)
     return Request("GET", f"{url}?{request.query}", headers)
 
@@ -325,33 +312,9 @@ class ListenState:
             self.finals.language = result.language
 
     @property
-    def transcript(self) -> str:
-        """The final results' texts, joined by spaces."""
-        return self.finals.transcript
-
-    @property
-    def words(self) -> tuple[Word, ...]:
-        """The final results' words."""
-        return self.finals.words
-
-    @property
-    def confidence(self) -> float | None:
-        """The final results' confidence, weighted by their words."""
-        return self.finals.confidence
-
-    @property
-    def language(self) -> str | None:
-        """As last told."""
-        return self.finals.language
-
-    @property
     def duration(self) -> float:
         """Seconds of audio that the vendor has heard of this session."""
         told = self.metadata.get("duration") if self.metadata is not None else None
-        if (
-            isinstance(told, int | float)
-            and not isinstance(told, bool)
-            and 0 <= told < float("inf")
-        ):
+        if checks.is_number(told) and 0 <= told < float("inf"):
             return max(0.0, told + self._shift)
         return self.heard_s

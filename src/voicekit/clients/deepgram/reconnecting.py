@@ -22,6 +22,7 @@ from voicekit.clients.deepgram.protocol import (
 from voicekit.clients.deepgram.pulse import Pulse
 from voicekit.clients.deepgram.replay import LEAD_S, ReplayBuffer, WavLead, room_for
 from voicekit.clients.deepgram.resending import send_again
+from voicekit.clients.fed import current_task
 from voicekit.errors import (
     ClosedError,
     FirstOutputTimeout,
@@ -139,7 +140,7 @@ class ReconnectingSession(Session[ListenEvent]):
     def _hang_up(self, *, clean: bool) -> None:
         self._heartbeat.stop()
         task, self._reconnecting = self._reconnecting, None
-        if task is not None and task is not _current_task():
+        if task is not None and task is not current_task():
             task.cancel()
         answer, self._configuring = self._configuring, None
         if answer is not None and not answer.done():
@@ -422,13 +423,6 @@ class ReconnectingSession(Session[ListenEvent]):
 
 def _forget(_frame: bytes | str) -> None:
     """Nothing is sent again."""
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
 
 
 class Line:

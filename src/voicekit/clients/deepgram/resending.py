@@ -29,15 +29,8 @@ async def send_again(
     """Send what is kept, in order, until nothing is left: also what comes meanwhile.
 
     As fast as the network takes it. At the vendor's advice of 1.25 times real time, a caller
-    who goes on speaking would be behind for four times as long as the outage took.
-
-    Args:
-        socket: That begins.
-        replay: What is kept.
-        first: To be said before any audio.
-        settled_s: Second of the session up to which messages have done their work.
-        ending: Whether no more audio comes, so that the stream is to be closed.
-        limit: Seconds for which the peer may read nothing.
+    who goes on speaking would be behind for four times as long as the outage took. Messages
+    before second ``settled_s`` of the session have done their work.
 
     Returns:
         Bytes of audio that were sent.

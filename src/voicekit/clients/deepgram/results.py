@@ -51,11 +51,7 @@ def read_message(data: str | bytes) -> dict[str, Any]:
 
 
 def read_results(message: dict[str, Any], shift: float) -> TranscriptionResult:
-    """A ``Results`` message; what is missing and not needed is taken for absent.
-
-    Args:
-        message: As it came.
-        shift: Seconds to add to every time in it.
+    """A ``Results`` message, ``shift`` seconds later; what is missing and not needed is absent.
 
     Raises:
         RemoteProtocolError: Its times, transcript or words are none.

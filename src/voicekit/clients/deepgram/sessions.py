@@ -190,7 +190,7 @@ class TranscriptionSession(ReconnectingSession):
     @property
     def transcript(self) -> str:
         """The final results' text so far, whether it was iterated over or not."""
-        return self._state.transcript
+        return self._state.finals.transcript
 
     @property
     def metadata(self) -> Mapping[str, Any] | None:
@@ -223,13 +223,13 @@ class TranscriptionSession(ReconnectingSession):
         async with self:
             async for _ in self:
                 pass
-        state = self._state
+        state, finals = self._state, self._state.finals
         return Transcript(
-            text=state.transcript,
-            words=state.words,
-            confidence=state.confidence,
+            text=finals.transcript,
+            words=finals.words,
+            confidence=finals.confidence,
             duration=state.duration,
-            language=state.language,
+            language=finals.language,
             request_id=self.request_id,
             timings=self.timings,
             connection=self.connection,
@@ -243,7 +243,7 @@ class TranscriptionSession(ReconnectingSession):
 
     def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
         error.delivered_s = self._state.heard_s
-        error.delivered_characters = len(self._state.transcript)
+        error.delivered_characters = len(self._state.finals.transcript)
         return error
 
     def _cut(self, audio: bytes | bytearray | memoryview) -> Sequence[bytes]:

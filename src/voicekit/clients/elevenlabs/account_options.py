@@ -14,8 +14,6 @@ from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.settings import EXTRAS, Settings
 from voicekit.clients.urls import query_of
 
-__all__ = ["AccountDefaults", "AccountOptions", "AccountSettings", "VoiceFilters"]
-
 MAX_PAGE = 100
 MAX_IDS = 100
 

@@ -8,8 +8,6 @@ from typing import Any, Final
 from voicekit.speech import Word
 from voicekit.speech.character import Character
 
-__all__ = ["TEXTS", "Debt", "FollowedText", "WordTimes", "alignment_of", "span_of"]
-
 TEXTS: Final = ("alignment", "normalizedAlignment")
 """The two texts that a frame may align: as it was sent, and as it was read out."""
 
@@ -87,12 +85,7 @@ class WordTimes:
         self._start = self._end = 0.0
 
     def feed(self, alignment: Alignment, offset: float) -> tuple[Word, ...]:
-        """The words that end in this alignment.
-
-        Args:
-            alignment: Of a frame.
-            offset: Seconds of the utterance before the frame.
-        """
+        """The words that end in a frame's alignment, ``offset`` seconds into the utterance."""
         words: list[Word] = []
         for char, start, length in zip(*alignment, strict=True):
             words += self._add(char, offset + start / 1000, offset + (start + length) / 1000)

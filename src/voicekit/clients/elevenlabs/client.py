@@ -18,10 +18,10 @@ from voicekit.clients.elevenlabs.account import (
 from voicekit.clients.elevenlabs.account_options import AccountDefaults, AccountSettings
 from voicekit.clients.elevenlabs.config import BASE_URL, REGIONS, SpeechSettings
 from voicekit.clients.elevenlabs.errors import PROVIDER
-from voicekit.clients.elevenlabs.live import OPEN_SPEECH
+from voicekit.clients.elevenlabs.live import OPEN_SPEECH, STREAM_SPEECH
 from voicekit.clients.elevenlabs.options import SpeechDefaults
 from voicekit.clients.elevenlabs.places import Places
-from voicekit.clients.elevenlabs.speech import STREAM_SPEECH, SYNTHESIZE, Speech
+from voicekit.clients.elevenlabs.speech import SYNTHESIZE, Speech
 from voicekit.clients.elevenlabs.transcription import (
     SUBMIT_TRANSCRIPTION,
     TRANSCRIBE,
@@ -38,8 +38,6 @@ from voicekit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from voicekit import interfaces
-
-__all__ = ["ElevenLabsClient"]
 
 Region = Literal["us", "eu", "in", "sg"]
 

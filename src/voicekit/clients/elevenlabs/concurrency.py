@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Concurrency"]
-
 
 class _Answered(Protocol):
     """A stream, a clip, a page: whatever has the headers of a response."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal
 
 from voicekit.checks import UTF8, Check, without, wrong
 from voicekit.clients.elevenlabs import formats
@@ -25,7 +25,7 @@ from voicekit.clients.elevenlabs.options import (
 )
 from voicekit.clients.elevenlabs.passages import Passage, passages_of
 from voicekit.clients.elevenlabs.speech_request import SpeechRequest
-from voicekit.clients.settings import EXTRAS, Settings, dumps, json_of
+from voicekit.clients.settings import EXTRAS, PlacedSettings, dumps, json_of, missing
 from voicekit.clients.urls import query_of, segment_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -88,7 +88,7 @@ class SessionSettings:
     policies: Policies | None = None
 
 
-class SpeechSettings(Settings):
+class SpeechSettings(PlacedSettings):
     """Checked options of speech. ``extra_body`` is of a session's first message, too."""
 
     purpose = "speech"
@@ -97,26 +97,18 @@ class SpeechSettings(Settings):
         **EXTRAS,
         "extra_body": without(dict.fromkeys(("text", "context_id"), "other fields")),
     }
-
-    def updated(
-        self, given: Mapping[str, Any], *, where: Literal["text", "session"] | None = None
-    ) -> Self:
-        """These settings with ``given`` on top; the extras are merged name by name.
-
-        Args:
-            given: Options by name.
-            where: What they are for; an option that has no effect there is refused. None
-                for the constructor, whose options are for both.
-
-        Raises:
-            InvalidArgumentError: An option is unknown, out of place, or its value is not
-                allowed.
-        """
-        if not given:
-            return self
-        for name in given:
-            _in_place(name, where)
-        return super().updated(given)
+    out_of_place: ClassVar[Mapping[str, tuple[Container[str], str, str]]] = {
+        "text": (
+            SESSION_ONLY,
+            "is an option of sessions",
+            "open_speech(), text in pieces, or the constructor",
+        ),
+        "session": (
+            WHOLE_TEXT_ONLY,
+            "needs the whole text",
+            "synthesize() and stream_speech() of a str, or the constructor",
+        ),
+    }
 
     # -- what is asked for ------------------------------------------------------------
 
@@ -321,11 +313,7 @@ class SpeechSettings(Settings):
     def _path(self) -> str:
         voice = self.options.get("voice")
         if voice is None:
-            raise InvalidArgumentError(
-                "is required, in the constructor or in the call",
-                argument="voice",
-                allowed="the id of a voice",
-            )
+            raise missing("voice", "the id of a voice")
         return f"/v1/text-to-speech/{segment_of('voice', voice)}"
 
     @property
@@ -358,18 +346,3 @@ _BODY = (
     "use_pvc_as_ivc",
     "audio_effects",
 )
-
-
-def _in_place(name: str, where: str | None) -> None:
-    if where == "text" and name in SESSION_ONLY:
-        raise InvalidArgumentError(
-            "is an option of sessions",
-            argument=name,
-            allowed="open_speech(), text in pieces, or the constructor",
-        )
-    if where == "session" and name in WHOLE_TEXT_ONLY:
-        raise InvalidArgumentError(
-            "needs the whole text",
-            argument=name,
-            allowed="synthesize() and stream_speech() of a str, or the constructor",
-        )

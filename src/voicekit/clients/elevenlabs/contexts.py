@@ -19,7 +19,6 @@ A context, as we use it::
 
 from __future__ import annotations
 
-import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Mapping
@@ -28,28 +27,11 @@ from typing import Any, Final
 from voicekit.clients.elevenlabs.script import SpeechScript, dumps
 from voicekit.errors import RemoteProtocolError
 
-__all__ = ["MAX_UNFINISHED", "ContextScript", "OpenContexts", "audio_of", "read_frame"]
-
 MAX_UNFINISHED: Final = 4
 """Contexts of a socket that were closed and have not ended. The vendor closes a socket, and
 kills all of its contexts, at the sixth live one; whether a closed one that still speaks
 counts is not documented. With four such the next would be the fifth: the last that is
 safe, so a socket with four is given up instead of used again."""
-
-
-def read_frame(data: str | bytes) -> dict[str, Any]:
-    """One message of the server.
-
-    Raises:
-        RemoteProtocolError: It is no JSON object.
-    """
-    try:
-        frame = json.loads(data)
-    except (ValueError, RecursionError):
-        raise RemoteProtocolError("a frame is not JSON") from None
-    if not isinstance(frame, dict):
-        raise RemoteProtocolError("a frame is no JSON object")
-    return frame
 
 
 def context_of(frame: Mapping[str, Any]) -> str | None:
@@ -132,12 +114,7 @@ class OpenContexts:
 
 
 class ContextScript(SpeechScript):
-    """What we say in one context.
-
-    Args:
-        context: The id.
-        first: JSON text of the first message's fields beside text and id.
-    """
+    """What we say in one context."""
 
     __slots__ = ("_id",)
 
@@ -156,8 +133,7 @@ class ContextScript(SpeechScript):
     def finish(self, *, speak: bool = False) -> None:
         """No more text will come. What was flushed is still spoken, and nothing else.
 
-        Args:
-            speak: Something was said that was not flushed, and is to be spoken.
+        ``speak`` says that something was said that was not flushed, and is to be spoken.
         """
         if self.finished:
             return

@@ -69,14 +69,10 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Provider
 
 
 def error_of(value: Any, status: int, headers: Mapping[str, str]) -> ProviderError:
-    """Our error for a parsed body.
+    """Our error for a parsed body, or for one in place of audio (status 200).
 
-    Args:
-        value: ``{"detail": …}`` in one of four shapes: the current object (``code``), the
-            legacy one (``status``), the list of a schema failure, a string. A proxy's
-            page is None.
-        status: Of the response; 200 for an error in place of audio.
-        headers: Of the response.
+    It is ``{"detail": …}`` in one of four shapes: the current object (``code``), the legacy one
+    (``status``), the list of a schema failure, a string. A proxy's page is None.
     """
     detail = value.get("detail", value) if isinstance(value, dict) else value
     code = param = message = request_id = None
@@ -158,15 +154,6 @@ def _class_of_close(code: int) -> type[ProviderError]:
     # 1008 is a policy of the vendor's, and the rest of the 1000s our fault: 1002, 1003,
     # 1007 and 1009 say that a message of ours was none. Unverified beyond that.
     return InvalidRequestError
-
-
-def may_replay(error: VoicekitError) -> bool:
-    """Whether the same text may be sent on another socket, when no audio has come yet.
-
-    The socket was lost, or closed for a reason of the server's own; never a refusal and
-    never a limit of ours that passed.
-    """
-    return error.retryable and isinstance(error, ConnectionLostError | UnavailableError)
 
 
 DIALECT = Dialect(

@@ -8,8 +8,6 @@ from functools import lru_cache
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
 
-__all__ = ["DEFAULT_FORMAT", "SOCKET_FORMATS", "STREAM_FORMATS", "WHOLE_FORMATS", "vendor_name"]
-
 DEFAULT_FORMAT = "pcm_24000"
 """Ours, for every provider alike; the vendor's is ``mp3_44100_128``. Always sent."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Unpack
 
@@ -11,13 +11,12 @@ from voicekit.clients.elevenlabs.authorized import Authorized
 from voicekit.clients.elevenlabs.config import SessionSettings, SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
 from voicekit.clients.elevenlabs.options import SpeechOptions
-from voicekit.clients.elevenlabs.protocol import socket_url
 from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
 from voicekit.clients.execute import open_socket
-from voicekit.clients.utterance import Studio
+from voicekit.clients.speaking import Speaking, dial_of, stream_of
 from voicekit.errors import InvalidArgumentError
-from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.operation import Call
 from voicekit.transport.config import WarmReport
 from voicekit.transport.messages import Request
 
@@ -27,28 +26,20 @@ if TYPE_CHECKING:
     from voicekit.transport.pool import SocketPool
     from voicekit.transport.transport import Transport
 
-OPEN_SPEECH: Final = Operation(
-    provider=PROVIDER,
-    name="open_speech",
-    service="speech",
-    kind=OperationClass.COMPUTE,
-    limits=Limits(connect=2.0, first_output=5.0, gap=5.0),
-    session=True,
-)
-DIAL: Final = Operation(
-    provider=PROVIDER,
-    name="dial_speech",
-    kind=OperationClass.PURE,
-    limits=Limits(connect=2.0, first_output=5.0),
-)
-"""A socket's own opening, which serves many calls; first output is the handshake's answer."""
+STREAM_SPEECH: Final = stream_of(PROVIDER)
+FED_SPEECH: Final = replace(STREAM_SPEECH, session=True)
+"""The same by its name, and so under the same policies; but over a socket."""
+OPEN_SPEECH: Final = replace(FED_SPEECH, name="open_speech")
+DIAL: Final = dial_of(PROVIDER)
 
 CUTOFF_MARGIN: Final = 5.0
 """Seconds before the server's inactivity timeout at which a socket is taken for dead."""
 
 
-class LiveSpeech(Authorized):
+class LiveSpeech(Authorized, Speaking):
     """Text in pieces, over sockets that stay open."""
+
+    _dialect = DIALECT
 
     def open_speech(self, **options: Unpack[SpeechOptions]) -> Utterance:
         """One session is one utterance: ``send``, ``finish``, iterate; or ``cancel``.
@@ -61,21 +52,6 @@ class LiveSpeech(Authorized):
         """
         settings = self._family(SpeechSettings).updated(options, where="session").session
         return Utterance(self._studio(settings, OPEN_SPEECH), settings)
-
-    def _studio(self, settings: SessionSettings, operation: Operation) -> Studio:
-        return Studio(
-            make_call=partial(self._call, operation, settings),
-            pool=partial(self._socket_pool, settings),
-            key=self._credential.get,
-            background=lambda: self.transport.background,
-            dialect=DIALECT,
-        )
-
-    def _socket_pool(self, settings: SessionSettings) -> SocketPool:
-        """The sockets that are alike in everything a handshake fixes."""
-        url = socket_url(self.base_url, settings.target)
-        key = (url, self._credential.fingerprint, frozenset(settings.headers.items()))
-        return self.transport.socket_pool(key, partial(self._make_pool, url, settings))
 
     def _make_pool(self, url: str, settings: SessionSettings) -> SocketPool:
         from voicekit.transport.pool import SocketPool
@@ -96,26 +72,11 @@ class LiveSpeech(Authorized):
         Neither is billed: no request is sent, and an idle socket counts against no limit,
         since only generation does. Source: models page, concurrency, August 2025.
         """
-        pool = (
-            self._socket_pool(self._family(SpeechSettings).session)
-            if self._speaks_on_sockets
-            else None
-        )
-        if pool is None:
-            return await super()._warm(n)
-        # Sockets first to ask, so that they do not take over what was dialled for HTTP.
-        async with asyncio.TaskGroup() as group:
-            sockets = group.create_task(pool.warm(n))
-            http = group.create_task(super()._warm(n))
-        return _sum(sockets.result(), http.result())
-
-    @property
-    def _speaks_on_sockets(self) -> bool:
-        """Whether the constructor's settings make a socket: a voice, and a model that has one."""
         try:
-            return bool(self._family(SpeechSettings).session)
-        except InvalidArgumentError:
-            return False
+            settings = self._family(SpeechSettings).session
+        except InvalidArgumentError:  # no voice, or a model without sockets
+            return await super()._warm(n)
+        return await self._warm_both(self._socket_pool(settings), n)
 
 
 async def _dial(
@@ -141,12 +102,3 @@ async def _dial(
         raise
     call.end()
     return socket
-
-
-def _sum(one: WarmReport, other: WarmReport) -> WarmReport:
-    return WarmReport(
-        opened=one.opened + other.opened,
-        reused=one.reused + other.reused,
-        failures=tuple(sorted(one.failures + other.failures)),
-        elapsed=max(one.elapsed, other.elapsed),
-    )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["DEFAULT_MODEL", "KNOWN_TO_STITCH", "MAX_CHARACTERS", "NO_SOCKET", "NO_STITCHING"]
-
 DEFAULT_MODEL: Final = "eleven_flash_v2_5"
 """The vendor's fastest for general use, 32 languages. Source: models page, read 2026-11."""
 

@@ -15,15 +15,8 @@ from voicekit.checks import Check, is_number, is_sequence, wrong
 from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.elevenlabs.formats import vendor_name
 from voicekit.clients.elevenlabs.voice_settings import VoiceSettings
+from voicekit.clients.settings import split_above
 from voicekit.speech import AudioFormat
-
-__all__ = [
-    "CHECKS",
-    "SESSION_ONLY",
-    "WHOLE_TEXT_ONLY",
-    "SpeechDefaults",
-    "SpeechOptions",
-]
 
 
 class SpeechDefaults(Extras, total=False):
@@ -149,14 +142,6 @@ def _locators(name: str, value: Any) -> tuple[dict[str, str], ...]:
     return tuple(dict(each) for each in value)
 
 
-def _split(name: str, value: Any) -> bool | int:
-    if isinstance(value, bool):
-        return value
-    if not checks.is_integer(value) or value < SHORTEST_PART:
-        raise wrong(name, value, f"a bool, or an int ≥ {SHORTEST_PART}")
-    return value
-
-
 def _schedule(name: str, value: Any) -> tuple[int, ...]:
     low, high = 50, 500  # Source: AsyncAPI, generation_config.
     if not is_sequence(value) or not value:
@@ -191,7 +176,7 @@ CHECKS: Mapping[str, Check] = {
     "optimize_streaming_latency": checks.integer(0, 4),
     "timestamps": checks.flag,
     "alignment": checks.word("original", "normalized"),
-    "split": _split,
+    "split": split_above(SHORTEST_PART),
     "resume": checks.flag,
     "previous_text": checks.text,
     "next_text": checks.text,

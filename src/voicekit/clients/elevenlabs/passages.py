@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["Passage", "passages_of"]
-
 CONTEXT: Final = 300
 """Characters of the neighbours that are told for the prosody. Source: ours; the vendor asks for
 "the text that came before" without a number, and a few sentences are all a voice can use."""
@@ -27,12 +25,7 @@ class Passage(NamedTuple):
 
 
 def passages_of(text: str, most: int | None) -> Iterator[Passage]:
-    """The parts of a text that end with sentences, those left out that are only white space.
-
-    Args:
-        text: What is to be spoken.
-        most: Characters of a part; None for no limit, which is one part.
-    """
+    """The parts of a text that end with sentences, no blank ones; one where ``most`` is None."""
     if most is None:
         yield Passage(text, None, None)
         return

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from voicekit.transport.config import PoolConfig
     from voicekit.transport.pool import SocketPool
 
-__all__ = ["SOCKETS", "Places"]
-
 SOCKETS: Final = 5
 """Sockets of one kind at a time, unless a pool or a transport says otherwise: what the small
 plans generate at once. Grows when a response says that the account has more; as many
@@ -22,10 +20,7 @@ connections stay for HTTP. Source: models page, concurrency, August 2025."""
 class Places:
     """Lets pools of sockets grow to what the account may do at once.
 
-    One for a client and all its views.
-
-    Args:
-        fixed: The sizes are the user's affair, because the pool or the transport is.
+    One for a client and all its views; ``fixed`` where the sizes are the user's affair.
     """
 
     __slots__ = ("_heard", "_most", "_pools")
@@ -46,12 +41,7 @@ class Places:
             self._pools.add(pool)
 
     def learn(self, headers: Mapping[str, str], config: PoolConfig) -> None:
-        """Read what a response says of the account.
-
-        Args:
-            headers: Of the response.
-            config: Of the transport, whose connections HTTP needs, too.
-        """
+        """Read what a response says of the account."""
         if self._most is None:
             return
         maximum = headers.get("maximum-concurrent-requests")

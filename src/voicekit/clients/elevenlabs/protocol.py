@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from voicekit.clients.audio_body import AudioDecoder
+from voicekit.clients.audio_body import AudioDecoder, characters_of
 from voicekit.clients.elevenlabs.errors import error_of
 from voicekit.speech import AudioFormat, Usage
 from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.config import SpeechRequest
-
-__all__ = [
-    "audio_decoder",
-    "http_headers",
-    "http_request",
-    "request_ids",
-    "socket_url",
-    "usage_of",
-    "usage_of_all",
-]
 
 _NAMED: Final = 3
 """How many earlier requests may be named. Source: OpenAPI file, ``previous_request_ids``."""
@@ -45,21 +35,14 @@ def http_request(base_url: str, request: SpeechRequest, headers: Mapping[str, st
     return Request("POST", base_url + request.target, headers, request.body)
 
 
-def socket_url(base_url: str, target: str) -> str:
-    """The address of a socket: ``http`` becomes ``ws``, ``https`` ``wss``."""
-    return f"ws{base_url.removeprefix('http')}{target}"
-
-
 def usage_of(headers: Mapping[str, str]) -> Usage | None:
     """What a response says that it costs, in characters."""
-    cost = headers.get("character-cost", "")
-    return Usage(characters=int(cost)) if cost.isascii() and cost.isdigit() else None
+    return usage_of_all([headers])
 
 
 def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:
     """What several responses say that they cost together."""
-    costs = [usage.characters or 0 for usage in map(usage_of, headers) if usage is not None]
-    return Usage(characters=sum(costs)) if costs else None
+    return characters_of("character-cost", headers)
 
 
 def request_ids(headers: Sequence[Mapping[str, str]]) -> list[str]:

@@ -7,16 +7,13 @@ from typing import Final
 
 from voicekit.clients.script import Script
 
-__all__ = ["SpeechScript", "dumps"]
-
 dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class SpeechScript(Script):
     """The messages of one utterance. A subclass has the words of its kind of socket.
 
-    Args:
-        first: JSON text of the first message's fields beside its text.
+    ``first`` is JSON text of the first message's fields beside its text.
     """
 
     __slots__ = ()
@@ -35,25 +32,6 @@ class SpeechScript(Script):
         """Speak what was said so far without waiting for the schedule."""
         self._queue.append(self._message(None, '"flush":true'))
 
-    # -- the words of a kind of socket ----------------------------------------------------------
-
     def _message(self, text: str | None, more: str = "") -> str:
         """One message; ``more`` is JSON text of other fields."""
-        raise NotImplementedError
-
-    def keep_alive(self) -> None:
-        """Reset the server's inactivity timer."""
-        raise NotImplementedError
-
-    def finish(self, *, speak: bool = False) -> None:
-        """No more text will come.
-
-        Args:
-            speak: Something was said that was not flushed, and is to be spoken.
-        """
-        raise NotImplementedError
-
-    @property
-    def goodbye(self) -> str | None:
-        """The message that ends the utterance early; None if only closing the socket does."""
         raise NotImplementedError

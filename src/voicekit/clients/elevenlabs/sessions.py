@@ -13,23 +13,20 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from voicekit.clients.audio_body import most_bytes
 from voicekit.clients.elevenlabs.alignment import Debt
 from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, is_error, is_final
-from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss, may_replay
+from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss
 from voicekit.clients.elevenlabs.single import SingleScript
 from voicekit.clients.elevenlabs.spoken import SpokenAudio
 from voicekit.clients.fed import Fed
-from voicekit.clients.utterance import GOODBYE_LIMIT, SpokenSession, Studio
+from voicekit.clients.utterance import SpokenSession, Studio, may_replay
 from voicekit.errors import ConnectionLostError, RemoteProtocolError, VoicekitError
 from voicekit.speech import AudioChunk
 from voicekit.wire.words import WholeWords
 
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.config import SessionSettings
-    from voicekit.clients.elevenlabs.script import SpeechScript
     from voicekit.clients.elevenlabs.sockets import ContextSocket
     from voicekit.operation import Call
     from voicekit.transport.lease import Lease
-
-__all__ = ["FedUtterance", "Utterance"]
 
 _KEEP_ALIVE_SHARE: Final = 0.75
 """Of the inactivity timeout: when a silent utterance sends a sign of life."""
@@ -41,21 +38,9 @@ _contexts = itertools.count(1)
 
 
 class Utterance(SpokenSession):
-    """Speech from text that comes in pieces; iterate for ``AudioChunk``, which are bytes.
+    """Speech from text that comes in pieces; see ``SpokenSession``, all of which holds here."""
 
-    ``send`` text as it is written, ``finish``, and read the audio meanwhile or after; or
-    ``cancel``. Its socket belongs to nobody else until then.
-
-    The socket may be lost before the first audio, an old one because its peer had left
-    long ago. Then everything is said once more, on another socket; later it is an error,
-    which says how much audio was delivered.
-
-    Attributes:
-        format: What the chunks are.
-        delivered_bytes: How many bytes iteration has handed out.
-    """
-
-    _script: SpeechScript
+    _script: SingleScript | ContextScript
 
     def __init__(self, studio: Studio, settings: SessionSettings) -> None:
         self._id = f"voicekit-{next(_contexts)}"
@@ -147,33 +132,14 @@ class Utterance(SpokenSession):
     async def _begin(self, lease: Lease) -> None:
         _socket_of(lease).begin(self, self._id)
 
-    def _return(self, lease: Lease, *, reusable: bool, ended: bool) -> None:
-        socket = _socket_of(lease)
-        socket.leave(ended=ended)
-        # Its idle limit counts from the last message that it was sent.
-        idle_s = max(0.0, time.monotonic() - socket.written_at)
-        lease.release(reusable=reusable and socket.reusable, idle_s=idle_s)
-
-    async def _dismiss(self, lease: Lease) -> None:
-        """End the utterance and give the socket back, at once unless the network is stuck."""
+    async def _leave(self, lease: Lease) -> bool:
         goodbye = self._script.goodbye
-        clean = False
-        try:
-            if goodbye is not None and self._script.begun and not self._script.finished:
-                async with asyncio.timeout(GOODBYE_LIMIT):
-                    await lease.socket.send(goodbye)
-            clean = True
-        except (TimeoutError, VoicekitError):
-            pass  # it is gone, which is what was wanted
-        finally:
-            # Without a word for it, the pool's closing the socket is what ends it.
-            self._return(lease, reusable=clean, ended=goodbye is None)
+        if goodbye is not None and self._script.begun and not self._script.finished:
+            await lease.socket.send(goodbye)
+        return goodbye is None  # without a word for it, the pool's closing the socket ends it
 
     def _error_of_loss(self, error: VoicekitError) -> VoicekitError:
         return error_of_loss(error)
-
-    def _may_replay(self, error: VoicekitError) -> bool:
-        return may_replay(error)
 
     # -- frames ------------------------------------------------------------------------------
 

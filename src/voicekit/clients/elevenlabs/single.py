@@ -19,8 +19,6 @@ from __future__ import annotations
 
 from voicekit.clients.elevenlabs.script import SpeechScript, dumps
 
-__all__ = ["SingleScript"]
-
 
 class SingleScript(SpeechScript):
     """What we say on one socket."""
@@ -44,5 +42,5 @@ class SingleScript(SpeechScript):
 
     @property
     def goodbye(self) -> None:
-        """None: there is no message that ends it early."""
+        """None: no message ends it early, only closing the socket does."""
         return

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 from voicekit.checks import no_options, wrong
 from voicekit.clients.audio_body import most_bytes
 from voicekit.clients.elevenlabs.config import SpeechRequest, SpeechSettings
-from voicekit.clients.elevenlabs.errors import DIALECT, PROVIDER
+from voicekit.clients.elevenlabs.errors import DIALECT
 from voicekit.clients.elevenlabs.formats import STREAM_FORMATS, refused
-from voicekit.clients.elevenlabs.live import LiveSpeech
+from voicekit.clients.elevenlabs.live import FED_SPEECH, STREAM_SPEECH, LiveSpeech
 from voicekit.clients.elevenlabs.options import SpeechOptions
 from voicekit.clients.elevenlabs.protocol import (
     audio_decoder,
@@ -24,7 +24,8 @@ from voicekit.clients.elevenlabs.protocol import (
 )
 from voicekit.clients.elevenlabs.sessions import FedUtterance
 from voicekit.clients.execute import open_stream
-from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.clients.speaking import patient, whole_of
+from voicekit.operation import Limits, Operation
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat
 from voicekit.streams import Decoder, Opened, SpeechStream
 
@@ -35,26 +36,7 @@ if TYPE_CHECKING:
     from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request
 
-_SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
-
-STREAM_SPEECH: Final = Operation(
-    provider=PROVIDER,
-    name="stream_speech",
-    service="speech",
-    kind=OperationClass.COMPUTE,
-    limits=_SPEECH,
-)
-SYNTHESIZE: Final = Operation(
-    provider=PROVIDER,
-    name="synthesize",
-    service="speech",
-    kind=OperationClass.COMPUTE,
-    limits=replace(_SPEECH, total=30.0),
-)
-FED_SPEECH: Final = replace(STREAM_SPEECH, session=True)
-"""The same by its name, and so under the same policies; but over a socket."""
-PER_CHARACTER_S: Final = 0.015
-"""What a character adds to the total limit of a whole synthesis."""
+SYNTHESIZE: Final = whole_of(STREAM_SPEECH)
 
 
 class Speech(LiveSpeech):
@@ -92,10 +74,9 @@ class Speech(LiveSpeech):
         request = self._request_of(text, options)
         limits = request.limits or self._limits.get(SYNTHESIZE.name)
         if limits is None:
-            total = 30.0 + PER_CHARACTER_S * len(request.text)
-            limits = replace(SYNTHESIZE.limits, total=total)
+            limits = patient(SYNTHESIZE, request.text)
             if request.whole:
-                limits = replace(limits, first_output=total)  # there is none before the last
+                limits = replace(limits, first_output=limits.total)  # there is none before the last
         return await self._stream(request, SYNTHESIZE, limits).clip()
 
     @overload

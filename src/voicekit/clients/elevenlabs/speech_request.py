@@ -14,8 +14,6 @@ from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 
-__all__ = ["SpeechRequest"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechRequest:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from voicekit.clients.elevenlabs.alignment import Debt
 
-__all__ = ["SpokenAudio"]
-
 
 class SpokenAudio:
     """What was heard of an utterance so far.

@@ -22,8 +22,6 @@ from voicekit.speech.character import Character
 from voicekit.wire.lines import LineDecoder
 from voicekit.wire.pcm import Aligner
 
-__all__ = ["TimedDecoder"]
-
 MAX_LINE_BYTES: Final = 16 << 20
 """Source: ours; what sockets take as one message, four minutes of PCM at 24 kHz."""
 

@@ -30,23 +30,17 @@ if TYPE_CHECKING:
     from voicekit.speech import AudioSource, PendingTranscript, Transcript
     from voicekit.transport.interfaces import Response
 
-__all__ = ["SUBMIT_TRANSCRIPTION", "TRANSCRIBE", "FileTranscription"]
-
-_LIMITS: Final = Limits(connect=2.0, first_output=30.0, total=30.0)
-
 TRANSCRIBE: Final = Operation(
     provider=PROVIDER,
     name="transcribe",
     service="transcription",
     kind=OperationClass.COMPUTE,
-    limits=_LIMITS,
+    limits=Limits(connect=2.0, first_output=30.0, total=30.0),
 )
-SUBMIT_TRANSCRIPTION: Final = Operation(
-    provider=PROVIDER,
+SUBMIT_TRANSCRIPTION: Final = replace(
+    TRANSCRIBE,
     name="submit_transcription",
-    service="transcription",
     kind=OperationClass.EFFECT,
-    limits=_LIMITS,
     reconcile="the webhooks get the transcript if the vendor has the recording; "
     "webhook_metadata tells which",
 )

@@ -20,8 +20,6 @@ from voicekit.speech import AudioClip, AudioFormat, AudioSource, AudioURL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TranscriptionRequest", "TranscriptionSettings"]
-
 DEFAULT_MODEL: Final = "scribe_v2"
 """What the vendor's own guide of August 2026 uses; ``scribe_v3`` is newer, and so far only the
 SDK of November 2026 names it. Source: elevenlabs/skills; SDK 2.78.0. Always sent, since the
@@ -129,10 +127,6 @@ class TranscriptionSettings(Settings):
 
     def request(self, audio: AudioSource, *, webhook: bool = False) -> TranscriptionRequest:
         """Freeze these settings with a recording.
-
-        Args:
-            audio: The recording.
-            webhook: The transcript goes to a webhook.
 
         Raises:
             InvalidArgumentError: The audio cannot be sent, or options exclude one another.

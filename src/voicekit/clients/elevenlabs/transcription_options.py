@@ -15,8 +15,6 @@ from voicekit.checks import Check, is_sequence, wrong
 from voicekit.clients.base import CallOptions, Extras
 from voicekit.speech import AudioFormat
 
-__all__ = ["CHECKS", "TranscriptionDefaults", "TranscriptionOptions"]
-
 
 class TranscriptionDefaults(Extras, total=False):
     """Options of a transcription, for the constructor and for each call alike.

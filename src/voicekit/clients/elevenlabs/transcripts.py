@@ -19,8 +19,6 @@ from voicekit.errors import RemoteProtocolError
 from voicekit.speech import Channel, PendingTranscript, Transcript, Utterance, Word
 from voicekit.speech.word import Speaker
 
-__all__ = ["pending_of", "transcript_of"]
-
 PAUSE_S: Final = 0.8
 """Seconds without a word after which the same speaker's next word begins another utterance.
 Source: ours; the vendor gives none, and it is what another vendor's utterances default to."""

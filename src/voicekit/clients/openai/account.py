@@ -16,12 +16,7 @@ EVENTS: Final = "text/event-stream"
 
 
 class Account:
-    """Addresses and credentials, in the vendor's own manner; a variant has another.
-
-    Args:
-        base_url: Where the API is, without a trailing slash.
-        headers: The headers that choose an account (``chosen``).
-    """
+    """Addresses and credentials, in the vendor's own manner; a variant has another."""
 
     __slots__ = ("base_url", "chosen")
 
@@ -32,13 +27,7 @@ class Account:
         self.chosen = headers
 
     def url(self, path: str, model: str, query: str) -> str:  # noqa: ARG002 - a variant's path holds it
-        """The address of an operation.
-
-        Args:
-            path: Behind the base URL, with its leading slash.
-            model: Which model is asked; empty where none is.
-            query: Encoded, without the question mark.
-        """
+        """The address of an operation."""
         return f"{self.base_url}{path}?{query}" if query else self.base_url + path
 
     def credential(self, key: str) -> dict[str, str]:
@@ -58,19 +47,7 @@ class Account:
         query: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Request:
-        """One HTTP request.
-
-        Args:
-            key: The credential.
-            path: Of the operation.
-            model: Which model is asked; empty where none is.
-            method: Of HTTP.
-            accept: What should come back.
-            content_type: Of the body; None where there is none.
-            body: Of the request.
-            query: Encoded, without the question mark.
-            headers: The caller's own, over ours in any case of their letters.
-        """
+        """One HTTP request; the caller's own headers stand over ours in any case of letters."""
         ours = self.credential(key)
         if content_type is not None:
             ours["Content-Type"] = content_type

@@ -42,12 +42,8 @@ _DEPLOYED: Final = frozenset(
 class AzureAccount(Account):
     """Azure's addresses and credentials.
 
-    Args:
-        base_url: Where the resource's API is, without a trailing slash.
-        headers: The headers that choose an account.
-        version: Of the API.
-        deployment: Which one answers; None is the one that is named like the model.
-        token: Whether the credential is a token of the directory, and no key.
+    Without a ``deployment`` the one that is named like the model answers. The credential is a
+    ``token`` of the directory, or else a key.
     """
 
     __slots__ = ("_deployment", "_token", "_version")

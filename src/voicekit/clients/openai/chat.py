@@ -6,13 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from voicekit.checks import no_options
-from voicekit.clients.execute import check_type, fetch_json, open_stream
-from voicekit.clients.openai.authorized import Authorized
+from voicekit.clients.openai.answers import Answers
 from voicekit.clients.openai.config import ChatOptions, ChatRequest, ChatSettings, Messages
-from voicekit.clients.openai.errors import DIALECT, PROVIDER
-from voicekit.clients.openai.protocol import Answer, chat_request, read_answer
-from voicekit.clients.openai.results import result_of
-from voicekit.clients.openai.stream import ChatDecoder, NotStreamed
+from voicekit.clients.openai.errors import PROVIDER
+from voicekit.clients.openai.protocol import read_answer
+from voicekit.clients.openai.stream import ChatDecoder
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.streams import TextStream
 
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
 
     from voicekit import interfaces
     from voicekit.speech import ChatResult
-    from voicekit.streams import Decoder, Opened
-    from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request
+    from voicekit.streams import Opened
 
 STREAM_CHAT: Final = Operation(
     provider=PROVIDER,
@@ -40,7 +36,7 @@ CHAT: Final = Operation(
 )
 
 
-class ChatCompletions(Authorized):
+class ChatCompletions(Answers):
     """Answers in the shape of chat completions, streamed and whole."""
 
     def request(self, messages: Messages, /, **options: Unpack[ChatOptions]) -> ChatRequest:
@@ -97,16 +93,7 @@ class ChatCompletions(Authorized):
         Raises:
             VoicekitError: As for ``stream_chat``.
         """
-        request = self._request_of(messages, options)
-        call = self._call(CHAT, request)
-        answer, response = await fetch_json(
-            self.transport,
-            call,
-            partial(self._prepare, request, stream=False),
-            DIALECT,
-            _read,
-        )
-        return result_of(answer, call, response.headers)
+        return await self._answer(CHAT, self._request_of(messages, options), read_answer)
 
     def _request_of(
         self, messages: Messages | interfaces.ChatRequest, options: Mapping[str, Any]
@@ -118,24 +105,5 @@ class ChatCompletions(Authorized):
         return messages
 
     async def _open_chat(self, request: ChatRequest) -> Opened[Any]:
-        return await open_stream(
-            self.transport,
-            self._call(STREAM_CHAT, request),
-            partial(self._prepare, request, stream=True),
-            DIALECT,
-            partial(_decoder, request.choices),
-        )
-
-    async def _prepare(self, request: ChatRequest, *, stream: bool) -> Request:
-        return chat_request(self._account, await self._credential.get(), request, stream=stream)
-
-
-def _decoder(choices: int, response: Response) -> Decoder[Any]:
-    if "json" in response.headers.get("Content-Type", ""):
-        return NotStreamed(response.headers)
-    check_type(response, ("event-stream",))
-    return ChatDecoder(response.headers, choices)
-
-
-def _read(value: dict[str, Any], response: Response) -> tuple[Answer, Response]:
-    return read_answer(value, response.headers), response
+        decoder = partial(ChatDecoder, choices=request.choices)
+        return await self._open_answer(STREAM_CHAT, request, decoder)

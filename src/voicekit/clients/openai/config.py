@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from voicekit.checks import Check, is_header_text, without, wrong
+from voicekit.clients.openai.errors import PROVIDER
 from voicekit.clients.openai.options import (
     CHAT_PATH,
     CHECKS,
@@ -16,9 +17,8 @@ from voicekit.clients.openai.options import (
     ChatDefaults,
     ChatOptions,
 )
-from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
+from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of, missing
 from voicekit.clients.urls import query_of
-from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 
@@ -55,8 +55,28 @@ _DELIVERY = dict.fromkeys(
 """Fields that say how the answer comes, not which: the method called decides them."""
 
 
+class JsonRequest:
+    """What every request with a body of JSON can say of itself."""
+
+    __slots__ = ()
+
+    path: ClassVar[str]
+    body: str
+    query: str
+    headers: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """Canonical text of all that can change the answer. Holds content: never log it.
+
+        Streamed or whole is no part of it: the answer is the same.
+        """
+        body = json.loads(self.body)
+        return identity_of(PROVIDER, self.headers, path=self.path, query=self.query, body=body)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
+class ChatRequest(JsonRequest):
     """What will be asked: validated, and JSON already, so that nothing changes it any more.
 
     Made by ``OpenAIClient.request()``; may be sent any number of times.
@@ -72,6 +92,8 @@ class ChatRequest:
         policies: Replaces those of the client.
     """
 
+    path: ClassVar[str] = CHAT_PATH
+
     model: str
     choices: int = 1
     body: str = field(repr=False)
@@ -86,15 +108,6 @@ class ChatRequest:
         """The conversation as it will be sent; a copy."""
         messages: list[dict[str, Any]] = json.loads(self.body)["messages"]
         return messages
-
-    @property
-    def identity(self) -> str:
-        """Canonical text of all that can change the answer. Holds content: never log it.
-
-        Streamed or whole is no part of it: the answer is the same.
-        """
-        body = json.loads(self.body)
-        return identity_of("openai", self.headers, path=CHAT_PATH, query=self.query, body=body)
 
 
 class ChatSettings(Settings):
@@ -139,11 +152,7 @@ def model_of(body: Mapping[str, Any]) -> str:
     """
     model = body.get("model")
     if not isinstance(model, str) or not model:
-        raise InvalidArgumentError(
-            "is required, in the constructor or in the call",
-            argument="model",
-            allowed="the name of a model",
-        )
+        raise missing("model", "the name of a model")
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -17,7 +18,6 @@ from voicekit.clients.openai.embedding_options import (
 )
 from voicekit.clients.openai.embedding_protocol import (
     BYTES_PER_VECTOR,
-    Embedded,
     Embeddings,
     read_embeddings,
 )
@@ -86,11 +86,11 @@ class Embedding(Authorized):
         request = self._embedding_of(texts, options)
         call = self._call(EMBED, request)
 
-        def read(body: bytes, response: Response) -> tuple[Embedded, Mapping[str, str]]:
+        def read(body: bytes, response: Response) -> tuple[Embeddings, Mapping[str, str]]:
             headers = response.headers
             return read_embeddings(body_of(body), request.count, headers), headers
 
-        embedded, headers = await fetch(
+        embeddings, headers = await fetch(
             self.transport,
             call,
             partial(self._prepare_embedding, request),
@@ -99,14 +99,11 @@ class Embedding(Authorized):
             kinds=("json",),
             most=(1 << 20) + request.count * BYTES_PER_VECTOR,
         )
-        return Embeddings(
-            vectors=embedded.vectors,
-            usage=embedded.usage,
-            model=embedded.model,
+        return replace(
+            embeddings,
             request_id=call.request_id,
             rate_limits=rate_limits_of(headers),
             headers=headers,
-            raw=embedded.raw,
             **call.evidence(),
         )
 

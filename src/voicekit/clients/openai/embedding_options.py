@@ -5,7 +5,6 @@ Source: OpenAI fact sheet of 2026-11, §7 (SDK openai 3.52.0).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from voicekit import checks
 from voicekit.checks import Check, is_integer, is_sequence, without, wrong
 from voicekit.clients.base import CallOptions, Extras
-from voicekit.clients.openai.config import model_of
-from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
+from voicekit.clients.openai.config import JsonRequest, model_of
+from voicekit.clients.settings import EXTRAS, Settings, json_of
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 
@@ -66,7 +65,7 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingRequest:
+class EmbeddingRequest(JsonRequest):
     """What will be asked: validated, and JSON already, so that nothing changes it any more.
 
     Made by ``OpenAIClient.embedding_request()``; may be sent any number of times.
@@ -81,6 +80,8 @@ class EmbeddingRequest:
         policies: Replaces those of the client.
     """
 
+    path: ClassVar[str] = EMBEDDINGS_PATH
+
     model: str
     count: int
     body: str = field(repr=False)
@@ -88,14 +89,6 @@ class EmbeddingRequest:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits | None = None
     policies: Policies | None = None
-
-    @property
-    def identity(self) -> str:
-        """Canonical text of all that can change the answer. Holds content: never log it."""
-        body = json.loads(self.body)
-        return identity_of(
-            "openai", self.headers, path=EMBEDDINGS_PATH, query=self.query, body=body
-        )
 
 
 class EmbeddingSettings(Settings):

@@ -67,23 +67,8 @@ class Embeddings:
         return self.vectors[index]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded:
-    """What an answer holds."""
-
-    vectors: tuple[array[float], ...] = field(repr=False)
-    usage: Usage | None
-    model: str | None
-    raw: dict[str, Any] = field(repr=False)
-
-
-def read_embeddings(value: object, count: int, headers: Mapping[str, str]) -> Embedded:
-    """Read a list of ``embedding`` objects that came with status 200 and these headers.
-
-    Args:
-        value: The parsed body.
-        count: How many there must be.
-        headers: Of the response.
+def read_embeddings(value: object, count: int, headers: Mapping[str, str]) -> Embeddings:
+    """Read a list of ``embedding`` objects that came with status 200, without the evidence.
 
     Raises:
         ProviderError: It is an error object, for all its status.
@@ -104,7 +89,7 @@ def read_embeddings(value: object, count: int, headers: Mapping[str, str]) -> Em
         vectors[place if index is None else index] = _vector(field_of(each, "embedding"))
     if set(vectors) != set(range(count)):
         raise RemoteProtocolError("the indices of the vectors are not those of the texts")
-    return Embedded(
+    return Embeddings(
         vectors=tuple(vectors[index] for index in range(count)),
         usage=_usage(value.get("usage")),
         model=token_of(value, "model"),

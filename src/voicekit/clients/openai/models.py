@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, Unpack
 
@@ -18,13 +18,13 @@ from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.errors import DIALECT, PROVIDER, error_of
 from voicekit.clients.openai.protocol import count_of, token_of
 from voicekit.clients.pages import Page
+from voicekit.clients.record import Record
 from voicekit.clients.settings import Settings
 from voicekit.clients.urls import query_of, segment_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
 
 if TYPE_CHECKING:
-    from voicekit.timing import ConnectionInfo, Timings
     from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request
 
@@ -59,7 +59,7 @@ class ModelSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Record):
     """A model.
 
     Attributes:
@@ -67,26 +67,12 @@ class Model:
         owned_by: Whose it is.
         created_at: Seconds of the Unix clock.
         shutdown_date: The day on which it ends, where one is announced.
-        timings: Where the time of its request went; None inside a page, which has it.
-        connection: Which connection carried it; None inside a page.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        request_id: For the provider's support; None inside a page.
-        headers: Response headers; empty inside a page.
-        raw: The vendor's own object.
     """
 
     id: str
     owned_by: str | None = None
     created_at: int | None = None
     shutdown_date: dt.date | None = None
-    timings: Timings | None = field(default=None, compare=False, repr=False)
-    connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
-    attempts: int = field(default=0, compare=False, repr=False)
-    hedged: bool = field(default=False, compare=False, repr=False)
-    request_id: str | None = field(default=None, compare=False, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    raw: Any = field(default=None, compare=False, repr=False)
 
     @classmethod
     def read(cls, value: Any) -> Model:

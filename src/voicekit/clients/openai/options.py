@@ -12,9 +12,7 @@ from typing import Any, Final
 
 from voicekit import checks
 from voicekit.checks import Check, wrong
-from voicekit.clients.base import Extras
-from voicekit.operation import Limits
-from voicekit.resilience.policies import Policies
+from voicekit.clients.base import CallOptions, Extras
 
 CHAT_PATH: Final = "/chat/completions"
 
@@ -111,16 +109,8 @@ class ChatDefaults(Extras, total=False):
     function_call: str | Mapping[str, Any] | None
 
 
-class ChatOptions(ChatDefaults, total=False):
-    """Options of one call.
-
-    Attributes:
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces the policies of the client.
-    """
-
-    limits: Limits
-    policies: Policies
+class ChatOptions(ChatDefaults, CallOptions, total=False):
+    """The same for one call, its limits and its policies."""
 
 
 def _response_format(name: str, value: Any) -> Mapping[str, Any]:

@@ -7,14 +7,12 @@ Source: OpenAI fact sheet of 2026-11, §3 (OpenAPI 2.3.0, SDK openai 3.52.0, rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from voicekit.clients.openai.account import EVENTS, JSON
 from voicekit.clients.openai.errors import error_of
-from voicekit.clients.openai.options import CHAT_PATH
 from voicekit.errors import RemoteProtocolError
-from voicekit.speech import ToolCall, Usage
+from voicekit.speech import ChatResult, ToolCall, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,18 +23,13 @@ if TYPE_CHECKING:
     from voicekit.transport.messages import Request
 
 
-def chat_request(account: Account, key: str, request: ChatRequest, *, stream: bool) -> Request:
-    """One HTTP request, asking for one document or for a stream.
-
-    Args:
-        account: Where to ask, and as whom.
-        key: The credential.
-        request: What is asked.
-        stream: Whether the answer should come as it is written.
-    """
+def answer_request(
+    account: Account, key: str, request: ChatRequest | ResponseRequest, *, stream: bool
+) -> Request:
+    """One HTTP request, asking for one document or for a stream."""
     return account.request(
         key,
-        CHAT_PATH,
+        request.path,
         model=request.model,
         accept=EVENTS if stream else JSON,
         body=body_for(request, stream=stream),
@@ -54,23 +47,8 @@ def body_for(request: ChatRequest | ResponseRequest, *, stream: bool) -> bytes:
     return f"{request.body[:-1]}{asked}}}".encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """The first choice of a whole answer, and what stands beside it."""
-
-    text: str = field(repr=False)
-    refusal: str | None = field(repr=False)
-    tool_calls: tuple[ToolCall, ...] = field(repr=False)
-    finish_reason: str | None
-    usage: Usage | None
-    model: str | None
-    id: str | None
-    service_tier: str | None
-    raw: dict[str, Any] = field(repr=False)
-
-
-def read_answer(value: dict[str, Any], headers: Mapping[str, str]) -> Answer:
-    """Read a ``chat.completion`` object that came with status 200 and these headers.
+def read_answer(value: dict[str, Any], headers: Mapping[str, str]) -> ChatResult:
+    """Read a ``chat.completion`` object that came with status 200, without the call's evidence.
 
     Raises:
         ProviderError: It is an error object, for all its status.
@@ -86,7 +64,7 @@ def read_answer(value: dict[str, Any], headers: Mapping[str, str]) -> Answer:
     message = field_of(choice, "message")
     if not isinstance(message, dict):
         raise RemoteProtocolError("the answer's choice holds no message")
-    return Answer(
+    return ChatResult(
         text=text_of(message, "content") or "",
         refusal=text_of(message, "refusal") or None,
         tool_calls=_tool_calls(message),
@@ -128,16 +106,18 @@ def called(call: object) -> tuple[str | None, str]:
     raise RemoteProtocolError("a tool call names no tool")
 
 
-def usage_of(value: object) -> Usage | None:
-    """Tokens as the provider counted them; None where it did not."""
+def usage_of(
+    value: object, asked: str = "prompt_tokens", answered: str = "completion_tokens"
+) -> Usage | None:
+    """Tokens as the provider counted them, under these two names; None where it did not."""
     if not isinstance(value, dict):
         return None
     return Usage(
-        input_tokens=count_of(value, "prompt_tokens"),
-        output_tokens=count_of(value, "completion_tokens"),
+        input_tokens=count_of(value, asked),
+        output_tokens=count_of(value, answered),
         total_tokens=count_of(value, "total_tokens"),
-        cached_input_tokens=count_of(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=count_of(value.get("completion_tokens_details"), "reasoning_tokens"),
+        cached_input_tokens=count_of(value.get(f"{asked}_details"), "cached_tokens"),
+        reasoning_tokens=count_of(value.get(f"{answered}_details"), "reasoning_tokens"),
         raw=value,
     )
 

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from voicekit.checks import no_options
-from voicekit.clients.execute import check_type, fetch_json, open_stream
-from voicekit.clients.openai.authorized import Authorized
+from voicekit.clients.openai.answers import Answers
+from voicekit.clients.openai.chat import CHAT, STREAM_CHAT
 from voicekit.clients.openai.config import ChatSettings
-from voicekit.clients.openai.errors import DIALECT, PROVIDER
 from voicekit.clients.openai.responses_config import Input, ResponseRequest, ResponseSettings
 from voicekit.clients.openai.responses_options import ResponseOptions
-from voicekit.clients.openai.responses_protocol import read_response, response_request
+from voicekit.clients.openai.responses_protocol import read_response
 from voicekit.clients.openai.responses_stream import ResponseDecoder
-from voicekit.clients.openai.results import result_of
-from voicekit.clients.openai.stream import NotStreamed
-from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.streams import TextStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from voicekit.clients.openai.protocol import Answer
     from voicekit.speech import ChatResult
-    from voicekit.streams import Decoder, Opened
-    from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request
+    from voicekit.streams import Opened
 
-STREAM_RESPONSE: Final = Operation(
-    provider=PROVIDER,
-    name="stream_response",
-    kind=OperationClass.COMPUTE,
-    limits=Limits(connect=2.0, first_output=10.0, gap=5.0, total=60.0),
-)
-RESPOND: Final = Operation(
-    provider=PROVIDER,
-    name="respond",
-    kind=OperationClass.COMPUTE,
-    # Nothing useful comes before everything: the first output is the last.
-    limits=Limits(connect=2.0, first_output=60.0, total=60.0),
-)
+STREAM_RESPONSE: Final = replace(STREAM_CHAT, name="stream_response")
+RESPOND: Final = replace(CHAT, name="respond")
 
 
-class Responses(Authorized):
+class Responses(Answers):
     """Answers in the shape of responses, streamed and whole.
 
     Of OpenAI's two shapes this is the one that gets new features; most compatible servers
@@ -67,8 +50,7 @@ class Responses(Authorized):
         Raises:
             InvalidArgumentError: Naming the argument, what it was and what is allowed.
         """
-        settings = self._family(ResponseSettings).updated(options)
-        return settings.request(input, self._family(ChatSettings))
+        return self._frozen(input, options)
 
     def stream_response(
         self,
@@ -128,44 +110,17 @@ class Responses(Authorized):
         Raises:
             VoicekitError: As for ``stream_response``.
         """
-        request = self._asked(input, options)
-        call = self._call(RESPOND, request)
-        answer, response = await fetch_json(
-            self.transport,
-            call,
-            partial(self._prepare_response, request, stream=False),
-            DIALECT,
-            _read,
-        )
-        return result_of(answer, call, response.headers)
+        return await self._answer(RESPOND, self._asked(input, options), read_response)
+
+    def _frozen(self, asked: Input, options: Mapping[str, Any]) -> ResponseRequest:
+        settings = self._family(ResponseSettings).updated(options)
+        return settings.request(asked, self._family(ChatSettings))
 
     def _asked(self, asked: Input | ResponseRequest, options: Mapping[str, Any]) -> ResponseRequest:
         if not isinstance(asked, ResponseRequest):
-            settings = self._family(ResponseSettings).updated(options)
-            return settings.request(asked, self._family(ChatSettings))
+            return self._frozen(asked, options)
         no_options(options, allowed="in response_request()")
         return asked
 
     async def _open_response(self, request: ResponseRequest) -> Opened[Any]:
-        return await open_stream(
-            self.transport,
-            self._call(STREAM_RESPONSE, request),
-            partial(self._prepare_response, request, stream=True),
-            DIALECT,
-            _decoder,
-        )
-
-    async def _prepare_response(self, request: ResponseRequest, *, stream: bool) -> Request:
-        key = await self._credential.get()
-        return response_request(self._account, key, request, stream=stream)
-
-
-def _decoder(response: Response) -> Decoder[Any]:
-    if "json" in response.headers.get("Content-Type", ""):
-        return NotStreamed(response.headers)
-    check_type(response, ("event-stream",))
-    return ResponseDecoder(response.headers)
-
-
-def _read(value: dict[str, Any], response: Response) -> tuple[Answer, Response]:
-    return read_response(value, response.headers), response
+        return await self._open_answer(STREAM_RESPONSE, request, ResponseDecoder)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from voicekit import checks
 from voicekit.checks import Check, without, wrong
-from voicekit.clients.openai.config import ROLES, model_of
+from voicekit.clients.openai.config import ROLES, JsonRequest, model_of
 from voicekit.clients.openai.responses_options import (
     CHECKS,
     DEFAULT_STREAM_OPTIONS,
     RESPONSES_PATH,
     SAME_AS_CHAT,
 )
-from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of
+from voicekit.clients.settings import EXTRAS, Settings, json_of
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from voicekit.clients.openai.config import ChatSettings
     from voicekit.operation import Limits
     from voicekit.resilience.policies import Policies
-
-__all__ = ["Input", "ResponseRequest", "ResponseSettings"]
 
 Input = str | Sequence[Mapping[str, Any]]
 """Items in the vendor's shape (messages, calls and their outputs), or one user's text."""
@@ -38,7 +36,7 @@ _DELIVERY: Final = dict.fromkeys(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseRequest:
+class ResponseRequest(JsonRequest):
     """What will be asked: validated, and JSON already, so that nothing changes it any more.
 
     Made by ``OpenAIClient.response_request()``; may be sent any number of times.
@@ -53,6 +51,8 @@ class ResponseRequest:
         policies: Replaces those of the client.
     """
 
+    path: ClassVar[str] = RESPONSES_PATH
+
     model: str
     body: str = field(repr=False)
     stream_options: str | None = field(default=None, repr=False)
@@ -66,15 +66,6 @@ class ResponseRequest:
         """What is asked, as it will be sent; a copy."""
         asked: Input = json.loads(self.body)["input"]
         return asked
-
-    @property
-    def identity(self) -> str:
-        """Canonical text of all that can change the answer. Holds content: never log it.
-
-        Streamed or whole is no part of it: the answer is the same.
-        """
-        body = json.loads(self.body)
-        return identity_of("openai", self.headers, path=RESPONSES_PATH, query=self.query, body=body)
 
 
 class ResponseSettings(Settings):
@@ -91,10 +82,6 @@ class ResponseSettings(Settings):
 
     def request(self, asked: Input, chat: ChatSettings) -> ResponseRequest:
         """Freeze these settings with what is asked.
-
-        Args:
-            asked: The input.
-            chat: Settings whose options hold where these name none.
 
         Raises:
             InvalidArgumentError: No model was named, the input is empty or holds no items,

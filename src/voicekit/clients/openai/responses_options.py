@@ -12,10 +12,8 @@ from typing import Any, Final
 
 from voicekit import checks
 from voicekit.checks import Check, wrong
-from voicekit.clients.base import Extras
+from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.openai.options import CHECKS as CHAT_CHECKS
-from voicekit.operation import Limits
-from voicekit.resilience.policies import Policies
 
 RESPONSES_PATH: Final = "/responses"
 
@@ -103,16 +101,8 @@ class ResponseDefaults(Extras, total=False):
     moderation: Mapping[str, Any] | None
 
 
-class ResponseOptions(ResponseDefaults, total=False):
-    """Options of one call.
-
-    Attributes:
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces the policies of the client.
-    """
-
-    limits: Limits
-    policies: Policies
+class ResponseOptions(ResponseDefaults, CallOptions, total=False):
+    """The same for one call, its limits and its policies."""
 
 
 _effort = CHAT_CHECKS["reasoning_effort"]

@@ -1,4 +1,4 @@
-"""Responses on the wire, sans-IO: the request, and the whole answer.
+"""Responses on the wire, sans-IO: the whole answer.
 
 The streamed answer is ``responses_stream.py``'s.
 
@@ -9,26 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.clients.openai.account import EVENTS, JSON
 from voicekit.clients.openai.errors import error_of
-from voicekit.clients.openai.protocol import (
-    Answer,
-    body_for,
-    count_of,
-    field_of,
-    text_of,
-    token_of,
-)
-from voicekit.clients.openai.responses_options import RESPONSES_PATH
+from voicekit.clients.openai.protocol import field_of, text_of, token_of, usage_of
 from voicekit.errors import RemoteProtocolError
-from voicekit.speech import ToolCall, Usage
+from voicekit.speech import ChatResult, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from voicekit.clients.openai.account import Account
-    from voicekit.clients.openai.responses_config import ResponseRequest
-    from voicekit.transport.messages import Request
+    from voicekit.speech import Usage
 
 CALLS: Final[Mapping[str, str]] = {"function_call": "arguments", "custom_tool_call": "input"}
 """Kinds of items that call a tool of ours, each with the field of what it is called with."""
@@ -37,30 +26,8 @@ _REASONS: Final[Mapping[str, str]] = {"max_output_tokens": "length"}
 """Why a response is incomplete, in a chat's words where there is one."""
 
 
-def response_request(
-    account: Account, key: str, request: ResponseRequest, *, stream: bool
-) -> Request:
-    """One HTTP request, asking for one document or for a stream.
-
-    Args:
-        account: Where to ask, and as whom.
-        key: The credential.
-        request: What is asked.
-        stream: Whether the answer should come as it is written.
-    """
-    return account.request(
-        key,
-        RESPONSES_PATH,
-        model=request.model,
-        accept=EVENTS if stream else JSON,
-        body=body_for(request, stream=stream),
-        query=request.query,
-        headers=request.headers,
-    )
-
-
-def read_response(value: dict[str, Any], headers: Mapping[str, str]) -> Answer:
-    """Read a ``response`` object that came with status 200 and these headers.
+def read_response(value: dict[str, Any], headers: Mapping[str, str]) -> ChatResult:
+    """Read a ``response`` object that came with status 200, without the call's evidence.
 
     Raises:
         ProviderError: It failed, or is an error object, for all its status.
@@ -78,7 +45,7 @@ def read_response(value: dict[str, Any], headers: Mapping[str, str]) -> Answer:
             refusal.append(said)
         else:
             calls.append(call_of(said))
-    return Answer(
+    return ChatResult(
         text="".join(text),
         refusal="".join(refusal) or None,
         tool_calls=tuple(calls),
@@ -141,14 +108,5 @@ def finish_of(response: Mapping[str, Any], *, called: bool) -> str | None:
 
 
 def response_usage(value: object) -> Usage | None:
-    """Tokens as the provider counted them; None where it did not."""
-    if not isinstance(value, dict):
-        return None
-    return Usage(
-        input_tokens=count_of(value, "input_tokens"),
-        output_tokens=count_of(value, "output_tokens"),
-        total_tokens=count_of(value, "total_tokens"),
-        cached_input_tokens=count_of(value.get("input_tokens_details"), "cached_tokens"),
-        reasoning_tokens=count_of(value.get("output_tokens_details"), "reasoning_tokens"),
-        raw=value,
-    )
+    """As ``usage_of``, by the names that a response has for it."""
+    return usage_of(value, "input_tokens", "output_tokens")

@@ -17,8 +17,7 @@ from voicekit.clients.openai.deltas import (
 )
 from voicekit.clients.openai.errors import error_of
 from voicekit.clients.openai.likeness import NumberedLikeness
-from voicekit.clients.openai.protocol import text_of, token_of
-from voicekit.clients.openai.rate_limits import rate_limits_of
+from voicekit.clients.openai.protocol import text_of
 from voicekit.clients.openai.responses_protocol import (
     CALLS,
     call_of,
@@ -26,17 +25,18 @@ from voicekit.clients.openai.responses_protocol import (
     finish_of,
     response_usage,
 )
-from voicekit.clients.openai.stream import MAX_STREAM_BYTES, OpenCall
-from voicekit.clients.refusals import body_of
+from voicekit.clients.openai.stream import (
+    MAX_EVENT_BYTES,
+    MAX_STREAM_BYTES,
+    EventDecoder,
+    OpenCall,
+)
 from voicekit.errors import RemoteProtocolError
-from voicekit.speech import RateLimits, ToolCall, Usage
+from voicekit.speech import ToolCall
 from voicekit.wire.sse import SseDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-# The last event repeats all that was said, and what was asked with it: instructions and tools.
-MAX_EVENT_BYTES: Final = 16 << 20
 
 _TEXT: Final = "response.output_text.delta"
 _ENDS: Final = frozenset({"response.completed", "response.incomplete"})
@@ -53,29 +53,20 @@ _CALL_DONES: Final[Mapping[str, str]] = {
 }
 
 
-class ResponseDecoder:
+class ResponseDecoder(EventDecoder):
     """Reads the events of one response.
 
     Yields text as ``str``, token counts as ``Usage``, refusals, tool calls, reasoning and
     the finish as values of ``deltas``, and every other event as ``ResponseEvent``, those
     that it does not know among them. Useful output is text, a refusal or a tool call; at
     which index an item stands says nothing of what it is.
-
-    Args:
-        headers: Of the response; an error inside the stream is read with them.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self.progress = 0
-        self.done = False
+        super().__init__(headers, SseDecoder(MAX_EVENT_BYTES), MAX_STREAM_BYTES)
         self.text: list[str] = []
         self.refusal: list[str] = []
         self.finish_reason: str | None = None
-        self.usage: Usage | None = None
-        self.raw: Any = None
-        self._headers = headers
-        self._left = MAX_STREAM_BYTES
-        self._sse = SseDecoder(MAX_EVENT_BYTES)
         self._alike = NumberedLikeness()
         self._calls: dict[Any, OpenCall] = {}
 
@@ -114,25 +105,17 @@ class ResponseDecoder:
         Raises:
             RemoteProtocolError: It ended before the response did.
         """
-        items: list[Any] = []
-        if not self.done and self._sse.pending:
-            # Compatible servers omit the blank line behind the last event.
-            try:
-                items = list(self.feed(b"\n\n"))
-            except RemoteProtocolError:
-                raise RemoteProtocolError("the stream was cut inside an event") from None
+        items = self._rest()
         if not self.done:
             raise RemoteProtocolError("the stream ended before its last event")
         return items
 
     def _read(self, event: bytes, items: list[Any]) -> None:
-        value = body_of(event)
-        if type(value) is not dict:
-            raise RemoteProtocolError("an event of the stream is no JSON object")
+        value = self._value(event)
         kind = value.get("type")
         if not isinstance(kind, str):
             kind = ""
-        if value.get("error") or kind == "error":
+        if kind == "error":
             raise error_of(value, 200, self._headers)
         if kind == _TEXT:
             self._say(text_of(value, "delta"), items)
@@ -158,7 +141,7 @@ class ResponseDecoder:
             if isinstance(at, int) and at in self._calls:
                 self._complete(at, text_of(value, _CALL_DONES[kind]), items)
         elif isinstance(response := value.get("response"), dict):
-            self.raw = response
+            self._about = response
             if kind == "response.failed":
                 raise error_of({"error": response.get("error") or {}}, 200, self._headers)
             if kind in _ENDS:
@@ -255,21 +238,6 @@ class ResponseDecoder:
         return tuple(call.value() for call in self._calls.values())
 
     @property
-    def model(self) -> str | None:
-        """The model that answers, as the provider names it."""
-        return token_of(self.raw, "model")
-
-    @property
-    def id(self) -> str | None:
-        """The provider's id of the response: its ``previous_response_id`` for the next."""
-        return token_of(self.raw, "id")
-
-    @property
-    def service_tier(self) -> str | None:
-        """Which tier serves it."""
-        return token_of(self.raw, "service_tier")
-
-    @property
-    def rate_limits(self) -> RateLimits | None:
-        """What is left of the account's limits."""
-        return rate_limits_of(self._headers)
+    def raw(self) -> Any:
+        """The vendor's own object, as last told."""
+        return self._about

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
@@ -16,8 +15,9 @@ from voicekit.clients.openai.speech_options import SpeechOptions, SpeechSettings
 from voicekit.clients.openai_speech import SPEECH_PATH, SpeechRequest
 from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.roles import SynthesizerRole
+from voicekit.clients.speaking import patient, stream_of, whole_of
 from voicekit.errors import InvalidArgumentError
-from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.operation import Limits, Operation
 from voicekit.speech import AudioChunk, AudioClip
 from voicekit.streams import Opened, SpeechStream
 
@@ -26,19 +26,8 @@ if TYPE_CHECKING:
     from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request
 
-_SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
-
-STREAM_SPEECH: Final = Operation(
-    provider=PROVIDER, name="stream_speech", kind=OperationClass.COMPUTE, limits=_SPEECH
-)
-SYNTHESIZE: Final = Operation(
-    provider=PROVIDER,
-    name="synthesize",
-    kind=OperationClass.COMPUTE,
-    limits=replace(_SPEECH, total=30.0),
-)
-PER_CHARACTER_S: Final = 0.015
-"""What a character adds to the total limit of a whole synthesis."""
+STREAM_SPEECH: Final = stream_of(PROVIDER, service="")
+SYNTHESIZE: Final = whole_of(STREAM_SPEECH)
 
 ACCEPT: Final = "application/octet-stream"
 """As the vendor's SDK says it, which every compatible server has met."""
@@ -75,9 +64,7 @@ class Speech(Authorized):
         """
         request = self._speech_of(text, options)
         limits = request.limits or self._limits.get(SYNTHESIZE.name)
-        if limits is None:
-            total = 30.0 + PER_CHARACTER_S * len(request.text)
-            limits = replace(SYNTHESIZE.limits, total=total)
+        limits = limits or patient(SYNTHESIZE, request.text)
         return await self._speak(request, SYNTHESIZE, limits).clip()
 
     def stream_speech(

@@ -24,7 +24,7 @@ from voicekit.clients.openai_speech import (
     voice,
 )
 from voicekit.clients.resuming import check_resume
-from voicekit.clients.settings import EXTRAS, Settings, json_of
+from voicekit.clients.settings import EXTRAS, Settings, json_of, missing
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
@@ -135,11 +135,7 @@ class SpeechSettings(Settings):
     def _model(self) -> str:
         model = self.extra_body.get("model", self.options.get("model"))
         if not isinstance(model, str) or not model:
-            raise InvalidArgumentError(
-                "is required, in the constructor or in the call",
-                argument="model",
-                allowed="the name of a model that speaks",
-            )
+            raise missing("model", "the name of a model that speaks")
         return model
 
     @cached_property
@@ -147,11 +143,7 @@ class SpeechSettings(Settings):
         """JSON of all but the text, which alone changes by the call."""
         options = self.options
         if options.get("voice") is None and "voice" not in self.extra_body:
-            raise InvalidArgumentError(
-                "is required, in the constructor or in the call",
-                argument="voice",
-                allowed='the name of a voice, or {"id": …}',
-            )
+            raise missing("voice", 'the name of a voice, or {"id": …}')
         if options.get("instructions") is not None and self._model in _OLDER:
             raise InvalidArgumentError(
                 f"is not for {self._model}", argument="instructions", allowed="other models"

@@ -22,14 +22,19 @@ from voicekit.clients.openai.protocol import field_of, text_of, token_of, usage_
 from voicekit.clients.openai.rate_limits import rate_limits_of
 from voicekit.clients.refusals import body_of
 from voicekit.errors import RemoteProtocolError
-from voicekit.speech import RateLimits, ToolCall, Usage
+from voicekit.speech import ToolCall
 from voicekit.wire.sse import SseDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from voicekit.speech import RateLimits, Usage
 
 MAX_STREAM_BYTES: Final = 64 << 20
 """A stream beyond this is taken for a fault of the server; 128,000 tokens make about 35 MB."""
+
+MAX_EVENT_BYTES: Final = 16 << 20
+"""Of the last event of a response or a transcript, which repeats all that was said."""
 
 MAX_ERROR_BYTES: Final = 1 << 16
 MAX_CHOICES: Final = 128
@@ -98,30 +103,86 @@ def _joined(logprobs: list[Any]) -> dict[str, list[Any]]:
     return {name: [t for each in logprobs for t in field_of(each, name) or ()] for name in names}
 
 
-class ChatDecoder:
+class EventDecoder:
+    """Reads the events of one answer; a subclass knows what they say."""
+
+    def __init__(self, headers: Mapping[str, str], sse: SseDecoder, most: int) -> None:
+        self.progress = 0
+        self.done = False
+        self.usage: Usage | None = None
+        self._headers = headers
+        self._left = most
+        self._sse = sse
+        self._about: Any = None  # what names the answer, its model and its tier
+
+    def feed(self, data: bytes) -> Iterable[Any]:
+        """Read one piece of the body as it arrived; what precedes an error in it counts."""
+        raise NotImplementedError
+
+    def _rest(self) -> list[Any]:
+        """What an event says that the end of the body has ended.
+
+        Raises:
+            RemoteProtocolError: It was cut.
+        """
+        if self.done or not self._sse.pending:
+            return []
+        # Compatible servers omit the blank line behind the last event.
+        try:
+            return list(self.feed(b"\n\n"))
+        except RemoteProtocolError:
+            raise RemoteProtocolError("the stream was cut inside an event") from None
+
+    def _value(self, event: bytes) -> dict[str, Any]:
+        """The JSON object of an event.
+
+        Raises:
+            ProviderError: It reports an error.
+            RemoteProtocolError: It is none.
+        """
+        value = body_of(event)
+        if type(value) is not dict:
+            raise RemoteProtocolError("an event of the stream is no JSON object")
+        if value.get("error"):
+            raise error_of(value, 200, self._headers)
+        return value
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as the provider names it."""
+        return token_of(self._about, "model")
+
+    @property
+    def id(self) -> str | None:
+        """The provider's id of the answer."""
+        return token_of(self._about, "id")
+
+    @property
+    def service_tier(self) -> str | None:
+        """Which tier serves it."""
+        return token_of(self._about, "service_tier")
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What is left of the account's limits."""
+        return rate_limits_of(self._headers)
+
+
+class ChatDecoder(EventDecoder):
     """Reads a stream of ``chat.completion.chunk`` events.
 
     Yields text of the first choice as ``str``, token counts as ``Usage``, and all else
     as values of ``deltas``. Useful output is what can be spoken, shown or acted upon:
     text, refusals, tool calls, audio. Fields that it does not know are passed over.
-
-    Args:
-        headers: Of the response; an error inside the stream is read with them.
-        choices: How many were asked for.
     """
 
     def __init__(self, headers: Mapping[str, str], choices: int = 1) -> None:
-        self.progress = 0
-        self.done = False
-        self.usage: Usage | None = None
-        self._headers = headers
+        super().__init__(headers, SseDecoder(), MAX_STREAM_BYTES)
         self._asked = choices
-        self._left = MAX_STREAM_BYTES
-        self._sse = SseDecoder()
         self._alike = Likeness()
         self._first = Choice(0)
         self._choices = {0: self._first}
-        self._chunk: dict[str, Any] = {}
+        self._about = {}
         self._moderation: Any = None
 
     # -- reading --------------------------------------------------------------------------
@@ -158,13 +219,7 @@ class ChatDecoder:
         Raises:
             RemoteProtocolError: It ended before the answer did.
         """
-        items: list[Any] = []
-        if not self.done and self._sse.pending:
-            # Compatible servers omit the blank line behind the last event.
-            try:
-                items = list(self.feed(b"\n\n"))
-            except RemoteProtocolError:
-                raise RemoteProtocolError("the stream was cut inside an event") from None
+        items = self._rest()
         # Compatible servers send no [DONE]. Their end is believed only when every choice
         # said that it is finished *and* the framing of the body proves that nothing behind
         # it was lost: else a connection that dropped would pass for an answer.
@@ -178,12 +233,7 @@ class ChatDecoder:
         return len(reasons) >= self._asked and None not in reasons
 
     def _read(self, event: bytes, items: list[Any]) -> None:
-        chunk = body_of(event)
-        if type(chunk) is not dict:
-            raise RemoteProtocolError("an event of the stream is no JSON object")
-        if chunk.get("error"):
-            raise error_of(chunk, 200, self._headers)
-        self._chunk = chunk
+        chunk = self._about = self._value(event)
         if choices := chunk.get("choices"):
             if type(choices) is not list:
                 raise RemoteProtocolError("the choices of a chunk are no list")
@@ -284,26 +334,6 @@ class ChatDecoder:
         """Why the model stopped; None before it did."""
         return self._first.finish_reason
 
-    @property
-    def model(self) -> str | None:
-        """The model that answers, as the provider names it."""
-        return token_of(self._chunk, "model")
-
-    @property
-    def id(self) -> str | None:
-        """The provider's id of the answer."""
-        return token_of(self._chunk, "id")
-
-    @property
-    def service_tier(self) -> str | None:
-        """Which tier serves it."""
-        return token_of(self._chunk, "service_tier")
-
-    @property
-    def rate_limits(self) -> RateLimits | None:
-        """What is left of the account's limits."""
-        return rate_limits_of(self._headers)
-
     def calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far, in the order in which they were opened."""
         return tuple(call.value() for call in self._first.calls.values())
@@ -311,7 +341,7 @@ class ChatDecoder:
     @property
     def raw(self) -> dict[str, Any]:
         """What was streamed, every choice of it, in the shape of a whole answer."""
-        raw: dict[str, Any] = {name: self._chunk[name] for name in _META if name in self._chunk}
+        raw: dict[str, Any] = {name: self._about[name] for name in _META if name in self._about}
         raw["object"] = "chat.completion"
         raw["choices"] = [self._choices[number].raw() for number in sorted(self._choices)]
         raw["usage"] = None if self.usage is None else self.usage.raw
@@ -321,11 +351,7 @@ class ChatDecoder:
 
 
 class NotStreamed:
-    """Reads a JSON document that came where a stream was asked for: an error, or a fault.
-
-    Args:
-        headers: Of the response.
-    """
+    """Reads a JSON document that came where a stream was asked for: an error, or a fault."""
 
     progress = 0
     done = False

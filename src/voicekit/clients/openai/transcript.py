@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.openai.deltas import LogProbs
 from voicekit.clients.openai.errors import error_of
+from voicekit.clients.openai.protocol import count_of, token_of
+from voicekit.clients.openai.stream import MAX_EVENT_BYTES, MAX_STREAM_BYTES, EventDecoder
 from voicekit.clients.refusals import body_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.speech import Transcript, Usage, Utterance, Word
@@ -18,12 +20,6 @@ from voicekit.wire.sse import SseDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-MAX_STREAM_BYTES: Final = 64 << 20
-"""A stream beyond this is taken for a fault of the server. Source: ours."""
-
-_MAX_EVENT_BYTES: Final = 16 << 20
-"""The end repeats the whole text, with the probability of each token where that was asked for."""
 
 _PLAIN: Final = frozenset({"text", "srt", "vtt"})
 _CUE: Final = re.compile(
@@ -41,12 +37,6 @@ def read_transcript(
     body: bytes, response_format: str, headers: Mapping[str, str], length: float | None = None
 ) -> Transcript:
     """Read a whole answer that came with status 200.
-
-    Args:
-        body: Of the answer.
-        response_format: That was asked for.
-        headers: Of the answer.
-        length: Seconds of the recording, where they are known.
 
     Raises:
         ProviderError: It is an error object, for all its status.
@@ -96,9 +86,9 @@ def usage_of(value: object) -> Usage | None:
     if not isinstance(value, dict):
         return None
     return Usage(
-        input_tokens=_count(value.get("input_tokens")),
-        output_tokens=_count(value.get("output_tokens")),
-        total_tokens=_count(value.get("total_tokens")),
+        input_tokens=count_of(value, "input_tokens"),
+        output_tokens=count_of(value, "output_tokens"),
+        total_tokens=count_of(value, "total_tokens"),
         audio_seconds=_seconds(value.get("seconds")),
         raw=value,
     )
@@ -110,27 +100,23 @@ def utterance_of(value: object) -> Utterance:
     Raises:
         RemoteProtocolError: It is neither.
     """
-    if not isinstance(value, dict):
-        raise RemoteProtocolError("a segment is no object")
-    text, start, end = value.get("text"), _seconds(value.get("start")), _seconds(value.get("end"))
-    if not isinstance(text, str) or start is None or end is None:
-        raise RemoteProtocolError("a segment has no text or no times")
-    speaker = value.get("speaker")
-    return Utterance(
-        text=text.strip(),  # Whisper's begin with a space
-        start=start,
-        end=end,
-        speaker=speaker if isinstance(speaker, str) and speaker else None,
-    )
+    text, start, end = _timed(value, "segment", "text")
+    return Utterance(text=text, start=start, end=end, speaker=token_of(value, "speaker") or None)
 
 
 def _word(value: object) -> Word:
+    text, start, end = _timed(value, "word", "word")
+    return Word(text=text, start=start, end=end)
+
+
+def _timed(value: object, what: str, name: str) -> tuple[str, float, float]:
+    """A text and its times; Whisper's segments begin with a space."""
     if not isinstance(value, dict):
-        raise RemoteProtocolError("a word is no object")
-    text, start, end = value.get("word"), _seconds(value.get("start")), _seconds(value.get("end"))
+        raise RemoteProtocolError(f"a {what} is no object")
+    text, start, end = value.get(name), _seconds(value.get("start")), _seconds(value.get("end"))
     if not isinstance(text, str) or start is None or end is None:
-        raise RemoteProtocolError("a word has no text or no times")
-    return Word(text=text.strip(), start=start, end=end)
+        raise RemoteProtocolError(f"a {what} has no text or no times")
+    return text.strip(), start, end
 
 
 def _list(value: dict[str, Any], name: str) -> list[Any]:
@@ -157,10 +143,6 @@ def _seconds(value: object) -> float | None:
         except ValueError:
             return None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 # -- plain text and subtitles ---------------------------------------------------------------
@@ -200,26 +182,17 @@ def _clock(parts: tuple[str | None, ...]) -> float:
 # -- streams --------------------------------------------------------------------------------
 
 
-class TranscriptDecoder:
+class TranscriptDecoder(EventDecoder):
     """Reads a stream of ``transcript.text.*`` events.
 
     Yields text as ``str``, a speaker's passage as ``Utterance``, ``LogProbs`` and ``Usage``.
     Useful output is text, a passage, and the end: where nothing was said, there is no more.
     Events that it does not know are passed over.
-
-    Args:
-        headers: Of the response.
-        length: Seconds of the recording, where they are known.
     """
 
     def __init__(self, headers: Mapping[str, str], length: float | None = None) -> None:
-        self.progress = 0
-        self.done = False
-        self.usage: Usage | None = None
-        self._headers = headers
+        super().__init__(headers, SseDecoder(MAX_EVENT_BYTES), MAX_STREAM_BYTES)
         self._length = length
-        self._left = MAX_STREAM_BYTES
-        self._sse = SseDecoder(_MAX_EVENT_BYTES)
         self._text: list[str] = []
         self._utterances: list[Utterance] = []
         self._whole: dict[str, Any] | None = None
@@ -247,13 +220,7 @@ class TranscriptDecoder:
         Raises:
             RemoteProtocolError: It ended before the transcript did.
         """
-        items: list[Any] = []
-        if not self.done and self._sse.pending:
-            # Compatible servers omit the blank line behind the last event.
-            try:
-                items = list(self.feed(b"\n\n"))
-            except RemoteProtocolError:
-                raise RemoteProtocolError("the stream was cut inside an event") from None
+        items = self._rest()
         # The whole text is the end of the transcript, too, when the framing proves that the
         # body ended there: compatible servers send no [DONE].
         if self._whole is None or not (self.done or delimited):
@@ -262,12 +229,10 @@ class TranscriptDecoder:
         return items
 
     def _read(self, event: bytes) -> Iterable[Any]:
-        value = body_of(event)
-        if not isinstance(value, dict):
-            raise RemoteProtocolError("an event of the stream is no JSON object")
-        if value.get("error") or value.get("type") == "error":
-            raise error_of(value, 200, self._headers)
+        value = self._value(event)
         match value.get("type"):
+            case "error":
+                raise error_of(value, 200, self._headers)
             case "transcript.text.delta":
                 yield from self._delta(value)
             case "transcript.text.segment":
@@ -277,8 +242,6 @@ class TranscriptDecoder:
                 yield utterance
             case "transcript.text.done":
                 yield from self._end(value)
-            case _:
-                pass
 
     def _delta(self, value: dict[str, Any]) -> Iterable[Any]:
         text = value.get("delta")
@@ -316,10 +279,6 @@ class NotStreamed:
     """Reads a transcript that came whole where a stream was asked for, or an error.
 
     Whisper does not stream, nor do some compatible servers.
-
-    Args:
-        headers: Of the response.
-        length: Seconds of the recording, where they are known.
     """
 
     def __init__(self, headers: Mapping[str, str], length: float | None = None) -> None:

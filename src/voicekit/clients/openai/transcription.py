@@ -46,11 +46,8 @@ TRANSCRIBE: Final = Operation(
     # Nothing useful comes before everything; the gap is of the upload.
     limits=Limits(connect=2.0, first_output=30.0, gap=30.0, total=30.0),
 )
-STREAM_TRANSCRIPTION: Final = Operation(
-    provider=PROVIDER,
-    name="stream_transcription",
-    kind=OperationClass.COMPUTE,
-    limits=Limits(connect=2.0, first_output=30.0, gap=10.0, total=30.0),
+STREAM_TRANSCRIPTION: Final = replace(
+    TRANSCRIBE, name="stream_transcription", limits=replace(TRANSCRIBE.limits, gap=10.0)
 )
 
 _STREAMED: Final = ("json", "text", "diarized_json")

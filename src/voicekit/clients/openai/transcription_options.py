@@ -193,11 +193,6 @@ def format_of(options: Mapping[str, Any]) -> str | None:
 def check_model(model: str, wanted: str | None, options: Mapping[str, Any]) -> None:
     """What the vendor documents of its models.
 
-    Args:
-        model: Which.
-        wanted: The response format; None is JSON.
-        options: Those that have a value.
-
     Raises:
         InvalidArgumentError: The model does not take an option.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, ClassVar, Final
 
@@ -18,7 +18,7 @@ from voicekit.clients.openai.transcription_options import (
     check_model,
     format_of,
 )
-from voicekit.clients.settings import EXTRAS, Settings, identity_of
+from voicekit.clients.settings import EXTRAS, Settings, identity_of, missing
 from voicekit.clients.uploads import Recording, upload_of
 from voicekit.clients.urls import query_of
 from voicekit.errors import ConfigurationError, InvalidArgumentError
@@ -115,11 +115,7 @@ class TranscriptionSettings(Settings):
         options = {name: value for name, value in self.options.items() if value is not None}
         model = self.extra_body.get("model", options.get("model"))
         if not isinstance(model, str) or not model:
-            raise InvalidArgumentError(
-                "is required, in the constructor or in the call",
-                argument="model",
-                allowed="the name of a model that transcribes",
-            )
+            raise missing("model", "the name of a model that transcribes")
         wanted = format_of(options)
         names = options.get("known_speaker_names", ())
         if len(names) != len(options.get("known_speaker_references", ())):
@@ -173,14 +169,7 @@ class TranscriptionSettings(Settings):
                 )
         if name == recording.filename:
             return recording
-        return Recording(
-            upload=recording.upload,
-            format=recording.format,
-            media_type=recording.media_type,
-            filename=name,
-            duration_s=recording.duration_s,
-            size=recording.size,
-        )
+        return replace(recording, filename=name)
 
 
 _FIELDS: Final = (

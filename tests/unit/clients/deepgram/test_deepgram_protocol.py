@@ -365,12 +365,12 @@ def test_the_transcript_is_the_finals() -> None:
     message = results("you", start=2.0, is_final=True)
     message["channel"]["alternatives"][0] |= {"confidence": 0.68, "languages": ["en"]}
     read(listening, message)
-    assert listening.transcript == "what are you"
-    assert [word.text for word in listening.words] == ["what", "are", "you"]
-    assert listening.confidence == pytest.approx((2 * 0.98 + 0.68) / 3)
-    assert listening.language == "en"
+    assert listening.finals.transcript == "what are you"
+    assert [word.text for word in listening.finals.words] == ["what", "are", "you"]
+    assert listening.finals.confidence == pytest.approx((2 * 0.98 + 0.68) / 3)
+    assert listening.finals.language == "en"
     assert listening.request_id == "r-1"
-    assert state().confidence is None
+    assert state().finals.confidence is None
 
 
 def test_a_final_that_comes_twice_is_one() -> None:
@@ -382,7 +382,7 @@ def test_a_final_that_comes_twice_is_one() -> None:
     assert read(listening, once) is None
     other = results("no", is_final=True, channel_index=[1, 2])
     assert read(listening, other) is not None
-    assert listening.transcript == "no no no"
+    assert listening.finals.transcript == "no no no"
     # Without words nothing is doubled, and it may say that a Finalize was done.
     for _ in range(2):
         assert read(listening, results("", is_final=True, from_finalize=True)) is not None

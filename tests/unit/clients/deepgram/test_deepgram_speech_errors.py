@@ -6,14 +6,13 @@ import json
 
 import pytest
 
-from voicekit.clients.deepgram.errors import read_error
+from voicekit.clients.deepgram.errors import read_error, read_error_message
 from voicekit.clients.deepgram.speech.errors import (
     error_in_body,
     error_of_loss,
-    error_of_message,
     is_of_flushes,
-    may_replay,
 )
+from voicekit.clients.utterance import may_replay
 from voicekit.errors import (
     AuthenticationError,
     ClosedError,
@@ -116,9 +115,9 @@ def test_error_in_a_body() -> None:
 
 def test_error_message() -> None:
     """The newer grammar's ``Error`` on a socket."""
-    error = error_of_message({"type": "Error", "code": "NET-0000", "description": "d"})
+    error = read_error_message({"type": "Error", "code": "NET-0000", "description": "d"})
     assert type(error) is UnavailableError
-    assert type(error_of_message({"code": "DATA-0000"})) is InvalidRequestError
+    assert type(read_error_message({"code": "DATA-0000"})) is InvalidRequestError
 
 
 @pytest.mark.parametrize(

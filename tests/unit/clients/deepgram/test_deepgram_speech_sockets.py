@@ -172,7 +172,7 @@ async def test_clear_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timing
 async def test_a_stuck_peer_does_not_hold_up_who_cancels(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ``Clear`` may wait for the network only so long; the socket is not used again."""
-    from voicekit.clients.deepgram.speech import utterance
+    from voicekit.clients import utterance
 
     monkeypatch.setattr(utterance, "GOODBYE_LIMIT", 0.02)
     async with room() as made:

@@ -13,9 +13,9 @@ from voicekit.clients.elevenlabs.contexts import (
     ContextScript,
     OpenContexts,
     audio_of,
-    read_frame,
 )
 from voicekit.clients.script import MAX_KEPT
+from voicekit.clients.sockets import read_frame
 from voicekit.errors import RemoteProtocolError
 
 

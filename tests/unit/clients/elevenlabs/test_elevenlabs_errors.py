@@ -10,9 +10,9 @@ import pytest
 from voicekit.clients.elevenlabs.errors import (
     error_of_frame,
     error_of_loss,
-    may_replay,
     read_error,
 )
+from voicekit.clients.utterance import may_replay
 from voicekit.errors import (
     AuthenticationError,
     ConnectionLostError,

@@ -12,9 +12,9 @@ from voicekit.clients.elevenlabs.protocol import (
     audio_decoder,
     http_headers,
     http_request,
-    socket_url,
     usage_of,
 )
+from voicekit.clients.urls import socket_url
 from voicekit.errors import (
     ConnectionLostError,
     QuotaError,

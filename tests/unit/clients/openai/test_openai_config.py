@@ -11,7 +11,7 @@ import pytest
 from voicekit.clients.openai import ChatDefaults, OpenAIClient
 from voicekit.clients.openai.account import Account
 from voicekit.clients.openai.options import CHECKS
-from voicekit.clients.openai.protocol import chat_request
+from voicekit.clients.openai.protocol import answer_request
 from voicekit.errors import (
     ClosedError,
     ConfigurationError,
@@ -31,7 +31,7 @@ def client(**options) -> OpenAIClient:
 
 
 def sent(request, *, stream=True) -> dict:
-    return json.loads(chat_request(Account("http://x", {}), "k", request, stream=stream).body)
+    return json.loads(answer_request(Account("http://x", {}), "k", request, stream=stream).body)
 
 
 GOOD = {
@@ -292,7 +292,7 @@ def test_extras_go_over_ours() -> None:
     llm = client(extra_query={"a": 1}, extra_headers={"AUTHORIZATION": "Bearer other"})
     request = llm.request("hi", extra_query={"b": ["x y", 2]}, extra_headers={"X-Mine": "1"})
     account = Account("http://x", {"OpenAI-Project": "p"})
-    wire = chat_request(account, "k", request, stream=True)
+    wire = answer_request(account, "k", request, stream=True)
     assert wire.url == "http://x/chat/completions?a=1&b=x+y&b=2"
     lowered = [name.lower() for name in wire.headers]
     assert lowered.count("authorization") == 1

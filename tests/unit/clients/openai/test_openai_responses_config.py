@@ -9,8 +9,8 @@ import pytest
 
 from voicekit.clients.openai import OpenAIClient, ResponseDefaults
 from voicekit.clients.openai.account import Account
+from voicekit.clients.openai.protocol import answer_request
 from voicekit.clients.openai.responses_options import CHECKS, SAME_AS_CHAT
-from voicekit.clients.openai.responses_protocol import response_request
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 
@@ -24,7 +24,7 @@ def client(**responses) -> OpenAIClient:
 
 
 def sent(request, *, stream=True) -> dict:
-    wire = response_request(Account("http://x", {}), "k", request, stream=stream)
+    wire = answer_request(Account("http://x", {}), "k", request, stream=stream)
     return json.loads(wire.body)
 
 
@@ -340,11 +340,11 @@ def test_where_it_is_sent() -> None:
     """Path, query and headers, for either way of delivery."""
     request = client(extra_query={"a": 1}).response_request("hi", extra_headers={"ACCEPT": "x"})
     account = Account("http://x/v1", {"OpenAI-Project": "p"})
-    wire = response_request(account, "k", request, stream=True)
+    wire = answer_request(account, "k", request, stream=True)
     assert (wire.method, wire.url) == ("POST", "http://x/v1/responses?a=1")
     assert wire.headers["Authorization"] == "Bearer k"
     assert wire.headers["OpenAI-Project"] == "p"
     assert [v for n, v in wire.headers.items() if n.lower() == "accept"] == ["x"]
     plain = client().response_request("hi")
     for stream, accept in ((True, "text/event-stream"), (False, "application/json")):
-        assert response_request(account, "k", plain, stream=stream).headers["Accept"] == accept
+        assert answer_request(account, "k", plain, stream=stream).headers["Accept"] == accept

@@ -344,13 +344,11 @@ def test_a_line_without_end_is_refused() -> None:
 @pytest.mark.parametrize("number_last", [False, True])
 def test_deltas_alike_are_read_without_parsing(number_last, monkeypatch) -> None:
     """All but the first of an item; whichever comes first, number or text."""
-    from voicekit.clients.openai import responses_stream
+    from voicekit.clients.openai import stream
 
     parsed = []
-    parse = responses_stream.body_of
-    monkeypatch.setattr(
-        responses_stream, "body_of", lambda event: (parsed.append(event), parse(event))[1]
-    )
+    parse = stream.body_of
+    monkeypatch.setattr(stream, "body_of", lambda event: (parsed.append(event), parse(event))[1])
     items = read(answer(number_last=number_last))
     assert [item for item in items if type(item) is str] == PIECES
     assert sum(b'"response.output_text.delta"' in event for event in parsed) == 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final
 
 from voicekit.checks import UTF8, Check, without, wrong
 from voicekit.clients.deepgram.speech import formats
@@ -19,15 +19,13 @@ from voicekit.clients.deepgram.speech.options import (
     WHOLE_TEXT_ONLY,
 )
 from voicekit.clients.resuming import check_resume
-from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of, json_of
+from voicekit.clients.settings import EXTRAS, PlacedSettings, dumps, identity_of, json_of
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 from voicekit.speech.sentences import passages
-
-__all__ = ["SPEAK_PATH", "SessionSettings", "SpeechRequest", "SpeechSettings"]
 
 SPEAK_PATH: Final = "/v1/speak"
 
@@ -107,7 +105,7 @@ class SessionSettings:
     policies: Policies | None = None
 
 
-class SpeechSettings(Settings):
+class SpeechSettings(PlacedSettings):
     """Checked options of speech. ``extra_body`` is of each message of a session, too."""
 
     purpose = "speech"
@@ -117,26 +115,18 @@ class SpeechSettings(Settings):
         "extra_query": without(_NOT_FOR_EXTRA),
         "extra_body": without(dict.fromkeys(("text", "type"), "other fields")),
     }
-
-    def updated(
-        self, given: Mapping[str, Any], *, where: Literal["text", "session"] | None = None
-    ) -> Self:
-        """These settings with ``given`` on top; the extras are merged name by name.
-
-        Args:
-            given: Options by name.
-            where: What they are for; an option that has no effect there is refused. None
-                for the constructor, whose options are for both.
-
-        Raises:
-            InvalidArgumentError: An option is unknown, out of place, or its value is not
-                allowed.
-        """
-        if not given:
-            return self
-        for name in given:
-            _in_place(name, where)
-        return super().updated(given)
+    out_of_place: ClassVar[Mapping[str, tuple[Container[str], str, str]]] = {
+        "text": (
+            SESSION_ONLY,
+            "is an option of sessions",
+            "open_speech(), text in pieces, or the constructor",
+        ),
+        "session": (
+            WHOLE_TEXT_ONLY,
+            "needs the whole text",
+            "whole texts as a str, or the constructor",
+        ),
+    }
 
     @cached_property
     def model(self) -> str:
@@ -150,10 +140,6 @@ class SpeechSettings(Settings):
 
     def request(self, text: object, *, callback: bool = False) -> SpeechRequest:
         """Freeze these settings with a text.
-
-        Args:
-            text: The words.
-            callback: Whether the audio goes elsewhere.
 
         Raises:
             InvalidArgumentError: The text is empty, or too long and not to be split.
@@ -244,18 +230,3 @@ class SpeechSettings(Settings):
         query.update({name: options[name] for name in _QUERY if options.get(name) is not None})
         query.update(self.extra_query)
         return f"{SPEAK_PATH}?{query_of(query)}"
-
-
-def _in_place(name: str, where: str | None) -> None:
-    if where == "text" and name in SESSION_ONLY:
-        raise InvalidArgumentError(
-            "is an option of sessions",
-            argument=name,
-            allowed="open_speech(), text in pieces, or the constructor",
-        )
-    if where == "session" and name in WHOLE_TEXT_ONLY:
-        raise InvalidArgumentError(
-            "needs the whole text",
-            argument=name,
-            allowed="whole texts as a str, or the constructor",
-        )

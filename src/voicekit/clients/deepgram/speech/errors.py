@@ -9,16 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from voicekit.clients.deepgram.errors import label_of, read_error, read_error_message, read_loss
-from voicekit.errors import (
-    ConnectionLostError,
-    ProviderError,
-    RateLimitError,
-    UnavailableError,
-    VoicekitError,
-)
-
-__all__ = ["error_in_body", "error_of_loss", "error_of_message", "is_of_flushes", "may_replay"]
+from voicekit.clients.deepgram.errors import label_of, read_error, read_loss
+from voicekit.errors import ProviderError, RateLimitError, VoicekitError
 
 _TOO_MANY_CHARACTERS = "DATA-0001"
 
@@ -37,20 +29,6 @@ def error_of_loss(error: VoicekitError) -> VoicekitError:
             said, status=error.status, code=_TOO_MANY_CHARACTERS, detail=error.detail
         )
     return read_loss(error)
-
-
-def may_replay(error: VoicekitError) -> bool:
-    """Whether the same text may be sent on another socket, when no audio has come yet.
-
-    The socket was lost, or closed for a reason of the server's own; never a refusal and
-    never a limit of ours that passed.
-    """
-    return error.retryable and isinstance(error, ConnectionLostError | UnavailableError)
-
-
-def error_of_message(fields: Mapping[str, Any]) -> VoicekitError:
-    """Our error for an ``Error`` message, which the newer grammar of the vendor has."""
-    return read_error_message(fields)
 
 
 def is_of_flushes(fields: Mapping[str, Any]) -> bool:

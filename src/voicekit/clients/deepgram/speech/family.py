@@ -8,21 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from voicekit.checks import no_options, wrong
-from voicekit.clients.audio_body import AudioDecoder, most_bytes
+from voicekit.clients.audio_body import AudioDecoder, characters_of, most_bytes
 from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
 from voicekit.clients.deepgram.protocol import headers_of
-from voicekit.clients.deepgram.speech.config import (
-    SpeechRequest,
-    SpeechSettings,
-)
+from voicekit.clients.deepgram.speech.config import SpeechRequest, SpeechSettings
 from voicekit.clients.deepgram.speech.errors import error_in_body
-from voicekit.clients.deepgram.speech.live import LiveSpeech
+from voicekit.clients.deepgram.speech.live import FED_SPEECH, STREAM_SPEECH, LiveSpeech
 from voicekit.clients.deepgram.speech.options import SpeechOptions
 from voicekit.clients.deepgram.speech.pending import PendingSpeech, read_pending
 from voicekit.clients.deepgram.speech.utterance import FedUtterance
 from voicekit.clients.execute import fetch_json, open_stream
 from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.roles import SpeakingRole
+from voicekit.clients.speaking import patient, whole_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioClip, Usage
@@ -33,22 +31,7 @@ if TYPE_CHECKING:
     from voicekit import interfaces
     from voicekit.transport.interfaces import Response
 
-_SPEECH: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
-
-STREAM_SPEECH: Final = Operation(
-    provider=PROVIDER,
-    name="stream_speech",
-    service="speech",
-    kind=OperationClass.COMPUTE,
-    limits=_SPEECH,
-)
-SYNTHESIZE: Final = Operation(
-    provider=PROVIDER,
-    name="synthesize",
-    service="speech",
-    kind=OperationClass.COMPUTE,
-    limits=replace(_SPEECH, total=30.0),
-)
+SYNTHESIZE: Final = whole_of(STREAM_SPEECH)
 SUBMIT_SPEECH: Final = Operation(
     # Done twice, the audio is delivered twice.
     provider=PROVIDER,
@@ -59,10 +42,6 @@ SUBMIT_SPEECH: Final = Operation(
     reconcile="the callback gets the audio if the vendor has the text; "
     "a tag, or the callback's own query, tells which",
 )
-FED_SPEECH: Final = replace(STREAM_SPEECH, session=True)
-"""The same by its name, and so under the same policies; but over a socket."""
-PER_CHARACTER_S: Final = 0.015
-"""What a character adds to the total limit of a whole synthesis."""
 
 
 class Speech(LiveSpeech):
@@ -93,9 +72,7 @@ class Speech(LiveSpeech):
         """
         request = self._speech_of(text, options)
         limits = request.limits or self._limits.get(SYNTHESIZE.name)
-        if limits is None:
-            total = 30.0 + PER_CHARACTER_S * len(request.text)
-            limits = replace(SYNTHESIZE.limits, total=total)
+        limits = limits or patient(SYNTHESIZE, request.text)
         return await self._speak(request, SYNTHESIZE, limits).clip()
 
     @overload
@@ -260,11 +237,9 @@ class Speech(LiveSpeech):
 
 def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:
     """What several responses say together."""
-    counts = [usage.characters or 0 for usage in map(usage_of, headers) if usage is not None]
-    return Usage(characters=sum(counts)) if counts else None
+    return characters_of("dg-char-count", headers)
 
 
 def usage_of(headers: Mapping[str, str]) -> Usage | None:
     """What a response says that it counts, in characters."""
-    count = headers.get("dg-char-count", "")
-    return Usage(characters=int(count)) if count.isascii() and count.isdigit() else None
+    return usage_of_all([headers])

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-__all__ = ["FLUSHES", "WINDOW_S", "FlushBudget"]
-
 FLUSHES: Final = 20
 """Source: sheet §6."""
 
@@ -19,13 +17,9 @@ WINDOW_S: Final = 61.0
 
 
 class FlushBudget:
-    """Counts the flushes of one socket over a sliding window.
+    """Counts the flushes of one socket: ``most`` in a sliding window of so many seconds.
 
     Times are seconds of any monotonic clock, and do not decrease.
-
-    Args:
-        most: Flushes in a window.
-        window: Seconds.
     """
 
     __slots__ = ("_most", "_spent", "_window")

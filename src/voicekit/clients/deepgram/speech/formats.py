@@ -9,8 +9,6 @@ from typing import Final
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech import AudioFormat
 
-__all__ = ["DEFAULT_FORMAT", "HTTP_FORMATS", "SOCKET_FORMATS", "exact", "query_of", "refused"]
-
 DEFAULT_FORMAT: Final = "pcm_24000"
 """Ours, for every provider alike. The vendor's pages disagree about its own (MP3, or WAV), so
 the format is always sent. Source: sheet §5."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -16,9 +15,9 @@ from voicekit.clients.deepgram.speech.options import SpeechOptions
 from voicekit.clients.deepgram.speech.sockets import SpeakSocket
 from voicekit.clients.deepgram.speech.utterance import Utterance
 from voicekit.clients.execute import open_socket
-from voicekit.clients.utterance import Studio
+from voicekit.clients.speaking import Speaking, dial_of, stream_of
 from voicekit.errors import InvalidArgumentError
-from voicekit.operation import Call, Limits, Operation, OperationClass
+from voicekit.operation import Call
 from voicekit.transport.config import WarmReport
 from voicekit.transport.messages import Request
 
@@ -26,21 +25,11 @@ if TYPE_CHECKING:
     from voicekit.transport.lease import DialFacts
     from voicekit.transport.pool import SocketPool
 
-OPEN_SPEECH: Final = Operation(
-    provider=PROVIDER,
-    name="open_speech",
-    service="speech",
-    kind=OperationClass.COMPUTE,
-    limits=Limits(connect=2.0, first_output=5.0, gap=5.0),
-    session=True,
-)
-DIAL: Final = Operation(
-    provider=PROVIDER,
-    name="dial_speech",
-    kind=OperationClass.PURE,
-    limits=Limits(connect=2.0, first_output=5.0),
-)
-"""A socket's own opening, which serves many calls; first output is the handshake's answer."""
+STREAM_SPEECH: Final = stream_of(PROVIDER)
+FED_SPEECH: Final = replace(STREAM_SPEECH, session=True)
+"""The same by its name, and so under the same policies; but over a socket."""
+OPEN_SPEECH: Final = replace(FED_SPEECH, name="open_speech")
+DIAL: Final = dial_of(PROVIDER)
 
 SOCKETS: Final = 10
 """Speech sockets of one kind at a time, unless a pool or a transport says otherwise. The vendor
@@ -56,8 +45,10 @@ CUTOFF: Final = 300.0
 what it sees."""
 
 
-class LiveSpeech(Authorized):
+class LiveSpeech(Authorized, Speaking):
     """Text in pieces, over sockets that stay open."""
+
+    _dialect = DIALECT
 
     _own_places: bool
     """Whether nobody else said how many connections there may be."""
@@ -73,29 +64,14 @@ class LiveSpeech(Authorized):
         settings = self._family(SpeechSettings).updated(options, where="session").session
         return Utterance(self._studio(settings, OPEN_SPEECH), settings)
 
-    def _studio(self, settings: SessionSettings, operation: Operation) -> Studio:
-        return Studio(
-            make_call=partial(self._call, operation, settings),
-            pool=partial(self._speech_sockets, settings),
-            key=self._credential.get,
-            background=lambda: self.transport.background,
-            dialect=DIALECT,
-        )
-
-    def _speech_sockets(self, settings: SessionSettings) -> SocketPool:
-        """The sockets that are alike in everything a handshake fixes."""
-        url = f"ws{self.base_url.removeprefix('http')}{settings.target}"
-        key = (url, self._credential.fingerprint, frozenset(settings.headers.items()))
-        return self.transport.socket_pool(key, partial(self._make_pool, url, settings.headers))
-
-    def _make_pool(self, url: str, headers: Mapping[str, str]) -> SocketPool:
+    def _make_pool(self, url: str, settings: SessionSettings) -> SocketPool:
         from voicekit.transport.pool import SocketPool
 
         config = self.transport.config
         if self._own_places:
             config = replace(config, max_connections=SOCKETS)
         return SocketPool(
-            dial=partial(self._dial_speech, url, headers),
+            dial=partial(self._dial_speech, url, settings.headers),
             config=config,
             background=self.transport.background,
             cutoff=CUTOFF,
@@ -128,20 +104,7 @@ class LiveSpeech(Authorized):
         if not (settings.options or settings.extra_body):
             return await super()._warm(n)
         try:
-            pool = self._speech_sockets(settings.session)
+            pool = self._socket_pool(settings.session)
         except InvalidArgumentError:  # a format that sockets do not make
             return await super()._warm(n)
-        # Sockets first to ask, so that they do not take over what was dialled for HTTP.
-        async with asyncio.TaskGroup() as group:
-            sockets = group.create_task(pool.warm(n))
-            http = group.create_task(super()._warm(n))
-        return _sum(sockets.result(), http.result())
-
-
-def _sum(one: WarmReport, other: WarmReport) -> WarmReport:
-    return WarmReport(
-        opened=one.opened + other.opened,
-        reused=one.reused + other.reused,
-        failures=tuple(sorted(one.failures + other.failures)),
-        elapsed=max(one.elapsed, other.elapsed),
-    )
+        return await self._warm_both(pool, n)

@@ -11,16 +11,12 @@ Source: Deepgram fact sheet of 2026-11, §6 (AsyncAPI of July 2026, SDK deepgram
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
 from voicekit.clients.deepgram.speech.options import MAX_CHARACTERS
 from voicekit.clients.script import Script
 from voicekit.clients.settings import dumps
-from voicekit.errors import RemoteProtocolError
 from voicekit.speech.sentences import passages, sentences
-
-__all__ = ["CLEAR", "CLOSE", "FLUSH", "SpeakScript", "WholeSentences", "read_message"]
 
 FLUSH: Final = '{"type":"Flush"}'
 CLEAR: Final = '{"type":"Clear"}'
@@ -28,21 +24,6 @@ CLOSE: Final = '{"type":"Close"}'
 
 MAX_HELD: Final = 600
 """Characters. Source: ours. A sentence beyond it goes out at the end of a clause."""
-
-
-def read_message(data: str) -> dict[str, Any]:
-    """One text message of the server.
-
-    Raises:
-        RemoteProtocolError: It is no JSON object.
-    """
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError):
-        raise RemoteProtocolError("a frame is not JSON") from None
-    if not isinstance(message, dict):
-        raise RemoteProtocolError("a frame is no JSON object")
-    return message
 
 
 class WholeSentences:
@@ -72,10 +53,7 @@ class WholeSentences:
 
 
 class SpeakScript(Script):
-    """What is said in one utterance.
-
-    Args:
-        extra: JSON text of further fields of each message with text.
+    """What is said in one utterance; ``extra`` is JSON text for each message with text.
 
     Attributes:
         flushes: How many there are in it.

@@ -11,21 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from voicekit import checks
-from voicekit.checks import Check, is_integer, is_number, is_sequence, wrong
+from voicekit.checks import Check, is_number, is_sequence, wrong
 from voicekit.clients.base import CallOptions, Extras
 from voicekit.clients.deepgram.speech.formats import exact
+from voicekit.clients.settings import split_above
 from voicekit.speech import AudioFormat
-
-__all__ = [
-    "CHECKS",
-    "DEFAULT_MODEL",
-    "MAX_BUFFERED_S",
-    "MAX_CHARACTERS",
-    "SESSION_ONLY",
-    "WHOLE_TEXT_ONLY",
-    "SpeechDefaults",
-    "SpeechOptions",
-]
 
 DEFAULT_MODEL: Final = "aura-2-thalia-en"
 """The voice of the vendor's own examples for Aura-2; its default, aura-asteria-en, is a voice
@@ -95,14 +85,6 @@ def _above_zero(name: str, value: Any) -> float:
     return value
 
 
-def _split(name: str, value: Any) -> bool | int:
-    if isinstance(value, bool):
-        return value
-    if not is_integer(value) or value < _SHORTEST_PART:
-        raise wrong(name, value, f"a bool, or an int ≥ {_SHORTEST_PART}")
-    return value
-
-
 def _tag(name: str, value: Any) -> Any:
     allowed = f"a str of at most {_MAX_TAG} characters, or a sequence of them"
     tags = (value,) if isinstance(value, str) else value
@@ -122,7 +104,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "tag": _tag,
     "callback": checks.text,
     "callback_method": checks.word("POST", "PUT"),
-    "split": _split,
+    "split": split_above(_SHORTEST_PART),
     "resume": checks.flag,
     "max_buffered_s": _above_zero,
 }

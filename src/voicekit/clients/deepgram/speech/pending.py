@@ -12,8 +12,6 @@ from voicekit.timing import ConnectionInfo, Timings
 if TYPE_CHECKING:
     from voicekit.transport.interfaces import Response
 
-__all__ = ["PendingSpeech", "read_pending"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSpeech:

@@ -10,16 +10,12 @@ from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from voicekit.clients.audio_body import most_bytes
-from voicekit.clients.deepgram.speech.errors import (
-    error_of_loss,
-    error_of_message,
-    is_of_flushes,
-    may_replay,
-)
+from voicekit.clients.deepgram.errors import read_error_message
+from voicekit.clients.deepgram.speech.errors import error_of_loss, is_of_flushes
 from voicekit.clients.deepgram.speech.flushes import FLUSHES
 from voicekit.clients.deepgram.speech.messages import SpeakScript, WholeSentences
 from voicekit.clients.fed import Fed
-from voicekit.clients.utterance import GOODBYE_LIMIT, SpokenSession, Studio
+from voicekit.clients.utterance import SpokenSession, Studio
 from voicekit.errors import (
     ConnectionLostError,
     PoolTimeout,
@@ -36,8 +32,6 @@ if TYPE_CHECKING:
     from voicekit.operation import Call
     from voicekit.transport.lease import Lease
 
-__all__ = ["FedUtterance", "Utterance"]
-
 EARLY_CHARACTERS: Final = 20
 """What is flushed before the text is at its end has so many at least: over a second of speech,
 which covers the time until the next flush is spoken. Source: ours."""
@@ -50,23 +44,12 @@ SPARED: Final = 8
 
 
 class Utterance(SpokenSession):
-    """Speech from text that comes in pieces; iterate for ``AudioChunk``, which are bytes.
-
-    ``send`` text as it is written, ``finish``, and read the audio meanwhile or after; or
-    ``cancel``. Its socket belongs to nobody else until then.
+    """Speech from text that comes in pieces; see ``SpokenSession``, all of which holds here.
 
     Whole sentences go out. The first is spoken at once, and so is what follows each time
     that the server has said all it was told to, as far as the vendor's limit of 20 flushes
     per minute and socket allows; what has no early flush is spoken with the next one, at
     the latest with ``finish()``, for which one is always kept.
-
-    The socket may be lost before the first audio, an old one because its peer had left
-    long ago. Then everything is said once more, on another socket; later it is an error,
-    which says how much audio was delivered.
-
-    Attributes:
-        format: What the chunks are.
-        delivered_bytes: How many bytes iteration has handed out.
     """
 
     _script: SpeakScript
@@ -209,7 +192,7 @@ class Utterance(SpokenSession):
             raise PoolTimeout(text, limit=error.limit) from None
         finally:
             for lease in spent:
-                lease.release(idle_s=_idle_s(lease))
+                lease.release(idle_s=_socket_of(lease).idle_s)
 
     async def _begin(self, lease: Lease) -> None:
         socket = _socket_of(lease)
@@ -217,22 +200,9 @@ class Utterance(SpokenSession):
         await socket.settled()
         socket.begin(self)
 
-    def _return(self, lease: Lease, *, reusable: bool, ended: bool) -> None:  # noqa: ARG002
-        socket = _socket_of(lease)
-        socket.leave()
-        lease.release(reusable=reusable, idle_s=_idle_s(lease))
-
-    async def _dismiss(self, lease: Lease) -> None:
-        socket = _socket_of(lease)
-        clean = False
-        try:
-            async with asyncio.timeout(GOODBYE_LIMIT):
-                await socket.clear()
-            clean = True
-        except (TimeoutError, VoicekitError):
-            pass  # it is gone, which is what was wanted
-        finally:
-            self._return(lease, reusable=clean, ended=False)
+    async def _leave(self, lease: Lease) -> bool:
+        await _socket_of(lease).clear()
+        return False
 
     async def _connect(self, call: Call) -> None:
         await super()._connect(call)
@@ -248,9 +218,6 @@ class Utterance(SpokenSession):
 
     def _error_of_loss(self, error: VoicekitError) -> VoicekitError:
         return error_of_loss(error)
-
-    def _may_replay(self, error: VoicekitError) -> bool:
-        return may_replay(error)
 
     # -- frames ------------------------------------------------------------------------------
 
@@ -287,7 +254,7 @@ class Utterance(SpokenSession):
                 self._not_flushed()
             case "Error":
                 # The socket's close follows; what it holds besides is of no use to anybody.
-                self._lose(error_of_message(message))
+                self._lose(read_error_message(message))
 
     def _not_flushed(self) -> None:
         """The vendor has counted more flushes than we have, and ignores the last one.
@@ -349,11 +316,6 @@ class FedUtterance(Fed, Utterance):
 def _socket_of(lease: Lease) -> SpeakSocket:
     """The socket of a lease, as the dial made it."""
     return cast("SpeakSocket", lease.socket)
-
-
-def _idle_s(lease: Lease) -> float:
-    """The idle limit of a socket counts from the last message that it was sent."""
-    return max(0.0, time.monotonic() - _socket_of(lease).written_at)
 
 
 def _flush_later(utterance: weakref.ref[Utterance]) -> None:

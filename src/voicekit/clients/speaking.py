@@ -1,0 +1,92 @@
+"""What the clients share that speak: limits, operations, and pools of sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from voicekit.clients.base import Client
+from voicekit.clients.urls import socket_url
+from voicekit.clients.utterance import Studio
+from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.transport.config import WarmReport
+
+if TYPE_CHECKING:
+    from voicekit.clients.refusals import Dialect
+    from voicekit.transport.pool import SocketPool
+
+_LIMITS: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
+_WHOLE_S: Final = 30.0
+_PER_CHARACTER_S: Final = 0.015
+"""What a character adds to the total limit of a whole synthesis."""
+
+
+def stream_of(provider: str, service: str = "speech") -> Operation:
+    """Speech as a provider makes it."""
+    return Operation(
+        provider=provider,
+        name="stream_speech",
+        service=service,
+        kind=OperationClass.COMPUTE,
+        limits=_LIMITS,
+    )
+
+
+def whole_of(stream: Operation) -> Operation:
+    """The same, whole."""
+    return replace(stream, name="synthesize", limits=replace(_LIMITS, total=_WHOLE_S))
+
+
+def patient(whole: Operation, text: str) -> Limits:
+    """The limits of a whole synthesis of this text."""
+    return replace(whole.limits, total=_WHOLE_S + _PER_CHARACTER_S * len(text))
+
+
+def dial_of(provider: str) -> Operation:
+    """A socket's own opening, which serves many calls; first output is the handshake's answer."""
+    return Operation(
+        provider=provider,
+        name="dial_speech",
+        kind=OperationClass.PURE,
+        limits=Limits(connect=2.0, first_output=5.0),
+    )
+
+
+class Speaking(Client):
+    """Text in pieces, over sockets that stay open."""
+
+    _dialect: ClassVar[Dialect]
+
+    def _studio(self, settings: Any, operation: Operation) -> Studio:
+        return Studio(
+            make_call=partial(self._call, operation, settings),
+            pool=partial(self._socket_pool, settings),
+            key=self._credential.get,
+            background=lambda: self.transport.background,
+            dialect=self._dialect,
+        )
+
+    def _socket_pool(self, settings: Any) -> SocketPool:
+        """The sockets that are alike in everything a handshake fixes."""
+        url = socket_url(self.base_url, settings.target)
+        key = (url, self._credential.fingerprint, frozenset(settings.headers.items()))
+        return self.transport.socket_pool(key, partial(self._make_pool, url, settings))
+
+    def _make_pool(self, url: str, settings: Any) -> SocketPool:
+        raise NotImplementedError
+
+    async def _warm_both(self, pool: SocketPool, n: int) -> WarmReport:
+        """``n`` sockets, and as many connections for HTTP."""
+        # Sockets first to ask, so that they do not take over what was dialled for HTTP.
+        async with asyncio.TaskGroup() as group:
+            sockets = group.create_task(pool.warm(n))
+            http = group.create_task(super()._warm(n))
+        one, other = sockets.result(), http.result()
+        return WarmReport(
+            opened=one.opened + other.opened,
+            reused=one.reused + other.reused,
+            failures=tuple(sorted(one.failures + other.failures)),
+            elapsed=max(one.elapsed, other.elapsed),
+        )
