@@ -71,13 +71,9 @@ class AudioDecoder:
     one that names another encoding than was asked for would be noise to whoever plays it,
     JSON in place of audio is an error of the server's, and a page is a proxy's.
 
-    Args:
-        format: What was asked for.
-        headers: Of the response.
-        most: Bytes of audio beyond which it cannot be the speech of the text.
-        error_of: Our error for a JSON value that came with this status and these headers.
-        type_tells: Whether the provider says in the content type what the audio is. Where
-            that is not known, only what can be no audio at all is refused by its type.
+    More than ``most`` bytes of audio cannot be the speech of the text. Where it is not known
+    whether the content type tells what the audio is (``type_tells``), only what can be no audio
+    at all is refused by its type.
 
     Attributes:
         progress: Grows each time 10 ms of audio have come, so that a drip of bytes never

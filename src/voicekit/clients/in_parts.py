@@ -41,17 +41,13 @@ class SpeechInParts:
     one doing of the operation: the first part's call is that of the stream and ends with it;
     the others have calls of their own, within what is left of its total limit.
 
+    Its ``headers`` and ``connection`` are those of the newest part, ``progress`` and
+    ``read_bytes`` of all parts so far.
+
     Attributes:
-        progress: Of all the parts.
-        done: Everything was taken.
-        status: Of every part.
-        headers: Of the newest part.
-        all_headers: Of every part so far, in order.
-        whole_headers: Of those that have come in full.
-        read_bytes: Of audio, of all parts so far.
+        whole_headers: Of the parts that have come in full.
         segments: The parts, for the account of what was delivered.
         resumed: How often a part that broke off was asked for again.
-        connection: Of the newest part.
     """
 
     status: int = 200

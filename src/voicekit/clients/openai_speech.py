@@ -132,12 +132,6 @@ def voice(name: str, value: Any) -> str | dict[str, str]:
 def text_parts(text: object, how: bool | int, format: AudioFormat, *, most: int) -> list[str]:  # noqa: A002
     """A text in the parts that are asked for one after the other; most often one.
 
-    Args:
-        text: What is to be spoken.
-        how: The option ``split``, checked.
-        format: What the audio will be.
-        most: Characters of a part, where ``how`` does not say it.
-
     Raises:
         InvalidArgumentError: It is no text, or audio of the format cannot be joined.
     """

@@ -108,9 +108,6 @@ class Segments:
     def account(self, delivered: int) -> tuple[int, bool]:
         """What was delivered.
 
-        Args:
-            delivered: Bytes.
-
         Returns:
             The first segment that was not delivered whole for certain, and whether no byte of
             it was delivered.
@@ -120,10 +117,6 @@ class Segments:
 
     def resume_from(self, *, delivered: int, read: int) -> Boundary | None:
         """Where to go on after a break: the end of the last whole segment in hand.
-
-        Args:
-            delivered: Bytes that the caller has taken.
-            read: Bytes that have come.
 
         Returns:
             None where it is not possible: the caller has a byte of what comes after, it was
@@ -150,11 +143,6 @@ class SegmentEnds:
 
     It is believed as long as it spells the sentences, white space aside, and its times go
     forward. From then on nothing more is proven.
-
-    Args:
-        sentences: What the request speaks.
-        format: Audio whose bytes tell the time.
-        first: The number of the first of them in the speech.
     """
 
     __slots__ = (

@@ -34,13 +34,10 @@ class Settings:
     A provider's subclass gives the tables of checks, and names what they are options of
     (``purpose``, for the refusal of others).
 
+    The extras are as ``Extras`` has them, limits and policies as ``CallOptions``.
+
     Attributes:
         options: The provider's own, by name.
-        extra_query: Added to the URL, over ours.
-        extra_headers: Added to the headers, over ours.
-        extra_body: Added to the body, over ours.
-        limits: Replaces the limits of the operation.
-        policies: Replaces the policies of the client.
     """
 
     purpose: ClassVar[str]

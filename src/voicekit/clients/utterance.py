@@ -8,6 +8,7 @@ the wire and what frames mean.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
@@ -293,6 +294,11 @@ class SpokenSession(Session[AudioChunk]):
         finally:
             self._return(lease, reusable=clean, ended=ended)
 
+    def _call_later(self, seconds: float, do: Callable[[], None]) -> asyncio.TimerHandle:
+        """Have a method of this called later; the timer keeps no forgotten utterance alive."""
+        loop = asyncio.get_running_loop()
+        return loop.call_later(seconds, _call_alive, weakref.WeakMethod(do))
+
     def _give_back(self, *, reusable: bool, ended: bool) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
@@ -374,3 +380,8 @@ class SpokenSession(Session[AudioChunk]):
 def _socket_of(lease: Lease) -> SpokenSocket:
     """The socket of a lease, as the dial made it."""
     return cast("SpokenSocket", lease.socket)
+
+
+def _call_alive(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    if (alive := method()) is not None:
+        alive()

@@ -13,13 +13,11 @@ from voicekit.clients.deepgram.config import LISTEN_PATH, ListenSettings
 from voicekit.clients.deepgram.errors import DIALECT, LONG_DIALECT, PROVIDER
 from voicekit.clients.deepgram.file_config import TranscriptionRequest, transcription_request
 from voicekit.clients.deepgram.file_results import read_request_id, read_transcript
-from voicekit.clients.deepgram.protocol import headers_of
 from voicekit.clients.execute import fetch_json
 from voicekit.clients.uploads import longest_s
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import PendingTranscript, Transcript
-from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -193,17 +191,17 @@ class FileTranscription(Authorized):
         return await fetch_json(
             self.transport,
             call,
-            partial(self._post, request),
+            partial(
+                self._post,
+                f"{LISTEN_PATH}?{request.query}",
+                request.headers,
+                request.content_type,
+                request.body,
+            ),
             # What plays for less than the vendor's own limit is transcribed within it.
             LONG_DIALECT if _seconds(request) > _VENDOR_S else DIALECT,
             read,
         )
-
-    async def _post(self, request: TranscriptionRequest) -> Request:
-        key = await self._credential.get()
-        headers = headers_of(self._scheme, key, request.headers, request.content_type)
-        url = f"{self.base_url}{LISTEN_PATH}?{request.query}"
-        return Request("POST", url, headers, request.body)
 
 
 def _seconds(request: TranscriptionRequest) -> float:

@@ -28,14 +28,9 @@ class Heartbeat:
     One timer, moved once per beat; a task exists only while something is being sent. It also
     finds out that the peer reads nothing any more, while whoever sends audio waits for that.
 
-    Args:
-        pulse: Decides.
-        silence: A frame of it; None where the stream's format has none.
-        quiet: Method of the session, called when the caller pauses. Held weakly, so that a
-            session which is forgotten can warn of it.
-        stuck: Another one, called when the peer of this socket has read nothing for as long
-            as it may.
-        background: Owns the sending.
+    It calls two methods of the session, which it holds weakly, so that one which is forgotten can
+    warn of it: ``quiet`` when the caller pauses, and ``stuck`` when the peer of the socket has
+    read nothing for as long as it may.
 
     Attributes:
         writing: Whether the session waits for the network to take a frame.

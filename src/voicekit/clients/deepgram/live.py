@@ -24,7 +24,6 @@ from voicekit.operation import Limits, Operation, OperationClass
 
 if TYPE_CHECKING:
     from voicekit.operation import Call
-    from voicekit.tasks import Background
     from voicekit.transport.interfaces import Socket
 
 OPEN_TRANSCRIPTION: Final = Operation(
@@ -109,11 +108,8 @@ class LiveTranscription(Authorized):
             request,
             make_call=partial(self._listen_call, request),
             dial=partial(self._dial, request),
-            background=self._background,
+            background=lambda: self.transport.background,
         )
-
-    def _background(self) -> Background:
-        return self.transport.background
 
     def _listen_call(self, request: ListenRequest | None = None) -> Call:
         call = self._call(OPEN_TRANSCRIPTION, request)

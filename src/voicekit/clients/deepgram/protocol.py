@@ -106,15 +106,11 @@ class ListenState:
     final results reach: what was sent after it may have to be sent again on another
     socket, whose state then starts with an offset a little before it.
 
-    Args:
-        audio: What is sent.
-        offset: Second of the session at which this socket's audio begins.
-        settled: By channel, up to which second earlier sockets' final results reach.
-        finals: What they said.
-        interim_results: Whether results were asked for before they are final.
-        silent: Whether the results go elsewhere, so that none are owed here.
+    Earlier sockets' final results are ``finals``, and reach, by channel, up to the ``settled``
+    seconds. Of a ``silent`` stream the results go elsewhere, so that none are owed here.
 
     Attributes:
+        offset: Second of the session at which this socket's audio begins.
         finishing: ``CloseStream`` was sent.
         done: The stream came to its own end.
         sent_bytes: Of audio, ours included; counted by whoever sends, as is ``quiet``.

@@ -24,9 +24,7 @@ class Pulse:
     """Decides what to send when, from the times at which something was sent.
 
     Attributes:
-        opened_at: When the socket opened, in the seconds of any one clock.
-        sent_at: When anything was last sent.
-        had_audio: Whether audio was ever sent.
+        opened_at: When the socket opened, in the seconds of any one clock; so are the others.
         can_pad: Whether silence can be made in the stream's format.
         keep_alive: Seconds of silence between signs of life.
         first_audio: Seconds that the caller has for the first audio.

@@ -23,11 +23,7 @@ class ReplayBuffer:
 
     The hot path appends to ``items`` itself; everything else happens when results come and
     when a connection is lost. Positions are bytes of the caller's audio since the session
-    began; what they mean in seconds is ``rate``.
-
-    Args:
-        rate: Bytes per second; None where they do not tell.
-        max_bytes: Most audio that is kept.
+    began; what they mean in seconds is ``rate``, which is None where bytes do not tell.
 
     Attributes:
         items: Audio as bytes, messages as str.

@@ -14,12 +14,10 @@ from voicekit.clients.base import CallOptions
 from voicekit.clients.deepgram.authorized import Authorized
 from voicekit.clients.deepgram.config import ListenSettings, query_of
 from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
-from voicekit.clients.deepgram.protocol import headers_of
 from voicekit.clients.execute import fetch_json
 from voicekit.clients.settings import Settings, json_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
-from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
@@ -111,15 +109,8 @@ class TokenGrants(Authorized):
         ).updated(options)
         body = json_of({"ttl_seconds": ttl, **settings.extra_body}, "extra_body").encode()
         query = query_of({}, settings)
-        url = f"{self.base_url}{GRANT_PATH}" + (f"?{query}" if query else "")
-
-        async def prepare() -> Request:
-            key = await self._credential.get()
-            headers = headers_of(
-                self._scheme, key, settings.extra_headers, content_type="application/json"
-            )
-            return Request("POST", url, headers, body)
-
+        target = GRANT_PATH + (f"?{query}" if query else "")
+        prepare = partial(self._post, target, settings.extra_headers, "application/json", body)
         asked_at = time.time()
         call = self._call(GRANT_TOKEN, settings)
         token = await fetch_json(

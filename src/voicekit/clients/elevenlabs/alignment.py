@@ -126,9 +126,6 @@ class Debt:
     Text becomes due when it is flushed, or when more is waiting than the schedule holds
     back. It counts as answered by the first audio after that which does not still belong
     to what was spoken before: an alignment says how long that takes.
-
-    Args:
-        schedule: Characters held back before each piece of audio; None for none.
     """
 
     __slots__ = ("_aligned", "_due", "_finished", "_heard", "_pieces", "_schedule", "_waiting")
@@ -170,12 +167,9 @@ class Debt:
         self._finished = True
 
     def heard(self, seconds: float | None, span: float | None, *, useful: bool = True) -> None:
-        """Audio came.
+        """Audio came, and an alignment that covers so long a ``span``.
 
-        Args:
-            seconds: How long it is; None where bytes do not tell.
-            span: How long the audio is that its alignment covers; None without one.
-            useful: Enough of it has come by now to be an output; a drip answers nothing.
+        Only where it is ``useful``, enough of it has come to be an output; a drip answers nothing.
         """
         if useful and (span is not None or self._heard + _SAME >= self._aligned):
             self._due = False

@@ -70,10 +70,7 @@ class SessionSettings:
         single: A socket is one utterance; else it serves one after the other.
         schedule: Characters before each piece of audio; None with ``auto_mode``.
         inactivity_timeout: Seconds of silence that the server bears.
-        max_buffered_s: Seconds of audio.
         headers: Of the caller's own; may hold secrets.
-        limits: Replaces those of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     format: AudioFormat

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import time
-import weakref
 from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -126,8 +125,7 @@ class Utterance(SpokenSession):
 
     async def _connect(self, call: Call) -> None:
         await super()._connect(call)
-        loop = asyncio.get_running_loop()
-        self._keeping = loop.call_later(self._patience, _keep_alive, weakref.ref(self))
+        self._keeping = self._call_later(self._patience, self._keep_alive)
 
     async def _begin(self, lease: Lease) -> None:
         _socket_of(lease).begin(self, self._id)
@@ -234,8 +232,7 @@ class Utterance(SpokenSession):
                 self._studio.background().spawn(self._sign_of_life(), "voicekit-speech-keepalive")
             else:
                 wait -= idle
-        loop = asyncio.get_running_loop()
-        self._keeping = loop.call_later(wait, _keep_alive, weakref.ref(self))
+        self._keeping = self._call_later(wait, self._keep_alive)
 
     async def _sign_of_life(self) -> None:
         with contextlib.suppress(VoicekitError):  # the session has failed with it
@@ -255,9 +252,3 @@ class FedUtterance(Fed, Utterance):
 def _socket_of(lease: Lease) -> ContextSocket:
     """The socket of a lease, as the dial made it."""
     return cast("ContextSocket", lease.socket)
-
-
-def _keep_alive(utterance: weakref.ref[Utterance]) -> None:
-    """The timer's, which must not keep a forgotten utterance from being collected."""
-    if (alive := utterance()) is not None:
-        alive._keep_alive()

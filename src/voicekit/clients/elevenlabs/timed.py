@@ -32,15 +32,10 @@ _SPAN: Final = 86_400.0
 class TimedDecoder:
     """Reads audio and the times of its characters, and never anything else.
 
-    Args:
-        format: What was asked for.
-        headers: Of the response.
-        most: Bytes of audio beyond which it cannot be the speech of the text.
-        normalized: Whether the times of the normalised text ("five" for "5") are wanted
-            rather than those of the text as it was sent; where they are missing from the
-            start, the others.
-        whole: Whether one object is the whole answer, whatever line ends are in it.
-        offset: Seconds of the speech before this audio.
+    More than ``most`` bytes of audio cannot be the speech of the text, and ``offset`` seconds of
+    it are before them. Of the times of the text as it was sent, and of the ``normalized`` one
+    ("five" for "5"), those that were asked for count, or else the others, if those are missing
+    from the start. One object may be the ``whole`` answer, whatever line ends are in it.
 
     Attributes:
         progress: Grows each time 10 ms of audio have come.

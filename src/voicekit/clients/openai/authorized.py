@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from voicekit.clients.base import Client
 from voicekit.clients.openai.errors import PROVIDER
 
 if TYPE_CHECKING:
     from voicekit.clients.openai.account import Account
+    from voicekit.transport.messages import Request
 
 
 class Authorized(Client):
@@ -21,3 +22,7 @@ class Authorized(Client):
 
     _account: Account
     """Where each operation is, and as whom it is asked."""
+
+    async def _prepare(self, path: str, **facts: Any) -> Request:
+        """A request to the account, with the key in force."""
+        return self._account.request(await self._credential.get(), path, **facts)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from voicekit import interfaces
     from voicekit.speech import ChatResult
-    from voicekit.streams import Opened
 
 STREAM_CHAT: Final = Operation(
     provider=PROVIDER,
@@ -76,7 +75,9 @@ class ChatCompletions(Answers):
             DeadlineError: A limit passed.
             StreamInterruptedError: While iterating: it broke off after its first output.
         """
-        return TextStream(partial(self._open_chat, self._request_of(messages, options)))
+        request = self._request_of(messages, options)
+        decoder = partial(ChatDecoder, choices=request.choices)
+        return TextStream(partial(self._open_answer, STREAM_CHAT, request, decoder))
 
     async def chat(
         self, messages: Messages | interfaces.ChatRequest, /, **options: Unpack[ChatOptions]
@@ -103,7 +104,3 @@ class ChatCompletions(Answers):
             return self._family(ChatSettings).updated(options).request(cast("Messages", messages))
         no_options(options, allowed="in request()")
         return messages
-
-    async def _open_chat(self, request: ChatRequest) -> Opened[Any]:
-        decoder = partial(ChatDecoder, choices=request.choices)
-        return await self._open_answer(STREAM_CHAT, request, decoder)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request
 
 # Source: those of a chat; the vendor's recorded answers took 44 ms.
 EMBED: Final = Operation(
@@ -93,7 +92,14 @@ class Embedding(Authorized):
         embeddings, headers = await fetch(
             self.transport,
             call,
-            partial(self._prepare_embedding, request),
+            partial(
+                self._prepare,
+                EMBEDDINGS_PATH,
+                model=request.model,
+                body=request.body.encode(),
+                query=request.query,
+                headers=request.headers,
+            ),
             DIALECT,
             read,
             kinds=("json",),
@@ -114,13 +120,3 @@ class Embedding(Authorized):
             return self._family(EmbeddingSettings).updated(options).request(texts)
         no_options(options, allowed="in embedding_request()")
         return texts
-
-    async def _prepare_embedding(self, request: EmbeddingRequest) -> Request:
-        return self._account.request(
-            await self._credential.get(),
-            EMBEDDINGS_PATH,
-            model=request.model,
-            body=request.body.encode(),
-            query=request.query,
-            headers=request.headers,
-        )

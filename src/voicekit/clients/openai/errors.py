@@ -90,13 +90,10 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Provider
 
 
 def error_of(value: Any, status: int, headers: Mapping[str, str]) -> ProviderError:
-    """Our error for a parsed body or stream event.
+    """Our error for a parsed body, or for an event inside a stream (status 200).
 
-    Args:
-        value: The JSON value: normally ``{"error": {…}}``. Compatible servers also send
-            the inner object alone, or a plain string; a proxy's page is None.
-        status: Of the response; 200 for an error inside a stream.
-        headers: Of the response.
+    Normally it is ``{"error": {…}}``. Compatible servers also send the inner object alone, or a
+    plain string; a proxy's page is None.
     """
     fields = _fields(value)
     code, type_ = fields.get("code"), fields.get("type")

@@ -26,7 +26,6 @@ from voicekit.operation import Limits, Operation, OperationClass
 
 if TYPE_CHECKING:
     from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request
 
 M = TypeVar("M", "Model", Page["Model"])
 
@@ -135,7 +134,14 @@ class Models(Authorized):
         made, response = await fetch_json(
             self.transport,
             call,
-            partial(self._prepare_models, path, query, settings),
+            partial(
+                self._prepare,
+                path,
+                method="GET",
+                content_type=None,
+                query=query,
+                headers=settings.extra_headers,
+            ),
             DIALECT,
             parse,
         )
@@ -144,16 +150,6 @@ class Models(Authorized):
             request_id=call.request_id,
             headers=response.headers,
             **call.evidence(),
-        )
-
-    async def _prepare_models(self, path: str, query: str, settings: ModelSettings) -> Request:
-        return self._account.request(
-            await self._credential.get(),
-            path,
-            method="GET",
-            content_type=None,
-            query=query,
-            headers=settings.extra_headers,
         )
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voicekit.speech import ChatResult
-    from voicekit.streams import Opened
 
 STREAM_RESPONSE: Final = replace(STREAM_CHAT, name="stream_response")
 RESPOND: Final = replace(CHAT, name="respond")
@@ -86,7 +85,8 @@ class Responses(Answers):
             StreamInterruptedError: While iterating: it broke off, or the response failed,
                 after its first output.
         """
-        return TextStream(partial(self._open_response, self._asked(input, options)))
+        request = self._asked(input, options)
+        return TextStream(partial(self._open_answer, STREAM_RESPONSE, request, ResponseDecoder))
 
     async def respond(
         self,
@@ -121,6 +121,3 @@ class Responses(Answers):
             return self._frozen(asked, options)
         no_options(options, allowed="in response_request()")
         return asked
-
-    async def _open_response(self, request: ResponseRequest) -> Opened[Any]:
-        return await self._open_answer(STREAM_RESPONSE, request, ResponseDecoder)

@@ -24,7 +24,6 @@ from voicekit.streams import Opened, SpeechStream
 if TYPE_CHECKING:
     from voicekit import interfaces
     from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request
 
 STREAM_SPEECH: Final = stream_of(PROVIDER, service="")
 SYNTHESIZE: Final = whole_of(STREAM_SPEECH)
@@ -142,20 +141,17 @@ class Speech(Authorized):
         return await open_stream(
             self.transport,
             self._call(operation, request, limits=limits),
-            partial(self._prepare_speech, request, part),
+            partial(
+                self._prepare,
+                SPEECH_PATH,
+                model=request.model,
+                accept=ACCEPT,
+                body=request.bodies[part],
+                query=request.query,
+                headers=request.headers,
+            ),
             DIALECT,
             partial(_decoder, request, part),
-        )
-
-    async def _prepare_speech(self, request: SpeechRequest, part: int) -> Request:
-        return self._account.request(
-            await self._credential.get(),
-            SPEECH_PATH,
-            model=request.model,
-            accept=ACCEPT,
-            body=request.bodies[part],
-            query=request.query,
-            headers=request.headers,
         )
 
 

@@ -32,12 +32,12 @@ from voicekit.streams import Decoder, Opened
 from voicekit.wire.multipart import multipart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from voicekit import interfaces
     from voicekit.speech import AudioSource
     from voicekit.transport.interfaces import Response
-    from voicekit.transport.messages import Request, Upload
+    from voicekit.transport.messages import Request
 
 TRANSCRIBE: Final = Operation(
     provider=PROVIDER,
@@ -110,7 +110,6 @@ class Transcription(Authorized):
         call = self._call(
             TRANSCRIBE, request, limits=limits or limits_of(request.recording, TRANSCRIBE.limits)
         )
-        content_type, body = _form(request, stream=False)
         form = request.response_format
 
         def read(data: bytes, response: Response) -> Transcript:
@@ -120,7 +119,7 @@ class Transcription(Authorized):
         transcript = await fetch(
             self.transport,
             call,
-            partial(self._prepare_form, request, accept, content_type, body),
+            self._prepare_form(request, accept, request.fields),
             DIALECT,
             read,
             kinds=kinds_of(form),
@@ -181,22 +180,25 @@ class Transcription(Authorized):
     async def _open_transcription(self, request: TranscriptionRequest) -> Opened[Any]:
         operation = STREAM_TRANSCRIPTION
         limits = request.limits or self._limits.get(operation.name)
-        content_type, body = _form(request, stream=True)
+        fields = (*request.fields, ("stream", "true"))
         return await open_stream(
             self.transport,
             self._call(
                 operation, request, limits=limits or limits_of(request.recording, operation.limits)
             ),
-            partial(self._prepare_form, request, EVENTS, content_type, body),
+            self._prepare_form(request, EVENTS, fields),
             DIALECT,
             partial(_decoder, request.recording.duration_s),
         )
 
-    async def _prepare_form(
-        self, request: TranscriptionRequest, accept: str, content_type: str, body: bytes | Upload
-    ) -> Request:
-        return self._account.request(
-            await self._credential.get(),
+    def _prepare_form(
+        self, request: TranscriptionRequest, accept: str, fields: tuple[tuple[str, str], ...]
+    ) -> Callable[[], Awaitable[Request]]:
+        recording = request.recording
+        file = ("file", recording.filename, recording.media_type, recording.content)
+        content_type, body = multipart(fields, file)
+        return partial(
+            self._prepare,
             TRANSCRIPTION_PATH,
             model=request.model,
             accept=accept,
@@ -205,13 +207,6 @@ class Transcription(Authorized):
             query=request.query,
             headers=request.headers,
         )
-
-
-def _form(request: TranscriptionRequest, *, stream: bool) -> tuple[str, bytes | Upload]:
-    recording = request.recording
-    fields = (*request.fields, ("stream", "true")) if stream else request.fields
-    file = ("file", recording.filename, recording.media_type, recording.content)
-    return multipart(fields, file)
 
 
 def _decoder(length: float | None, response: Response) -> Decoder[Any]:

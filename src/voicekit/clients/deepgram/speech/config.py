@@ -90,10 +90,7 @@ class SessionSettings:
         format: What the audio will be.
         target: Path and query of the socket.
         extra: JSON text of the caller's own fields of each message with text.
-        max_buffered_s: Seconds of audio.
         headers: Of the caller's own; may hold secrets.
-        limits: Replaces those of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     format: AudioFormat

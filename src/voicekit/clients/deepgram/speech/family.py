@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 from voicekit.checks import no_options, wrong
 from voicekit.clients.audio_body import AudioDecoder, characters_of, most_bytes
 from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
-from voicekit.clients.deepgram.protocol import headers_of
 from voicekit.clients.deepgram.speech.config import SpeechRequest, SpeechSettings
 from voicekit.clients.deepgram.speech.errors import error_in_body
 from voicekit.clients.deepgram.speech.live import FED_SPEECH, STREAM_SPEECH, LiveSpeech
@@ -25,11 +24,11 @@ from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.speech import AudioChunk, AudioClip, Usage
 from voicekit.streams import Opened, SpeechStream
-from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
     from voicekit import interfaces
     from voicekit.transport.interfaces import Response
+    from voicekit.transport.messages import Request
 
 SYNTHESIZE: Final = whole_of(STREAM_SPEECH)
 SUBMIT_SPEECH: Final = Operation(
@@ -150,7 +149,7 @@ class Speech(LiveSpeech):
         pending = await fetch_json(
             self.transport,
             call,
-            partial(self._prepare_speech, request, 0),
+            self._prepare_speech(request, 0),
             DIALECT,
             read_pending,
         )
@@ -224,15 +223,16 @@ class Speech(LiveSpeech):
         return await open_stream(
             self.transport,
             self._call(operation, request, limits=limits),
-            partial(self._prepare_speech, request, part),
+            self._prepare_speech(request, part),
             DIALECT,
             decode,
         )
 
-    async def _prepare_speech(self, request: SpeechRequest, part: int) -> Request:
-        key = await self._credential.get()
-        headers = headers_of(self._scheme, key, request.headers, "application/json")
-        return Request("POST", self.base_url + request.target, headers, request.bodies[part])
+    def _prepare_speech(
+        self, request: SpeechRequest, part: int
+    ) -> Callable[[], Awaitable[Request]]:
+        body = request.bodies[part]
+        return partial(self._post, request.target, request.headers, "application/json", body)
 
 
 def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:

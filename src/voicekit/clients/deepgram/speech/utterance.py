@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import weakref
 from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -70,7 +69,7 @@ class Utterance(SpokenSession):
         self._speakable = False
         self._flushed = 0
         self._flush_wanted = False
-        self._later: asyncio.TimerHandle | None = None
+        self._later: asyncio.TimerHandle | None = None  # for a flush that may be sent
         self._metadata: Mapping[str, Any] = {}
 
     # -- text --------------------------------------------------------------------------------
@@ -148,9 +147,7 @@ class Utterance(SpokenSession):
             script.flush()
             self._progress()
         elif asked and self._later is None:
-            wait = budget.wait(now, need)
-            loop = asyncio.get_running_loop()
-            self._later = loop.call_later(wait, _flush_later, weakref.ref(self))
+            self._later = self._call_later(budget.wait(now, need), self._flush_at_last)
 
     def _flush_soon(self) -> None:
         """From the reader or a timer, which cannot wait for the network."""
@@ -158,6 +155,10 @@ class Utterance(SpokenSession):
         self._flush_early()
         if self._script.flushes != flushes:
             self._studio.background().spawn(self._write_on(), "voicekit-speech-flush")
+
+    def _flush_at_last(self) -> None:
+        self._later = None
+        self._flush_soon()
 
     async def _write_on(self) -> None:
         with contextlib.suppress(VoicekitError):  # the session has failed with it
@@ -316,10 +317,3 @@ class FedUtterance(Fed, Utterance):
 def _socket_of(lease: Lease) -> SpeakSocket:
     """The socket of a lease, as the dial made it."""
     return cast("SpeakSocket", lease.socket)
-
-
-def _flush_later(utterance: weakref.ref[Utterance]) -> None:
-    """The timer's, which must not keep a forgotten utterance from being collected."""
-    if (alive := utterance()) is not None:
-        alive._later = None
-        alive._flush_soon()
