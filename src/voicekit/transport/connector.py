@@ -287,11 +287,8 @@ class WarmConnector(aiohttp.TCPConnector):
     """The pool of one transport, for one event loop.
 
     Args:
-        config: Sizes and waits.
-        resolver: Host names to addresses.
-        socket_factory: Makes the OS sockets.
         background: Owns the tasks that send uploads.
-        proxy: What every connection goes through; None for none.
+        proxy: What every connection goes through.
         on_change: Called with a key when a connection of it came back (False), or
             will not come back (True). Must be cheap.
         on_idle_lost: The peer closed an idle connection, after so many idle seconds.

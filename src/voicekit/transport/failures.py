@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import aiohttp
 from aiohttp import ClientConnectorCertificateError, ClientConnectorSSLError
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -40,24 +42,38 @@ def translate(error: Exception) -> VoicekitError:
             why = error.os_error.strerror or type(error.os_error).__name__
             proxy = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
             return ConnectError(f"cannot connect to {proxy}{error.host}:{error.port} ({why})")
-        case aiohttp.ConnectionTimeoutError():
-            return ConnectTimeout("no connection in time")
-        case aiohttp.SocketTimeoutError():
-            return GapTimeout("nothing arrived for longer than the read backstop")
-        case aiohttp.ClientConnectionResetError():
-            return ConnectionLostError("the connection was closing already", outcome="not_applied")
-        case aiohttp.ClientPayloadError():
-            return ConnectionLostError("the body was cut short")
-        case aiohttp.InvalidURL():
-            return InvalidArgumentError("not a URL", argument="base_url")
-        case aiohttp.ClientResponseError():
-            return RemoteProtocolError(f"not an HTTP response ({name})")
-        case aiohttp.ClientConnectionError() | OSError():
-            return ConnectionLostError(f"the connection was lost ({name})")
-        case ValueError():
-            return LocalProtocolError(f"the request cannot be written ({name})")
-        case _:
-            return RemoteProtocolError(f"the response cannot be read ({name})")
+    for theirs, ours, text, facts in _TABLE:
+        if isinstance(error, theirs):
+            return ours(text.format(name=name), **facts)
+    return RemoteProtocolError(f"the response cannot be read ({name})")
+
+
+_TABLE: Final[tuple[tuple[Any, type[VoicekitError], str, dict[str, Any]], ...]] = (
+    (aiohttp.ConnectionTimeoutError, ConnectTimeout, "no connection in time", {}),
+    (
+        aiohttp.SocketTimeoutError,
+        GapTimeout,
+        "nothing arrived for longer than the read backstop",
+        {},
+    ),
+    (
+        aiohttp.ClientConnectionResetError,
+        ConnectionLostError,
+        "the connection was closing already",
+        {"outcome": "not_applied"},
+    ),
+    (aiohttp.ClientPayloadError, ConnectionLostError, "the body was cut short", {}),
+    (aiohttp.InvalidURL, InvalidArgumentError, "not a URL", {"argument": "base_url"}),
+    (aiohttp.ClientResponseError, RemoteProtocolError, "not an HTTP response ({name})", {}),
+    (
+        (aiohttp.ClientConnectionError, OSError),
+        ConnectionLostError,
+        "the connection was lost ({name})",
+        {},
+    ),
+    (ValueError, LocalProtocolError, "the request cannot be written ({name})", {}),
+)
+"""What is raised, by the first of aiohttp's that it is."""
 
 
 def proxy_refused(status: int) -> ConnectError:

@@ -94,7 +94,9 @@ class HttpxTransport:
             built = self._client.build_request(
                 request.method,
                 request.url,
-                headers=_headers(request.headers, progress.size),
+                headers=request.headers
+                if progress.size is None
+                else {**request.headers, "Content-Length": str(progress.size)},
                 content=progress.content,
                 timeout=httpx.Timeout(None, pool=MAX_WAIT),
             )
@@ -289,10 +291,6 @@ class HttpxResponse:
 async def _at_once(content: bytes) -> AsyncIterator[bytes]:
     if content:
         yield content
-
-
-def _headers(headers: Mapping[str, str], size: int | None) -> Mapping[str, str]:
-    return headers if size is None else {**headers, "Content-Length": str(size)}
 
 
 def _traces(client: httpx.AsyncClient, url: httpx.URL) -> bool:

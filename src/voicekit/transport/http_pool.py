@@ -189,12 +189,7 @@ class HttpPool:
         return error
 
     async def dial_one_more(self, url: str, ssl: SSLContext | bool) -> None:
-        """Have one idle connection more.
-
-        Raises:
-            PoolTimeout: The pool is full.
-            VoicekitError: The dial failed.
-        """
+        """Have one idle connection more; see ``WarmConnector.dial``."""
         try:
             await self.connector.dial(self.connector.key_of(parse_url(url), ssl))
         except VoicekitError:

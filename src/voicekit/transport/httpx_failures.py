@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -31,34 +31,55 @@ def shown_cause(error: Exception) -> Exception | None:
 
 def translate(error: Exception) -> VoicekitError:
     """Our error for one of httpx's; raise it ``from shown_cause(error)``."""
-    name = type(error).__name__
+    name, text = type(error).__name__, str(error)
     match error:
         case VoicekitError():
             return error
-        case httpx.ConnectTimeout():
-            return ConnectTimeout("no connection in time")
         case httpx.PoolTimeout():
             return PoolTimeout(f"all connections stayed busy for {MAX_WAIT:g} s", limit=MAX_WAIT)
-        case httpx.TimeoutException():
-            return GapTimeout(f"httpx's own limit passed ({name})")
         case httpx.ConnectError() | httpx.ProxyError():
-            tls = "SSL" in str(error) or "certificate" in str(error).lower()
+            tls = "SSL" in text or "certificate" in text.lower()
             return ConnectError(f"cannot connect ({name})", retryable=not tls)
-        case httpx.HTTPStatusError():
-            return LocalProtocolError(
-                "a hook of the httpx client refused the answer", outcome="unknown"
-            )
-        case httpx.RemoteProtocolError() if "disconnected" in str(error) or "closed" in str(error):
+        case httpx.RemoteProtocolError() if "disconnected" in text or "closed" in text:
             return ConnectionLostError("the connection ended too early")
-        case httpx.RemoteProtocolError() | httpx.DecodingError() | httpx.TooManyRedirects():
-            return RemoteProtocolError(f"not an HTTP response ({name})")
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
-            return InvalidArgumentError("not a URL that httpx can ask", argument="base_url")
-        case httpx.NetworkError() | OSError():
-            return ConnectionLostError(f"the connection was lost ({name})")
-        case httpx.LocalProtocolError() | ValueError():
-            return LocalProtocolError(f"the request cannot be written ({name})")
-        case _:
-            return LocalProtocolError(
-                f"the httpx client failed by itself ({name})", outcome="unknown"
-            )
+    for theirs, ours, told, facts in _TABLE:
+        if isinstance(error, theirs):
+            return ours(told.format(name=name), **facts)
+    return LocalProtocolError(f"the httpx client failed by itself ({name})", outcome="unknown")
+
+
+_TABLE: Final[tuple[tuple[Any, type[VoicekitError], str, dict[str, Any]], ...]] = (
+    (httpx.ConnectTimeout, ConnectTimeout, "no connection in time", {}),
+    (httpx.TimeoutException, GapTimeout, "httpx's own limit passed ({name})", {}),
+    (
+        httpx.HTTPStatusError,
+        LocalProtocolError,
+        "a hook of the httpx client refused the answer",
+        {"outcome": "unknown"},
+    ),
+    (
+        (httpx.RemoteProtocolError, httpx.DecodingError, httpx.TooManyRedirects),
+        RemoteProtocolError,
+        "not an HTTP response ({name})",
+        {},
+    ),
+    (
+        (httpx.InvalidURL, httpx.UnsupportedProtocol),
+        InvalidArgumentError,
+        "not a URL that httpx can ask",
+        {"argument": "base_url"},
+    ),
+    (
+        (httpx.NetworkError, OSError),
+        ConnectionLostError,
+        "the connection was lost ({name})",
+        {},
+    ),
+    (
+        (httpx.LocalProtocolError, ValueError),
+        LocalProtocolError,
+        "the request cannot be written ({name})",
+        {},
+    ),
+)
+"""What is raised, by the first of httpx's that it is."""

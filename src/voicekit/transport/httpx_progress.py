@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Tells the call about one request.
-
-    Args:
-        call: Who is told.
-        body: What is sent; an upload is opened when it is asked for.
-        connected: Told whether the request's connection was dialled for it.
+    """Tells the call about one request, and ``connected`` whether it was dialled for.
 
     Attributes:
         content: The body as httpx takes it.
@@ -66,7 +61,10 @@ class Progress:
                 self._started = time.monotonic()
             case "connection", "start_tls.complete":
                 call.tls_s += time.monotonic() - self._started
-            case _, "send_request_headers.started" if not _is_tunnel(info):
+            # A proxy is asked for a way first; that is part of connecting.
+            case _, "send_request_headers.started" if (
+                getattr(info.get("request"), "method", None) != b"CONNECT"
+            ):
                 self._on_connected(self._dialled)
                 self.connected(ConnectionInfo(reused=not self._dialled))
 
@@ -112,8 +110,3 @@ class Progress:
             raise wrong_length(f"{sent} of its {size}")
         self._told = True
         self._call.sent(self.connection)
-
-
-def _is_tunnel(info: Mapping[str, Any]) -> bool:
-    """A proxy is asked for a way first; that is part of connecting."""
-    return getattr(info.get("request"), "method", None) == b"CONNECT"

@@ -123,7 +123,7 @@ def plan(
 
     Args:
         now: Seconds, on the clock of all the times here.
-        idle: The idle connections, in any order.
+        idle: In any order.
         leased: How many are in somebody's hands.
         returning: How many of those will come back for reuse.
         dialing: How many dials are under way whose connection stays in the pool.

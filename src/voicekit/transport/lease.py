@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo
     from voicekit.transport.interfaces import Socket
+    from voicekit.transport.pool import SocketPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +25,6 @@ class DialFacts:
     id: int
     generation: int
     waited_for: bool
-
-
-class Lender(Protocol):
-    """What a lease asks of the pool it came from."""
-
-    def give_back(self, conn_id: int, *, reusable: bool, idle_s: float) -> None:
-        """The lease ended."""
-        ...
-
-    def leak(self, conn_id: int) -> bool:
-        """The lease was garbage collected, on whatever thread; False when that does not matter."""
-        ...
 
 
 class Lease:
@@ -55,7 +44,7 @@ class Lease:
 
     def __init__(
         self,
-        pool: Lender,
+        pool: SocketPool,
         conn_id: int,
         socket: Socket,
         connection: ConnectionInfo,
@@ -63,7 +52,7 @@ class Lease:
         waited: float,
         connect_s: float,
     ) -> None:
-        self._pool: Lender | None = pool
+        self._pool: SocketPool | None = pool
         self._id = conn_id
         self.socket = socket
         self.connection = connection

@@ -76,7 +76,6 @@ class Held:
     """A leased connection.
 
     Attributes:
-        conn: Its facts.
         generation: Which generation took it.
         idle_s: How long it had been idle when it was taken, seconds.
         new: It came straight from its dial.
@@ -89,13 +88,9 @@ class Held:
 
 
 class PoolState:
-    """The state machine of one socket pool.
+    """The state machine of one socket pool; ``cutoff``, the peer's idle limit, learns here.
 
-    Args:
-        config: Sizes.
-        cutoff: What is known of the peer's idle limit; learns here.
-        one_use: A connection serves one lease and never comes back.
-        max_age: Seconds after which a connection is given up; None for never.
+    ``one_use`` and ``max_age`` are those of the pool.
     """
 
     def __init__(

@@ -201,7 +201,8 @@ class Transport:
         return value
 
     def _close_one_kind(self, http: HttpPool) -> None:
-        idle = [key for key, pool in self._sockets.items() if _unused(pool.stats())]
+        stats = {key: pool.stats() for key, pool in self._sockets.items()}
+        idle = [key for key, seen in stats.items() if not seen.leased and not seen.dialing]
         unasked = [key for key in idle if not self._sockets[key].minimum]
         for key in (unasked or idle)[:1]:
             http.background.spawn(self._sockets.pop(key).aclose(), "voicekit-close-sockets")
@@ -318,7 +319,3 @@ class Transport:
 def _give_way(sockets: Mapping[Hashable, SocketPool]) -> None:
     """An idle socket serves nobody; a call that finds every place taken may have its place."""
     any(pool.give_way() for pool in sockets.values())
-
-
-def _unused(stats: PoolStats) -> bool:
-    return not stats.leased and not stats.dialing
