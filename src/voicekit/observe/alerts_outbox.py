@@ -39,11 +39,6 @@ class Outbox:
     What is no news by the time that it could be sent is left out: what fires and is resolved
     before anybody heard of it. If they may have heard, they hear that it is over.
 
-    Args:
-        send: Tells somebody.
-        least_gap: Seconds between two messages of the same alert.
-        timeout: Seconds that ``send`` may take.
-
     Attributes:
         failures: How often ``send`` failed.
         running: Whether somebody runs it.

@@ -84,12 +84,7 @@ class Series:
         ok: Calls that succeeded.
         cancelled: Calls that their caller gave up: neither well nor failed.
         errors: Calls that failed, by the type name of the error.
-        duration: Of calls that succeeded.
-        failed: How long those took that failed.
-        first_output: From the start of a call to its first useful output.
-        connect: DNS, TCP and TLS of calls that waited for a dial.
-        pool_wait: Waits for a free connection.
-        queue: Waits for a place under the limit.
+        times: Those of ``TIMES`` that there were.
         events: What happened beside: see ``METERS``.
         hedges: Those that ended, by who won: first, second, nobody.
         breaker: Its state, as far as it was told.
@@ -97,6 +92,11 @@ class Series:
         caches: In front of it, by name.
         members: That a wrapper asked, by name.
     """
+
+    TIMES: Final = ("duration", "failed", "first_output", "connect", "pool_wait", "queue")
+    """Of calls that succeeded; how long those took that failed; from the start of a call to its
+    first useful output; DNS, TCP and TLS of calls that waited for a dial; waits for a free
+    connection; waits for a place under the limit."""
 
     METERS: Final = (
         "retries",
@@ -118,32 +118,22 @@ class Series:
         "breaker",
         "caches",
         "cancelled",
-        "connect",
-        "duration",
         "errors",
         "events",
-        "failed",
-        "first_output",
         "hedge_loser_s",
         "hedges",
         "limit",
         "lost_s",
         "members",
         "ok",
-        "pool_wait",
-        "queue",
+        "times",
         "under_way",
     )
 
     def __init__(self) -> None:
         self.under_way = self.ok = self.cancelled = 0
         self.errors: Counter[str] = Counter()
-        self.duration: Distribution | None = None
-        self.failed: Distribution | None = None
-        self.first_output: Distribution | None = None
-        self.connect: Distribution | None = None
-        self.pool_wait: Distribution | None = None
-        self.queue: Distribution | None = None
+        self.times: dict[str, Distribution] = {}
         self.events: Counter[str] = Counter()
         self.hedges: Counter[str] = Counter()
         self.hedge_loser_s = self.lost_s = 0.0
@@ -155,10 +145,9 @@ class Series:
 
     def add(self, name: str, seconds: float, tick: int) -> None:
         """One more duration of that name."""
-        found: Distribution | None = getattr(self, name)
+        found = self.times.get(name)
         if found is None:
-            found = Distribution()
-            setattr(self, name, found)
+            found = self.times[name] = Distribution()
         found.add(seconds, tick)
 
     def ended(self, event: events.CallEnded, tick: int) -> None:
@@ -214,8 +203,8 @@ class Series:
             "error_rate": _rate(self.ok, failed),
             "errors": dict(self.errors),
         }
-        for name in ("duration", "failed", "first_output", "connect", "pool_wait", "queue"):
-            found: Distribution | None = getattr(self, name)
+        for name in self.TIMES:
+            found = self.times.get(name)
             if found is not None or name == "duration":
                 key = "failed_duration" if name == "failed" else name
                 said[key] = (found or Distribution()).summary()
@@ -247,9 +236,8 @@ class Series:
             "error_rate": _rate(ok, failed),
         }
         for name in ("duration", "first_output"):
-            found: Distribution | None = getattr(self, name)
-            if found is not None:
-                said[name] = found.recent(tick)
+            if name in self.times:
+                said[name] = self.times[name].recent(tick)
         return said
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from voicekit.observe.metrics import Metrics
 
 STAGES: Final[dict[str, dict[str, str]]] = {
     "download_time": {"download_media": "duration", "stream_media": "duration"},
@@ -20,24 +23,12 @@ STAGES: Final[dict[str, dict[str, str]]] = {
 while it comes that is the first output, since the rest takes as long as it is spoken."""
 
 
-class Stages(Protocol):
-    """Who keeps what a timer measures."""
-
-    def observe_stage(self, name: str, seconds: float) -> None:
-        """It took so long."""
-        ...
-
-    def stage_failed(self, name: str) -> None:
-        """It failed."""
-        ...
-
-
 class StageTimer:
     """Measures one block; ``Metrics.stage`` makes it. For one block only."""
 
     __slots__ = ("_began", "_clock", "_name", "_stages")
 
-    def __init__(self, stages: Stages, name: str, clock: Callable[[], float]) -> None:
+    def __init__(self, stages: Metrics, name: str, clock: Callable[[], float]) -> None:
         self._stages, self._name, self._clock = stages, name, clock
         self._began = 0.0
 

@@ -161,10 +161,8 @@ class Collector:
                     hedged.add_metric([*key, winner], n)
                 wasted.add_metric(key, series.hedge_loser_s)
                 lost.add_metric(key, series.lost_s)
-                for name, family in times.items():
-                    found: Distribution | None = getattr(series, name)
-                    if found is not None:
-                        _add(family, key, found)
+                for name, found in series.times.items():
+                    _add(times[name], key, found)
                 for name, counter in counts.items():
                     counter.add_metric(key, series.events[name])
         metrics.settle()

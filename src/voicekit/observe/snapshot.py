@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from voicekit.observe.metrics_distribution import Distribution
-from voicekit.observe.metrics_series import SESSIONS, Answers, Series, hit_rate
+from voicekit.observe.metrics_series import SESSIONS, Answers, hit_rate
 from voicekit.observe.metrics_stages import STAGES
 from voicekit.observe.process import process_summary
 from voicekit.observe.snapshot_sources import bytes_of
@@ -76,16 +76,10 @@ def stage_distributions(metrics: Metrics) -> dict[str, Distribution]:
             continue
         merged = found[stage] = Distribution()
         for (_, operation), series in list(metrics.series.items()):
-            of = operations.get(operation)
-            part = None if of is None else _part(series, of)
+            part = series.times.get(operations.get(operation, ""))
             if part is not None and part.count:
                 merged.absorb(part)
     return found | {name: each for name, each in list(metrics.stages.items()) if name not in found}
-
-
-def _part(series: Series, name: str) -> Distribution | None:
-    found: Distribution | None = getattr(series, name)
-    return found
 
 
 def _stages(metrics: Metrics, tick: int) -> dict[str, Any]:
