@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from voicekit.pipeline import Pipeline, Policy
 from voicekit.resilience.breaker import Breaker, BreakerStats
@@ -42,14 +42,6 @@ class OperationHealth:
     hedge: HedgeStats | None = None
 
 
-class Shared(Protocol):
-    """Where what was seen is kept: the transport's registry."""
-
-    def __call__(self, key: Hashable, make: Callable[[], G], /) -> G:
-        """What is kept under ``key``, made when it is first asked for."""
-        ...
-
-
 class Scopes:
     """The pipelines of one client and its views.
 
@@ -64,7 +56,7 @@ class Scopes:
 
     def __init__(
         self,
-        shared: Shared,
+        shared: Callable[[Hashable, Callable[[], Any]], Any],
         where: tuple[Hashable, ...],
         *,
         credential: Callable[[], Hashable],
@@ -107,7 +99,8 @@ class Scopes:
             return None
         kind = type(pattern).__qualname__
         key = (*self._where, self._who, part, kind, pattern.settings)
-        return self._shared(key, pattern.fresh)
+        found: G = self._shared(key, pattern.fresh)
+        return found
 
     def credential_changed(self) -> None:
         """Another key is in force. What the last one was refused for is no longer true."""

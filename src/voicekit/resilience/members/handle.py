@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from voicekit.errors import ClosedError, LocalProtocolError
 from voicekit.resilience.members.evidence import FromMember
@@ -14,6 +14,11 @@ from voicekit.resilience.members.trail import Group, Member, Trail, closed_quiet
 
 if TYPE_CHECKING:
     from voicekit.errors import VoicekitError
+
+
+def never(*_: object) -> NoReturn:
+    """Stands for how a handle opens by itself, which none of a member does."""
+    raise LocalProtocolError("a member's handle opens it")
 
 
 class MemberHandle(FromMember):

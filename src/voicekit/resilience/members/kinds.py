@@ -46,12 +46,13 @@ def common_kind(engines: Sequence[Any], names: Sequence[str], *, wrapper: str) -
     for kind in KINDS:
         if all(kind in each for each in kinds):
             return kind
-    told = "; ".join(f"{name} is {_listed(each)}" for name, each in zip(names, kinds, strict=True))
+    what = [" and ".join(f"a {kind.name}" for kind in own) or "none of them" for own in kinds]
+    told = "; ".join(f"{name} is {each}" for name, each in zip(names, what, strict=True))
     ways = [
         _way_to(kind, engines, names, kinds)
         for kind in KINDS
         if all(
-            kind in own or _leads_to(engine, kind)
+            kind in own or (kind.way is not None and callable(getattr(engine, kind.way, None)))
             for engine, own in zip(engines, kinds, strict=True)
         )
     ]
@@ -74,14 +75,6 @@ def _kinds_of(engine: Any) -> tuple[Kind, ...]:
     except (TypeError, ValueError):
         return found
     return tuple(kind for kind in found if kind.subject == subject) or found
-
-
-def _leads_to(engine: Any, kind: Kind) -> bool:
-    return kind.way is not None and callable(getattr(engine, kind.way, None))
-
-
-def _listed(kinds: tuple[Kind, ...]) -> str:
-    return " and ".join(f"a {kind.name}" for kind in kinds) or "none of them"
 
 
 def _way_to(

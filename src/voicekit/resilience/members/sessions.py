@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from voicekit.errors import ClosedError, LocalProtocolError
-from voicekit.resilience.members.handle import MemberHandle
+from voicekit.errors import ClosedError
+from voicekit.resilience.members.handle import MemberHandle, never
 from voicekit.resilience.members.trail import Group, Member
 from voicekit.sessions import Session
 
-if TYPE_CHECKING:
-    from voicekit.operation import Call
-
 T = TypeVar("T")
-
-
-def _never() -> Call:
-    raise LocalProtocolError("a member's session makes its own call")
 
 
 class MemberSession(MemberHandle, Session[T]):
@@ -31,7 +24,7 @@ class MemberSession(MemberHandle, Session[T]):
     _entered = False
 
     def __init__(self, group: Group, operation: str, handle_of: Callable[[Member], Any]) -> None:
-        super().__init__(_never)
+        super().__init__(never)
         self._of_members(group, operation, handle_of)
 
     def _survives(self) -> bool:

@@ -12,6 +12,7 @@ from voicekit.errors import (
     LocalProtocolError,
     VoicekitError,
 )
+from voicekit.resilience.members.handle import never
 from voicekit.resilience.members.produced import ProducedClip, produced
 from voicekit.resilience.members.sessions import MemberSession
 from voicekit.resilience.members.shared_text import MOST_KEPT, SharedText
@@ -23,10 +24,6 @@ _Step = Callable[[Any], Awaitable[Any]]
 
 _UNSENT: Final = "not_replayable"
 """``retry_stopped``: more text was sent than is kept."""
-
-
-def _nobody(_member: Member) -> NoReturn:
-    raise LocalProtocolError("who speaks was not said yet")
 
 
 class _MemberSpeech(MemberSession[AudioChunk]):
@@ -283,7 +280,7 @@ class FedMemberSpeech(_MemberSpeech):
     """
 
     def __init__(self, group: Group, operation: str, text: AsyncIterable[str]) -> None:
-        super().__init__(group, operation, _nobody)
+        super().__init__(group, operation, never)
         # What it holds must not hold the handle, which is to be freed when nobody has it.
         self._text = SharedText(text, self._patience.start)
 
@@ -313,17 +310,11 @@ class FedMemberSpeech(_MemberSpeech):
     def _commit(self) -> None:
         self._text.commit()
 
-    async def send(self, text: str, /) -> NoReturn:  # noqa: ARG002 - the signature of a session
+    async def send(self, _text: str = "", /) -> NoReturn:
         """Refused: the iterable says it all."""
         raise LocalProtocolError("the text of this speech comes from its iterable")
 
-    async def flush(self) -> NoReturn:
-        """Refused: the iterable says it all."""
-        raise LocalProtocolError("the text of this speech comes from its iterable")
-
-    async def finish(self) -> NoReturn:
-        """Refused: the iterable says it all."""
-        raise LocalProtocolError("the text of this speech comes from its iterable")
+    flush = finish = send
 
     # -- ending -----------------------------------------------------------------------------
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from voicekit.errors import LocalProtocolError
 from voicekit.interfaces import Identified
-from voicekit.resilience.members.handle import MemberHandle
+from voicekit.resilience.members.handle import MemberHandle, never
 from voicekit.resilience.members.produced import ProducedChat, ProducedClip, produced
 from voicekit.resilience.members.trail import Group, Member
 from voicekit.speech import AudioClip, AudioFormat, ChatResult, Usage
@@ -91,10 +90,6 @@ class _MemberStream(MemberHandle, Stream[Any]):
         return "ended" if self.ended else ""
 
 
-def _never() -> NoReturn:
-    raise LocalProtocolError("a member's handle opens it")
-
-
 class MemberSpeechStream(_MemberStream, SpeechStream):
     """Speech of one of several members; everything that a ``SpeechStream`` is."""
 
@@ -107,7 +102,7 @@ class MemberSpeechStream(_MemberStream, SpeechStream):
         *,
         format: AudioFormat,  # noqa: A002 - the option's name
     ) -> None:
-        SpeechStream.__init__(self, _never, format=format)
+        SpeechStream.__init__(self, never, format=format)
         self._of_members(group, operation, handle_of)
         self._request_of = request_of
 
@@ -136,7 +131,7 @@ class MemberTextStream(_MemberStream, TextStream):
         handle_of: Callable[[Member], Any],
         request_of: Callable[[Member], Identified],
     ) -> None:
-        TextStream.__init__(self, _never)
+        TextStream.__init__(self, never)
         self._of_members(group, operation, handle_of)
         self._request_of = request_of
 

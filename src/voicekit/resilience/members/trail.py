@@ -278,8 +278,11 @@ class Trail(Generic[T]):
         if judge.innocent(error):
             raise error
         moves = self.may_move(error, judge)
-        spent = self._spent()
-        if moves and not (spent and isinstance(error, DeadlineError) and self._hurried()):
+        now, until = time.monotonic(), ambient_deadline()
+        spent = until is not None and until <= now
+        # The caller's deadline may have left it too little to be blamed for it.
+        hurried = now - (self._began or 0.0) - self.before_s < FAIR_S
+        if moves and not (spent and isinstance(error, DeadlineError) and hurried):
             group.choice.failed(member, error, self._epoch)
         group.emit(
             events.MemberFailed, self._operation, member=member.name, error=type(error).__name__
@@ -293,14 +296,6 @@ class Trail(Generic[T]):
     def may_move(self, error: VoicekitError, judge: Judge) -> bool:
         """Whether ``error`` is a reason to ask another member, were there one."""
         return self._group.choice.moves_on(error) and judge.may_move(error)
-
-    def _spent(self) -> bool:
-        until = ambient_deadline()
-        return until is not None and until <= time.monotonic()
-
-    def _hurried(self) -> bool:
-        """Whether the caller's deadline left the member too little to be blamed for it."""
-        return time.monotonic() - (self._began or 0.0) - self.before_s < FAIR_S
 
     def _last(self, member: Member, error: VoicekitError) -> VoicekitError:
         """The last real error: what a provider said, rather than a refusal of our own."""
