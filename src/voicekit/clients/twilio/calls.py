@@ -42,12 +42,7 @@ _NOT_LIVE: Final = "21220"
 
 
 class Calls(Authorized):
-    """Phone calls. Each of these limited to 10 s in all.
-
-    All of them raise ``InvalidArgumentError`` before any I/O, ``AuthenticationError`` for wrong
-    credentials, ``InvalidRequestError`` for what Twilio refuses, and the other errors of
-    ``voicekit.errors``. Cancelling frees the connection at once.
-    """
+    """Phone calls. Each of these limited to 10 s in all."""
 
     async def place_call(self, *, to: str, **options: Unpack[PhoneCallOptions]) -> PhoneCall:
         """Call somebody; returns when Twilio has taken it, before it rings.

@@ -67,6 +67,10 @@ class TwilioClient(Messages, Calls, MediaFiles):
 
     Constructing does no I/O. What acts, a message or a call, is never done twice.
 
+    What asks Twilio raises ``InvalidArgumentError`` before any I/O, ``AuthenticationError`` for
+    wrong credentials, ``InvalidRequestError`` for what Twilio refuses, and the other errors of
+    ``voicekit.errors``. Cancelling frees the connection at once.
+
     Args:
         account_sid: ``AC…``; ``TWILIO_ACCOUNT_SID`` by default.
         auth_token: The account's token, or an async callable that returns it;

@@ -161,14 +161,13 @@ class MediaFiles(Authorized):
         call = self._call(STREAM_MEDIA, settings)
         following = self._following(settings)
 
-        def decode(response: Response) -> MediaDecoder:
-            return _decoder(ref, settings, response)
-
         async def prepare() -> Request:
             # Without headers: who follows it knows which request may have the credential.
             return Request("GET", ref.url, {})
 
-        opened = await open_stream(following, call, prepare, DIALECT, decode)
+        opened = await open_stream(
+            following, call, prepare, DIALECT, partial(_decoder, ref, settings)
+        )
         opened.call.request_id = following.request_id
         return opened
 

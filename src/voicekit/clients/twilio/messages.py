@@ -72,12 +72,7 @@ _NOT_FOUND: Final = 404
 
 
 class Messages(Authorized):
-    """Messages over any channel of Twilio's.
-
-    All of them raise ``InvalidArgumentError`` before any I/O, ``AuthenticationError`` for wrong
-    credentials, ``InvalidRequestError`` for what Twilio refuses, and the other errors of
-    ``voicekit.errors``. Cancelling frees the connection at once.
-    """
+    """Messages over any channel of Twilio's."""
 
     async def send_message(
         self,

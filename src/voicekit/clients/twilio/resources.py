@@ -9,44 +9,29 @@ Source: Twilio fact sheet of 2026-11, §3 and §9 (OpenAPI twilio_api_v2010 @d50
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from voicekit.clients.record import Record
 from voicekit.clients.twilio.errors import delivery_error
 from voicekit.clients.twilio.forms import whole
 from voicekit.clients.twilio.inbound import MediaRef, channel_of
 from voicekit.errors import ProviderError, RemoteProtocolError
 
-if TYPE_CHECKING:
-    from voicekit.timing import ConnectionInfo, Timings
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Resource:
+class Resource(Record):
     """What every value has besides its own fields. Texts and numbers are in no repr.
 
     Attributes:
         sid: Twilio's name of it.
         account_sid: Whose it is.
-        timings: Where the time of its request went; None inside a page, which has it.
-        connection: Which connection carried it; None inside a page.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
         request_id: ``RQ…``, for Twilio's support; None inside a page.
-        headers: Response headers; empty inside a page.
-        raw: The vendor's own object.
     """
 
     sid: str
     account_sid: str = ""
-    timings: Timings | None = field(default=None, compare=False)
-    connection: ConnectionInfo | None = field(default=None, compare=False)
-    attempts: int = field(default=0, compare=False)
-    hedged: bool = field(default=False, compare=False)
-    request_id: str | None = field(default=None, compare=False)
-    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
-    raw: Any = field(default=None, compare=False)
 
     @property
     def concurrent_requests(self) -> int | None:
