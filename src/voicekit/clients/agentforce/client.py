@@ -17,6 +17,7 @@ from voicekit.clients.agentforce.config import (
     MessageSettings,
     SessionSettings,
     domain_of,
+    given_or_set,
 )
 from voicekit.clients.agentforce.conversing import ENDING
 from voicekit.clients.agentforce.errors import PROVIDER
@@ -27,11 +28,7 @@ from voicekit.clients.agentforce.service import Service
 from voicekit.clients.agentforce.tokens import TOKEN, App, TokenClient, TokenCredential, Tokens
 from voicekit.clients.agentforce.warming import Warming
 from voicekit.clients.base import ApiKey, Credential, by_name
-from voicekit.errors import (
-    InvalidArgumentError,
-    MissingCredentialError,
-    WrongLoopError,
-)
+from voicekit.errors import InvalidArgumentError, WrongLoopError
 from voicekit.tasks import Background
 
 if TYPE_CHECKING:
@@ -302,17 +299,9 @@ class AgentforceClient(Warming, Service):
 
 def _app(domain: str, client_id: str | None, client_secret: ApiKey | None) -> App:
     """Who asks for tokens."""
-    who = os.environ.get("AGENTFORCE_CLIENT_ID") if client_id is None else client_id
-    if not who:
-        raise MissingCredentialError(
-            "no app: pass client_id= or set AGENTFORCE_CLIENT_ID", provider=PROVIDER
-        )
+    who = given_or_set("app", "client_id", client_id)
     checks.encodable("client_id", checks.text("client_id", who))
-    secret = os.environ.get("AGENTFORCE_CLIENT_SECRET") if client_secret is None else client_secret
-    if not secret:
-        raise MissingCredentialError(
-            "no secret: pass client_secret= or set AGENTFORCE_CLIENT_SECRET", provider=PROVIDER
-        )
+    secret = given_or_set("secret", "client_secret", client_secret)
     return App(
         domain=domain,
         client_id=who,

@@ -38,6 +38,19 @@ _NO_DOMAINS: Final = (
 )
 
 
+def given_or_set(what: str, argument: str, given: Any) -> Any:
+    """An argument, by default the environment's.
+
+    Raises:
+        MissingCredentialError: There is none.
+    """
+    env = f"AGENTFORCE_{argument.upper()}"
+    value = os.environ.get(env) if given is None else given
+    if value is None or value == "":
+        raise MissingCredentialError(f"no {what}: pass {argument}= or set {env}", provider=PROVIDER)
+    return value
+
+
 def domain_of(domain: str | None) -> str:
     """The address of the org, without a trailing slash; ``AGENTFORCE_DOMAIN``'s by default.
 
@@ -45,11 +58,7 @@ def domain_of(domain: str | None) -> str:
         MissingCredentialError: There is none.
         InvalidArgumentError: It is no My Domain.
     """
-    given = os.environ.get("AGENTFORCE_DOMAIN") if domain is None else domain
-    if given is None or given == "":
-        raise MissingCredentialError(
-            "no org: pass domain= or set AGENTFORCE_DOMAIN", provider=PROVIDER
-        )
+    given = given_or_set("org", "domain", domain)
     if not isinstance(given, str):
         raise wrong("domain", given, _ALLOWED_DOMAIN)
     address = given.strip()

@@ -31,7 +31,7 @@ from voicekit.clients.agentforce.protocol import (
     read_start,
     start_request,
 )
-from voicekit.clients.agentforce.resending import Patience
+from voicekit.clients.agentforce.resending import PATIENCE
 from voicekit.clients.agentforce.sessions import AgentforceSession
 from voicekit.clients.agentforce.turns import SERVER_LIMIT
 from voicekit.clients.base import Client
@@ -279,12 +279,9 @@ class Conversations(Client):
         self._open.pop(id(session), None)
 
 
-_PATIENCE = Patience()
-
-
 def _patient(pipeline: Pipeline | None) -> Pipeline:
     inner = () if pipeline is None else pipeline.policies
-    return Pipeline((*inner, _PATIENCE))
+    return Pipeline((*inner, PATIENCE))
 
 
 def _read_start(value: dict[str, Any], response: Response) -> Started:

@@ -67,9 +67,7 @@ class Opener:
         """Whether it has waited for too long to be of use, or has failed."""
         if self._given_up or time.monotonic() - self.since >= MAX_AGE:
             return True
-        return self.task.done() and (
-            self.task.cancelled() or isinstance(self.task.result(), Exception)
-        )
+        return self.task.done() and self._opened is None
 
     def of(self, client: Conversations) -> bool:
         """Whether sessions of ``client`` have the defaults that this one was started on."""

@@ -62,6 +62,9 @@ class Patience:
         return f"a busy session asked again ({_FIRST_WAIT:g} s × 2ⁿ)"
 
 
+PATIENCE: Final = Patience()
+
+
 class Resend:
     """Says once more, in a new session, what a lost one did not hear. Outermost."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from voicekit import events
 from voicekit.checks import fields, no_options, word, wrong
@@ -20,7 +20,7 @@ from voicekit.clients.agentforce.protocol import (
     feedback_body,
     message_request,
 )
-from voicekit.clients.agentforce.resending import Patience, Resend
+from voicekit.clients.agentforce.resending import PATIENCE, Resend
 from voicekit.clients.agentforce.turn import Messages, TurnDecoder, WholeTurn
 from voicekit.clients.agentforce.turns import Held, Turn, Turns
 from voicekit.clients.execute import check_type, fetch_json, open_stream
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from voicekit.transport.transport import Transport
 
 T = TypeVar("T")
-
-_PATIENCE: Final = Patience()
 
 
 class AgentforceSession:
@@ -286,7 +284,7 @@ class AgentforceSession:
         known, made = self._pipelines
         if known is None or known is not pipeline:
             inner = () if pipeline is None else pipeline.policies
-            made = Pipeline((self._resend, *inner, _PATIENCE))
+            made = Pipeline((self._resend, *inner, PATIENCE))
             self._pipelines = pipeline, made
         return made
 
