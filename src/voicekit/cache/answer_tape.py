@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 from voicekit.cache.answers import Kept
 from voicekit.cache.follower import Follower
@@ -136,24 +136,15 @@ class WholeChat:
         return [self.result]
 
 
+_TOLD: Final = (
+    "text", "refusal", "tool_calls", "finish_reason", "usage", "model", "request_id", "id",
+    "service_tier", "cache", "attempts", "timings", "connection", "raw",
+)  # fmt: skip
+
+
 def result_of(stream: Any) -> ChatResult:
     """What a stream that has ended says, as a whole answer."""
-    return ChatResult(
-        text=stream.text,
-        refusal=stream.refusal,
-        tool_calls=stream.tool_calls,
-        finish_reason=stream.finish_reason,
-        usage=stream.usage,
-        model=stream.model,
-        request_id=stream.request_id,
-        id=stream.id,
-        service_tier=stream.service_tier,
-        cache=stream.cache,
-        attempts=stream.attempts,
-        timings=stream.timings,
-        connection=stream.connection,
-        raw=stream.raw,
-    )
+    return ChatResult(**{name: getattr(stream, name) for name in _TOLD})
 
 
 def shared(call: Call, cache: str, kept: Kept) -> ChatResult:

@@ -198,14 +198,14 @@ class ResponseCache:
 
     # -- the functions of its user ----------------------------------------------------------
 
-    def _asked(self, ask: Callable[[], Any], reason: str) -> Any:
+    def _asked(self, reason: str, ask: Callable[..., Any], *args: Any) -> Any:
         """What a user's function says; one that fails is no reason to fail the call.
 
         Raises:
             NotCached: It failed.
         """
         try:
-            return ask()
+            return ask(*args)
         except NotCached:
             raise
         except Exception as error:
@@ -213,7 +213,7 @@ class ResponseCache:
             raise NotCached(reason) from error
 
     def _spelled(self, text: str) -> str:
-        spelled = self._asked(lambda: self._normalize(text), "normalize")
+        spelled = self._asked("normalize", self._normalize, text)
         if not isinstance(spelled, str) or not spelled.strip():
             raise NotCached("normalize")
         return spelled
@@ -221,8 +221,7 @@ class ResponseCache:
     def _scope_of(self, question: Question) -> Mapping[str, Any]:
         scope: Any = self._scope
         if callable(scope):
-            made = scope
-            scope = self._asked(lambda: made(question), "scope")
+            scope = self._asked("scope", scope, question)
         if not isinstance(scope, Mapping):
             raise NotCached("scope")
         return scope
@@ -235,8 +234,7 @@ class ResponseCache:
         """
         context = None
         if self._context is not None:
-            made = self._context
-            context = self._asked(lambda: made(question), "context")
+            context = self._asked("context", self._context, question)
             if context is None:
                 raise NotCached("context")
         elif question.turns:
@@ -261,11 +259,10 @@ class ResponseCache:
         """Why an answer is not to be kept, which no rule of ours refuses, and for how long."""
         store, ttl = self._may_store, self._ttl
         try:
-            if store is not None and not self._asked(lambda: store(question, answer), "store"):
+            if store is not None and not self._asked("store", store, question, answer):
                 return "store", 0.0
             if callable(ttl):
-                made = ttl
-                ttl = self._asked(lambda: made(question, answer), "ttl")
+                ttl = self._asked("ttl", ttl, question, answer)
         except NotCached as refusal:
             return refusal.reason, 0.0
         seconds = lifetime(ttl)

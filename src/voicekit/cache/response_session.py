@@ -129,10 +129,8 @@ class CachedSession:
         starting = self._starting
         if self._inner is None and starting is not None:
             # It is nobody's alone: this caller waits for it within his own deadline.
-            async def step(_: Call) -> None:
-                await asyncio.wait([starting])
-
-            await PLAIN.open(Call(self._cache._operations["send"]), step)
+            call = Call(self._cache._operations["send"])
+            await PLAIN.open(call, lambda _: asyncio.wait([starting]))
             self._starting = None
         if self._inner is None:
             self._check()

@@ -227,13 +227,9 @@ class SessionStore:
         """Wait for an opening that is everybody's, within this caller's own deadline."""
         opening = held.opening
         assert opening is not None  # noqa: S101 - what has no session is being opened
-
-        async def step(_: Call) -> None:
-            await asyncio.shield(opening)
-
         call = Call(self._opening)
         try:
-            await PLAIN.open(call, step)
+            await PLAIN.open(call, lambda _: asyncio.shield(opening))
         except asyncio.CancelledError:
             if opening.cancelled():  # by us, at the end
                 raise ClosedError("the store was closed", provider=self._provider) from None

@@ -25,10 +25,10 @@ class TurnFlight:
         moving: Whether it goes on. A stream that nobody reads does not.
     """
 
-    def __init__(self, moving: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self) -> None:
         self.answer: AgentAnswer | None = None
         self.given_up = False
-        self.moving = moving
+        self.moving: Callable[[], bool] = lambda: True
         self._landed = asyncio.Event()
 
     @property
