@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from voicekit.clients.base import Client
 from voicekit.clients.urls import socket_url
-from voicekit.clients.utterance import Studio
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.transport.config import WarmReport
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from voicekit.clients.refusals import Dialect
+    from voicekit.operation import Call
+    from voicekit.tasks import Background
     from voicekit.transport.pool import SocketPool
 
 _LIMITS: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
@@ -52,6 +55,27 @@ def dial_of(provider: str) -> Operation:
         kind=OperationClass.PURE,
         limits=Limits(connect=2.0, first_output=5.0),
     )
+
+
+class Studio:
+    """What a client lends to its utterances."""
+
+    __slots__ = ("background", "dialect", "key", "make_call", "pool")
+
+    def __init__(
+        self,
+        *,
+        make_call: Callable[[], Call],
+        pool: Callable[[], SocketPool],
+        key: Callable[[], Awaitable[str]],
+        background: Callable[[], Background],
+        dialect: Dialect,
+    ) -> None:
+        self.make_call = make_call
+        self.key = key
+        self.pool = pool
+        self.background = background
+        self.dialect = dialect
 
 
 class Speaking(Client):

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 from voicekit.checks import wrong
+from voicekit.clients.audio_body import most_bytes
 from voicekit.clients.execute import request_id_of
 from voicekit.clients.script import Script
 from voicekit.errors import (
     ClosedError,
     ConnectionLostError,
+    RemoteProtocolError,
     StreamInterruptedError,
     UnavailableError,
     VoicekitError,
@@ -26,39 +28,17 @@ from voicekit.pipeline import open_call
 from voicekit.sessions import Session
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat
 from voicekit.speech.clip import clip_of
+from voicekit.wire.pcm import Aligner
 
 if TYPE_CHECKING:
-    from voicekit.clients.refusals import Dialect
     from voicekit.clients.sockets import SpokenSocket
+    from voicekit.clients.speaking import Studio
     from voicekit.operation import Call
-    from voicekit.tasks import Background
     from voicekit.transport.lease import Lease
-    from voicekit.transport.pool import SocketPool
 
 GOODBYE_LIMIT: Final = 1.0
 """Seconds that the last message may wait for back-pressure: a hung peer must not hold up
 whoever cancels."""
-
-
-class Studio:
-    """What a client lends to its utterances."""
-
-    __slots__ = ("background", "dialect", "key", "make_call", "pool")
-
-    def __init__(
-        self,
-        *,
-        make_call: Callable[[], Call],
-        pool: Callable[[], SocketPool],
-        key: Callable[[], Awaitable[str]],
-        background: Callable[[], Background],
-        dialect: Dialect,
-    ) -> None:
-        self.make_call = make_call
-        self.key = key
-        self.pool = pool
-        self.background = background
-        self.dialect = dialect
 
 
 def may_replay(error: VoicekitError) -> bool:
@@ -105,6 +85,11 @@ class SpokenSession(Session[AudioChunk]):
         self._headers: Mapping[str, str] = {}
         self._replay: asyncio.Task[None] | None = None
         self._replays = 0
+        self._aligner = Aligner(format.frame_bytes)
+        self._useful = format.useful_bytes
+        self._uncounted = 0  # bytes since the last that were useful
+        self._heard_bytes = 0
+        self._count_said(0)
         self._taking = False  # an attempt leases a socket, or says on it what was said before
         self._gone: VoicekitError | None = None  # how that attempt's socket was lost
 
@@ -160,6 +145,11 @@ class SpokenSession(Session[AudioChunk]):
         self._ready()
         if self._script.finished:
             raise ClosedError("finish() was called: the utterance takes no more text")
+
+    def _count_said(self, characters: int) -> None:
+        """So much is said by now."""
+        self._said = characters
+        self._most = most_bytes(self.format, characters)
 
     async def _write(self) -> None:
         """Write what is to be said. While a replay is under way, that does it."""
@@ -303,6 +293,36 @@ class SpokenSession(Session[AudioChunk]):
         lease, self._lease = self._lease, None
         if lease is not None:
             self._return(lease, reusable=reusable, ended=ended)
+
+    # -- audio -------------------------------------------------------------------------------
+
+    def _take(self, audio: bytes) -> tuple[bytes, bool]:
+        """Audio came: its whole samples, and whether it is useful.
+
+        That is when enough has come since the last that was, 10 ms, which a drip never does.
+
+        Raises:
+            RemoteProtocolError: It is more than the text can take.
+        """
+        if not self._heard_bytes:
+            self._script.settle()
+        self._heard_bytes += len(audio)
+        if self._heard_bytes > self._most:
+            raise RemoteProtocolError("more audio came than the text can take")
+        whole = self._aligner.feed(audio)
+        self._uncounted += len(whole)
+        useful = self._uncounted >= self._useful
+        if useful:
+            self._uncounted = 0
+        return whole, useful
+
+    def _lacking(self, *, due: bool) -> VoicekitError | None:
+        """What is wrong if the audio has ended; ``due`` says that there must be some."""
+        if self._aligner.pending:
+            return ConnectionLostError("the audio was cut inside a sample")
+        if due and not self._heard_bytes:
+            return RemoteProtocolError("the utterance ended without any audio")
+        return None
 
     # -- what the base asks ------------------------------------------------------------------
 

@@ -9,21 +9,20 @@ import time
 from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from voicekit.clients.audio_body import most_bytes
-from voicekit.clients.elevenlabs.alignment import Debt
+from voicekit.clients.elevenlabs.alignment import Debt, FollowedText, WordTimes
 from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, is_error, is_final
 from voicekit.clients.elevenlabs.errors import error_of_frame, error_of_loss
 from voicekit.clients.elevenlabs.single import SingleScript
-from voicekit.clients.elevenlabs.spoken import SpokenAudio
 from voicekit.clients.fed import Fed
-from voicekit.clients.utterance import SpokenSession, Studio, may_replay
-from voicekit.errors import ConnectionLostError, RemoteProtocolError, VoicekitError
-from voicekit.speech import AudioChunk
+from voicekit.clients.utterance import SpokenSession, may_replay
+from voicekit.errors import VoicekitError
+from voicekit.speech import AudioChunk, Word
 from voicekit.wire.words import WholeWords
 
 if TYPE_CHECKING:
     from voicekit.clients.elevenlabs.config import SessionSettings
     from voicekit.clients.elevenlabs.sockets import ContextSocket
+    from voicekit.clients.speaking import Studio
     from voicekit.operation import Call
     from voicekit.transport.lease import Lease
 
@@ -53,8 +52,9 @@ class Utterance(SpokenSession):
         self._settings = settings
         self._debt = Debt(settings.schedule)
         self._typed = WholeWords()
-        self._spoken = SpokenAudio(settings.format)
-        self._said = 0
+        self._text = FollowedText()
+        self._words = WordTimes()
+        self._aligned_s = 0.0
         self._all_said_and_final = False
         self._keeping: asyncio.TimerHandle | None = None
 
@@ -115,7 +115,7 @@ class Utterance(SpokenSession):
 
     def _say(self, text: str, *, flush: bool = False) -> None:
         if self._said or not text.isspace():
-            self._said += len(text)
+            self._count_said(self._said + len(text))
         self._all_said_and_final = False
         self._script.say(text, flush=flush)
         self._debt.said(text, flush=flush)
@@ -158,14 +158,18 @@ class Utterance(SpokenSession):
             self._hear_final()
 
     def _hear_audio(self, audio: bytes, frame: Mapping[str, Any]) -> None:
-        spoken = self._spoken
-        if not spoken.heard_bytes:
-            self._script.settle()
-        chunk, useful = spoken.hear(audio, frame, self._debt)
-        if spoken.heard_bytes > most_bytes(self.format, self._said):
-            raise RemoteProtocolError("more audio came than the text can take")
-        if chunk is not None:
-            self._push(chunk, useful=useful)
+        before = self._heard_bytes
+        whole, useful = self._take(audio)
+        words: tuple[Word, ...] = ()
+        alignment, span = self._text.read(frame)
+        if alignment is not None:
+            # Times count from the frame. Where bytes do not tell, earlier alignments do.
+            offset = self.format.duration_s(before)
+            words = self._words.feed(alignment, self._aligned_s if offset is None else offset)
+        self._aligned_s += span or 0.0
+        self._debt.heard(self.format.duration_s(len(audio)), span, useful=useful)
+        if whole or words:
+            self._push(AudioChunk(whole, self.format, words), useful=useful)
 
     def _hear_final(self) -> None:
         if not self._script.finished:
@@ -175,12 +179,10 @@ class Utterance(SpokenSession):
             self._debt.settled()
             self._progress()
             return
-        if self._spoken.cut:
-            self._fail(ConnectionLostError("the audio was cut inside a sample"))
-        elif self._said and not self._spoken.heard_bytes:
-            self._fail(RemoteProtocolError("the utterance ended without any audio"))
+        if (error := self._lacking(due=bool(self._said))) is not None:
+            self._fail(error)
         else:
-            if words := self._spoken.last_words():
+            if words := self._words.flush():
                 self._push(AudioChunk(b"", self.format, words), useful=False)
             self._end()
 

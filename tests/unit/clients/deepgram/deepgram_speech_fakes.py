@@ -13,7 +13,7 @@ from voicekit.clients.deepgram.speech.config import SpeechSettings
 from voicekit.clients.deepgram.speech.flushes import FlushBudget
 from voicekit.clients.deepgram.speech.sockets import SpeakSocket
 from voicekit.clients.deepgram.speech.utterance import Utterance
-from voicekit.clients.utterance import Studio
+from voicekit.clients.speaking import Studio
 from voicekit.errors import ConnectionLostError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.tasks import Background

@@ -13,7 +13,7 @@ from voicekit.clients.elevenlabs.config import SpeechSettings
 from voicekit.clients.elevenlabs.errors import DIALECT
 from voicekit.clients.elevenlabs.sessions import Utterance
 from voicekit.clients.elevenlabs.sockets import ContextSocket
-from voicekit.clients.utterance import Studio
+from voicekit.clients.speaking import Studio
 from voicekit.errors import ConnectionLostError, ProviderError, VoicekitError
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.tasks import Background

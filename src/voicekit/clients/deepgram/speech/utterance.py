@@ -8,26 +8,23 @@ import time
 from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from voicekit.clients.audio_body import most_bytes
 from voicekit.clients.deepgram.errors import read_error_message
 from voicekit.clients.deepgram.speech.errors import error_of_loss, is_of_flushes
 from voicekit.clients.deepgram.speech.flushes import FLUSHES
 from voicekit.clients.deepgram.speech.messages import SpeakScript, WholeSentences
 from voicekit.clients.fed import Fed
-from voicekit.clients.utterance import SpokenSession, Studio
+from voicekit.clients.utterance import SpokenSession
 from voicekit.errors import (
-    ConnectionLostError,
     PoolTimeout,
     RateLimitError,
-    RemoteProtocolError,
     VoicekitError,
 )
 from voicekit.speech import AudioChunk
-from voicekit.wire.pcm import Aligner
 
 if TYPE_CHECKING:
     from voicekit.clients.deepgram.speech.config import SessionSettings
     from voicekit.clients.deepgram.speech.sockets import SpeakSocket
+    from voicekit.clients.speaking import Studio
     from voicekit.operation import Call
     from voicekit.transport.lease import Lease
 
@@ -61,11 +58,6 @@ class Utterance(SpokenSession):
             max_buffered_s=settings.max_buffered_s,
         )
         self._written_text = WholeSentences()
-        self._aligner = Aligner(settings.format.frame_bytes)
-        self._useful = settings.format.useful_bytes
-        self._uncounted = 0
-        self._heard_bytes = 0
-        self._said = 0
         self._speakable = False
         self._flushed = 0
         self._flush_wanted = False
@@ -127,7 +119,7 @@ class Utterance(SpokenSession):
 
     def _say(self, text: str) -> None:
         self._script.say(text)
-        self._said += len(text)
+        self._count_said(self._said + len(text))
         self._speakable = self._speakable or any(map(str.isalnum, text))
 
     def _flush_early(self) -> None:
@@ -230,16 +222,7 @@ class Utterance(SpokenSession):
         """
         if not audio:
             return
-        if not self._heard_bytes:
-            self._script.settle()
-        self._heard_bytes += len(audio)
-        if self._heard_bytes > most_bytes(self.format, self._said):
-            raise RemoteProtocolError("more audio came than the text can take")
-        whole = self._aligner.feed(audio)
-        self._uncounted += len(whole)
-        useful = self._uncounted >= self._useful
-        if useful:
-            self._uncounted = 0
+        whole, useful = self._take(audio)
         if whole:
             self._push(AudioChunk(whole, self.format), useful=useful)
 
@@ -278,10 +261,8 @@ class Utterance(SpokenSession):
         script = self._script
         if self._ended or not script.finished or self._flushed < script.flushes:
             return
-        if self._aligner.pending:
-            self._fail(ConnectionLostError("the audio was cut inside a sample"))
-        elif self._speakable and not self._heard_bytes:
-            self._fail(RemoteProtocolError("the utterance ended without any audio"))
+        if (error := self._lacking(due=self._speakable)) is not None:
+            self._fail(error)
         else:
             self._end()
 
