@@ -10,10 +10,10 @@ from voicekit.clients.agentforce.client import ClientOptions
 from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
-from voicekit.sync.client import Client, Transport, viewing
+from voicekit.sync.client import Client, Transport, declared, viewing
 from voicekit.sync.delegation import Evidence, Facade, Part, blocking, directly, on_loop
 from voicekit.sync.handles import AgentReply
-from voicekit.sync.keys import ApiKey, asked
+from voicekit.sync.keys import ApiKey
 from voicekit.timing import ConnectionInfo, Timings
 from voicekit.transport.config import PoolConfig
 
@@ -88,6 +88,9 @@ class OpeningSession(Part):
 class AgentforceClient(Client[agentforce.AgentforceClient]):
     """See ``voicekit.AgentforceClient``; here everything blocks."""
 
+    _kind = agentforce.AgentforceClient
+
+    @declared
     def __init__(
         self,
         api_key: ApiKey | None = None,
@@ -104,23 +107,7 @@ class AgentforceClient(Client[agentforce.AgentforceClient]):
         policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
-    ) -> None:
-        super().__init__(
-            agentforce.AgentforceClient,
-            asked(api_key),
-            client_id=client_id,
-            client_secret=asked(client_secret),
-            domain=domain,
-            base_url=base_url,
-            transport=transport,
-            pool=pool,
-            ca=ca,
-            proxy=proxy,
-            limits=limits,
-            policies=policies,
-            observers=observers,
-            **options,
-        )
+    ) -> None: ...
 
     with_options = viewing(agentforce.AgentforceClient.with_options)
 

@@ -7,7 +7,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 from voicekit.checks import number, wrong
 from voicekit.clients import base
@@ -138,17 +138,13 @@ def inner_of(shared: Transport | None) -> transport.Transport | None:
 P = ParamSpec("P")
 C = TypeVar("C", bound=base.Client)
 V = TypeVar("V", bound="Client[Any]")
+D = TypeVar("D", bound=Callable[..., None])
 
 
 class Client(Owner[C]):
-    """Base of the blocking clients: arguments are those of the asynchronous one, by its class."""
+    """Base of the blocking clients."""
 
-    def __init__(
-        self, kind: Callable[..., C], /, *args: Any, transport: Transport | None, **given: Any
-    ) -> None:
-        super().__init__(
-            lambda: kind(*args, transport=inner_of(transport), **given), uses=transport
-        )
+    _kind: Any
 
     provider = Evidence[str](doc="Whose service it is.")
     base_url = Evidence[str](doc="Where it is, without a trailing slash.")
@@ -170,6 +166,28 @@ class Client(Owner[C]):
         view._make, view._there = make, make()
         view._home, view._source = None, self
         return view
+
+
+def declared(constructor: D) -> D:
+    """A constructor of which only the parameters are said: the asynchronous one gets them.
+
+    Keys may block; for a blocking transport it gets the one behind it.
+    """
+    hints = constructor.__annotations__
+    keys = {name for name, hint in hints.items() if hint.startswith(("ApiKey", "Ask"))}
+
+    @functools.wraps(constructor)
+    def init(
+        self: Client[Any], *given: Any, transport: Transport | None = None, **named: Any
+    ) -> None:
+        kind, first = self._kind, [asked(each) for each in given]
+        others = {name: asked(each) if name in keys else each for name, each in named.items()}
+        # Without a word of this facade, whose end the collector must see at once.
+        Owner.__init__(
+            self, lambda: kind(*first, transport=inner_of(transport), **others), uses=transport
+        )
+
+    return cast("D", init)
 
 
 def viewing(method: Callable[Concatenate[Any, P], base.Client]) -> Callable[Concatenate[V, P], V]:

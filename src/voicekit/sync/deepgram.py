@@ -13,10 +13,10 @@ from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioSource
 from voicekit.sync import utterances
-from voicekit.sync.client import Client, Transport, viewing
+from voicekit.sync.client import Client, Transport, declared, viewing
 from voicekit.sync.delegation import Evidence, blocking, directly
 from voicekit.sync.handles import Handle, SpeechStream
-from voicekit.sync.keys import ApiKey, asked
+from voicekit.sync.keys import ApiKey
 from voicekit.sync.roles import SpeakingRole
 from voicekit.sync.text import pieces_of
 from voicekit.transport.config import PoolConfig
@@ -69,6 +69,9 @@ class FedUtterance(utterances.Fed, Utterance):
 class DeepgramClient(Client[deepgram.DeepgramClient]):
     """See ``voicekit.DeepgramClient``; here everything blocks."""
 
+    _kind = deepgram.DeepgramClient
+
+    @declared
     def __init__(
         self,
         api_key: ApiKey | None = None,
@@ -84,22 +87,7 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
         policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
-    ) -> None:
-        super().__init__(
-            deepgram.DeepgramClient,
-            asked(api_key),
-            access_token=asked(access_token),
-            base_url=base_url,
-            region=region,
-            transport=transport,
-            pool=pool,
-            ca=ca,
-            proxy=proxy,
-            limits=limits,
-            policies=policies,
-            observers=observers,
-            **options,
-        )
+    ) -> None: ...
 
     with_options = viewing(deepgram.DeepgramClient.with_options)
 

@@ -12,10 +12,10 @@ from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.sync import utterances
-from voicekit.sync.client import Client, Transport, viewing
+from voicekit.sync.client import Client, Transport, declared, viewing
 from voicekit.sync.delegation import blocking, directly
 from voicekit.sync.handles import SpeechStream
-from voicekit.sync.keys import ApiKey, asked
+from voicekit.sync.keys import ApiKey
 from voicekit.sync.pages import Pages
 from voicekit.sync.roles import TranscriberRole
 from voicekit.sync.text import pieces_of
@@ -43,6 +43,9 @@ class FedUtterance(utterances.Fed, Utterance):
 class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
     """See ``voicekit.ElevenLabsClient``; here everything blocks."""
 
+    _kind = elevenlabs.ElevenLabsClient
+
+    @declared
     def __init__(
         self,
         api_key: ApiKey | None = None,
@@ -57,21 +60,7 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
         policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
-    ) -> None:
-        super().__init__(
-            elevenlabs.ElevenLabsClient,
-            asked(api_key),
-            base_url=base_url,
-            region=region,
-            transport=transport,
-            pool=pool,
-            ca=ca,
-            proxy=proxy,
-            limits=limits,
-            policies=policies,
-            observers=observers,
-            **options,
-        )
+    ) -> None: ...
 
     with_options = viewing(elevenlabs.ElevenLabsClient.with_options)
 

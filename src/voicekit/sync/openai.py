@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 from voicekit import interfaces
 from voicekit.clients import openai
@@ -14,10 +14,10 @@ from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioSource
-from voicekit.sync.client import Client, Transport, viewing
+from voicekit.sync.client import Client, Transport, declared, viewing
 from voicekit.sync.delegation import Evidence, blocking, directly
 from voicekit.sync.handles import DeltaStream, SpeechStream, TextStream
-from voicekit.sync.keys import ApiKey, Ask, asked
+from voicekit.sync.keys import ApiKey, Ask
 from voicekit.sync.roles import SynthesizerRole, TranscriberRole
 from voicekit.sync.text import pieces_of
 from voicekit.transport.config import PoolConfig
@@ -38,6 +38,9 @@ class TranscriptStream(DeltaStream):
 class OpenAIClient(Client[openai.OpenAIClient]):
     """See ``voicekit.OpenAIClient``; here everything blocks."""
 
+    _kind: Any = openai.OpenAIClient
+
+    @declared
     def __init__(
         self,
         api_key: ApiKey | None = None,
@@ -54,23 +57,7 @@ class OpenAIClient(Client[openai.OpenAIClient]):
         policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
-    ) -> None:
-        super().__init__(
-            openai.OpenAIClient,
-            asked(api_key),
-            base_url=base_url,
-            region=region,
-            organization=organization,
-            project=project,
-            transport=transport,
-            pool=pool,
-            ca=ca,
-            proxy=proxy,
-            limits=limits,
-            policies=policies,
-            observers=observers,
-            **options,
-        )
+    ) -> None: ...
 
     with_options = viewing(openai.OpenAIClient.with_options)
 
@@ -140,6 +127,9 @@ class OpenAIClient(Client[openai.OpenAIClient]):
 class AzureOpenAIClient(OpenAIClient):
     """See ``voicekit.AzureOpenAIClient``; here everything blocks, token providers too."""
 
+    _kind = openai.AzureOpenAIClient
+
+    @declared
     def __init__(
         self,
         *,
@@ -160,24 +150,4 @@ class AzureOpenAIClient(OpenAIClient):
         policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
-    ) -> None:
-        super(OpenAIClient, self).__init__(
-            openai.AzureOpenAIClient,
-            azure_endpoint=azure_endpoint,
-            azure_deployment=azure_deployment,
-            api_version=api_version,
-            api_key=asked(api_key),
-            azure_ad_token=azure_ad_token,
-            azure_ad_token_provider=asked(azure_ad_token_provider),
-            base_url=base_url,
-            organization=organization,
-            project=project,
-            transport=transport,
-            pool=pool,
-            ca=ca,
-            proxy=proxy,
-            limits=limits,
-            policies=policies,
-            observers=observers,
-            **options,
-        )
+    ) -> None: ...

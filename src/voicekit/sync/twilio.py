@@ -10,10 +10,10 @@ from voicekit.clients.twilio.client import ClientOptions
 from voicekit.events import Observer
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
-from voicekit.sync.client import Client, Transport, viewing
+from voicekit.sync.client import Client, Transport, declared, viewing
 from voicekit.sync.delegation import Evidence, blocking, directly
 from voicekit.sync.handles import Stream
-from voicekit.sync.keys import ApiKey, asked
+from voicekit.sync.keys import ApiKey
 from voicekit.sync.pages import Pages
 from voicekit.transport.config import PoolConfig
 
@@ -38,6 +38,9 @@ class MediaStream(Stream[bytes]):
 class TwilioClient(Client[twilio.TwilioClient]):
     """See ``voicekit.TwilioClient``; here everything blocks."""
 
+    _kind = twilio.TwilioClient
+
+    @declared
     def __init__(
         self,
         account_sid: str | None = None,
@@ -60,29 +63,7 @@ class TwilioClient(Client[twilio.TwilioClient]):
         policies: Policies | Mapping[str, Policies] | None = None,
         observers: Sequence[Observer] = (),
         **options: Unpack[ClientOptions],
-    ) -> None:
-        super().__init__(
-            twilio.TwilioClient,
-            account_sid,
-            asked(auth_token),
-            api_key=api_key,
-            api_key_secret=asked(api_key_secret),
-            webhook_tokens=webhook_tokens,
-            shared_keys=shared_keys,
-            region=region,
-            edge=edge,
-            base_url=base_url,
-            messaging_base_url=messaging_base_url,
-            media_hosts=media_hosts,
-            transport=transport,
-            pool=pool,
-            ca=ca,
-            proxy=proxy,
-            limits=limits,
-            policies=policies,
-            observers=observers,
-            **options,
-        )
+    ) -> None: ...
 
     with_options = viewing(twilio.TwilioClient.with_options)
 
