@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.errors import (
@@ -31,6 +31,7 @@ from voicekit.testing.conformance.watching import nothing_left, refusal, refused
 
 if TYPE_CHECKING:
     from voicekit.transport.interfaces import HttpTransport, Response
+    from voicekit.transport.messages import Upload
 
 CHUNKS: Final = b"3\r\nabc\r\n0\r\n\r\n"
 MakeTransport = Callable[[], "HttpTransport"]
@@ -56,6 +57,14 @@ def served(handler: Handler) -> Callable[[Callable[[Any, Peer], Awaitable[None]]
     return checked
 
 
+def asked(
+    transport: Any, url: str, body: bytes | Upload | None = b"{}", method: str = "POST"
+) -> Coroutine[Any, Any, Response]:
+    """Send a request of which nobody asks how far it has come."""
+    sending: Coroutine[Any, Any, Response] = transport.send(ask(url, body, method), WatchedCall())
+    return sending
+
+
 async def read(response: Response) -> bytes:
     """The whole body."""
     body = bytearray()
@@ -76,9 +85,7 @@ async def _in_two_pieces(visit: Visit) -> None:
 @served(_in_two_pieces)
 async def answers_arrive_as_they_were_sent(transport: Any, peer: Peer) -> None:
     """Status, headers in any case, the body untouched and piece by piece, its end proven."""
-    response = await within(
-        transport.send(ask(peer.url), WatchedCall()), "send() must return with the headers"
-    )
+    response = await within(asked(transport, peer.url), "send() must return with the headers")
     require(response.status == 503, "any status is an answer, given as it is")
     for name in ("X-Marked", "x-marked", "X-MARKED"):
         require(response.headers.get(name) == "yes", "headers are looked up in any case")
@@ -103,7 +110,7 @@ async def _framed_or_not(visit: Visit) -> None:
 async def an_end_without_framing_is_not_proven(transport: Any, peer: Peer) -> None:
     """A body that ends with its connection is not delimited; a chunked one is."""
     for path, proven in (("", False), ("/framed", True)):
-        response = await transport.send(ask(peer.url + path), WatchedCall())
+        response = await asked(transport, peer.url + path)
         require(await read(response) == b"abc", "a body must come whole")
         require(response.delimited is proven, "delimited must say whether the end is proven")
 
@@ -120,7 +127,7 @@ async def _cut_short(visit: Visit) -> None:
 async def a_truncated_body_is_a_lost_connection(transport: Any, peer: Peer) -> None:
     """What came is given, then ``ConnectionLostError``; never a clean end."""
     for path in ("/length", "/chunked"):
-        response = await transport.send(ask(peer.url + path), WatchedCall())
+        response = await asked(transport, peer.url + path)
         require(
             await within(response.chunk(), "what came must be given") == b"abc",
             "what came before a body was cut must be given",
@@ -138,7 +145,7 @@ async def a_truncated_body_is_a_lost_connection(transport: Any, peer: Peer) -> N
 async def an_interrupt_wakes_a_waiting_chunk(transport: Any, peer: Peer) -> None:
     """Whoever waits gets the error given, and so does who asks next."""
     for waits in (True, False):
-        response = await transport.send(ask(peer.url), WatchedCall())
+        response = await asked(transport, peer.url)
         waiting = asyncio.ensure_future(response.chunk()) if waits else None
         await asyncio.sleep(0.02)
         mark = ClosedError("interrupted by the check")
@@ -163,7 +170,7 @@ async def _in_two_halves(visit: Visit) -> None:
 @served(_in_two_halves)
 async def a_cancelled_chunk_loses_no_bytes(transport: Any, peer: Peer) -> None:
     """Cancelled as it waits, the next ``chunk()`` goes on where it was."""
-    response = await transport.send(ask(peer.url), WatchedCall())
+    response = await asked(transport, peer.url)
     got = await within(response.chunk(), "what came must be given")
     for _ in range(3):
         waiting = asyncio.ensure_future(response.chunk())
@@ -182,7 +189,7 @@ async def _redirect(visit: Visit) -> None:
 @served(_redirect)
 async def redirects_are_not_followed(transport: Any, peer: Peer) -> None:
     """They would carry the key to somebody else."""
-    response = await transport.send(ask(peer.url), WatchedCall())
+    response = await asked(transport, peer.url)
     require(response.status == 307, "a redirect must be given as it is")
     await read(response)
     require(len(peer.heads) == 1, "a redirect must not be followed")
@@ -199,12 +206,12 @@ async def _every_other_time(visit: Visit) -> None:
 async def a_request_is_sent_once(transport: Any, peer: Peer) -> None:
     """A connection that ends without an answer is an error, not a second request."""
     for method in ("GET", "POST"):
-        await read(await transport.send(ask(peer.url, None, method), WatchedCall()))
+        await read(await asked(transport, peer.url, None, method))
         before = len(peer.heads)
         error = await refused(
             ConnectionLostError,
             "no answer",
-            transport.send(ask(peer.url, None, method), WatchedCall()),
+            asked(transport, peer.url, None, method),
             "no answer must be an error",
         )
         require(error.outcome == "unknown", "a request without an answer has an unknown outcome")
@@ -217,7 +224,7 @@ async def a_refused_dial_says_that_nothing_happened(transport: Any, _peer: Peer)
     error = await refused(
         ConnectError,
         "a refused dial",
-        transport.send(ask(unused_url()), WatchedCall()),
+        asked(transport, unused_url()),
         "a refused dial must be an error",
     )
     require(error.outcome == "not_applied", "after a refused dial the outcome is not_applied")
@@ -285,7 +292,7 @@ async def an_upload_that_fails_is_our_fault(transport: Any, peer: Peer) -> None:
         error = await refused(
             LocalProtocolError,
             "an upload that fails",
-            transport.send(ask(peer.url, pieces), WatchedCall()),
+            asked(transport, peer.url, pieces),
             "an upload that fails must fail the call",
         )
         require(SECRET not in str(error), "no error may show a secret")
@@ -296,7 +303,7 @@ async def an_upload_that_fails_is_our_fault(transport: Any, peer: Peer) -> None:
 @served(Visit.gone)
 async def a_cancelled_request_leaves_nothing(transport: Any, peer: Peer) -> None:
     """The server sees the connection end."""
-    sending = asyncio.ensure_future(transport.send(ask(peer.url), WatchedCall()))
+    sending = asyncio.ensure_future(asked(transport, peer.url))
     await within(peer.arrived.wait(), "a request must arrive")
     sending.cancel()
     await within(asyncio.wait((sending,)), "a cancelled send() must end")
@@ -314,25 +321,23 @@ async def _whole_or_stalled(visit: Visit) -> None:
 @served(_whole_or_stalled)
 async def an_aborted_response_frees_its_connection(transport: Any, peer: Peer) -> None:
     """Twice is once; after the end it does nothing; ``release`` may come in between."""
-    whole = await transport.send(ask(peer.url + "/whole"), WatchedCall())
+    whole = await asked(transport, peer.url + "/whole")
     await read(whole)
     whole.abort()
     whole.release()
-    response = await transport.send(ask(peer.url), WatchedCall())
+    response = await asked(transport, peer.url)
     require(await response.chunk() == b"abc", "what came must be given")
     response.abort()
     response.abort()
     response.release()
     await within(peer.left.wait(), "abort() must free the connection")
-    await within(
-        transport.send(ask(peer.url + "/whole"), WatchedCall()), "others go on after an abort"
-    )
+    await within(asked(transport, peer.url + "/whole"), "others go on after an abort")
 
 
 @served(stalled)
 async def closing_ends_what_is_in_flight(transport: Any, peer: Peer) -> None:
     """A waiting ``chunk()`` gets an error, not a cancellation; later sends, ``ClosedError``."""
-    response = await transport.send(ask(peer.url), WatchedCall())
+    response = await asked(transport, peer.url)
     waiting = asyncio.ensure_future(response.chunk())
     await asyncio.sleep(0.02)
     await within(transport.aclose(), "aclose() must not wait for what is in flight")
@@ -347,7 +352,7 @@ async def closing_ends_what_is_in_flight(transport: Any, peer: Peer) -> None:
     await refused(
         ClosedError,
         "a closed transport",
-        transport.send(ask(peer.url), WatchedCall()),
+        asked(transport, peer.url),
         "a closed transport must refuse",
     )
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from voicekit.errors import ClosedError
-from voicekit.testing.conformance.http import Check, read, served
+from voicekit.testing.conformance.http import Check, asked, read, served
 from voicekit.testing.conformance.peer import Peer, WatchedCall, always, ask, stalled, unused_url
 from voicekit.testing.conformance.watching import require, within
 
@@ -48,7 +48,7 @@ async def leaving_frees_the_connection_at_once(transport: Any, peer: Peer) -> No
     require(transport.capabilities.aborts, "capabilities.aborts must be True for the warm tier")
     for how in ("abort", "interrupt"):
         peer.left.clear()
-        response = await transport.send(ask(peer.url), WatchedCall())
+        response = await asked(transport, peer.url)
         await response.chunk()
         if how == "abort":
             response.abort()
