@@ -21,6 +21,7 @@ from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import Pipeline
 from voicekit.speech import AudioChunk, AudioFormat
 from voicekit.streams import Opened, SpeechStream
+from voicekit.tasks import closed
 from voicekit.wire.pcm import Aligner
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["EngineSpeech"]
 
 _log = logging.getLogger("voicekit.engine")
+_UNCLOSED: Final = "closing an engine failed: %s"
 _WAV_HEADER: Final = 44
 """Bytes; the shortest that a WAV's samples can stand behind."""
 
@@ -197,7 +199,7 @@ class _Engine:
             self._error = self._error or failed
         finally:
             try:
-                await _close(pieces)
+                await closed(pieces, _log, _UNCLOSED)
             finally:
                 self._changed.set()
 
@@ -205,7 +207,7 @@ class _Engine:
         """Wait until the iterable is closed; it is one that was never begun as well."""
         task = self._task
         if task is None:
-            await _close(self._chunks)
+            await closed(self._chunks, _log, _UNCLOSED)
         elif task is not asyncio.current_task() and not task.done():
             await asyncio.wait([task])
 
@@ -268,13 +270,3 @@ class _Engine:
             raise RemoteProtocolError("the engine gave no audio")
         self.done = True
         return ()
-
-
-async def _close(chunks: object) -> None:
-    close = getattr(chunks, "aclose", None)
-    if close is None:
-        return
-    try:
-        await close()
-    except Exception as error:  # noqa: BLE001 - the speech is over; nobody else would say it
-        _log.warning("closing an engine failed: %s", type(error).__name__)

@@ -157,11 +157,7 @@ class Session(Generic[T]):
             waiter.set_result(None)
 
     def _ready(self) -> None:
-        """Check that the session takes input.
-
-        Raises:
-            ClosedError: It is not open, or over.
-        """
+        """Check that the session takes input."""
         if self._error is not None:
             raise self._error
         if not self._open or self._closed:

@@ -89,6 +89,17 @@ class Background:
             await asyncio.wait(tasks)
 
 
+async def closed(pieces: object, log: logging.Logger, message: str) -> None:
+    """Close what was iterated, if it can be; a failure is logged: nobody else would say it."""
+    close = getattr(pieces, "aclose", None)
+    if close is None:
+        return
+    try:
+        await close()
+    except Exception as error:  # noqa: BLE001 - what it was for is over
+        log.warning(message, type(error).__name__)
+
+
 async def at_most(seconds: float, work: Awaitable[object]) -> None:
     """Await ``work``; what takes longer than so many seconds is cancelled, and left at that."""
     with contextlib.suppress(TimeoutError):

@@ -101,11 +101,7 @@ def of_members(states: Mapping[str, State]) -> Verdict:
 
 
 def of_all(states: Iterable[tuple[State, bool]]) -> State:
-    """Several that each do a part: the worst one's; an optional one degrades at most.
-
-    Args:
-        states: Of each, and whether it is optional.
-    """
+    """Several that each do a part: the worst one's; an optional one degrades at most."""
     worst: State = "ok"
     for state, optional in states:
         known: State = "degraded" if optional and state == "down" else state

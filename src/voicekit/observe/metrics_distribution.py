@@ -40,11 +40,7 @@ _LONGEST: Final = 1e6
 
 
 def check_installed() -> None:
-    """Import the histograms.
-
-    Raises:
-        ConfigurationError: They are not installed; it says what to install.
-    """
+    """Import the histograms, or say what to install."""
     try:
         import ddsketch.ddsketch  # noqa: F401
     except ModuleNotFoundError as error:

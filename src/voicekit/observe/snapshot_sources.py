@@ -95,11 +95,7 @@ class Sources:
         self._things: dict[str, Callable[[], Any]] = {}
 
     def add(self, thing: Any, name: str | None = None) -> str:
-        """Look at it from now on; returns its name, with a number where that is taken.
-
-        Raises:
-            InvalidArgumentError: It has no ``stats()``, or there are too many.
-        """
+        """Look at it from now on; returns its name, with a number where that is taken."""
         thing = itself(thing)
         if not callable(getattr(thing, "stats", None)):
             raise InvalidArgumentError(

@@ -31,12 +31,7 @@ class Verdict(enum.Enum):
 
 
 def verdict_of(error: BaseException, ignore: tuple[type[Exception], ...] = ()) -> Verdict:
-    """Judge how a call ended that raised ``error``.
-
-    Args:
-        error: What was raised.
-        ignore: What of the application's own says nothing.
-    """
+    """Judge how a call ended that raised ``error``; what is in ``ignore`` says nothing."""
     if not isinstance(error, Exception) or isinstance(error, ignore):
         return Verdict.NOTHING  # cancelled, or the process ends: not the server's doing
     if not isinstance(error, VoicekitError):

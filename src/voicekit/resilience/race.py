@@ -139,12 +139,7 @@ class Attempt:
         return (now if ended_at is None else min(ended_at, now)) - self._started_at
 
     def result(self) -> Any:
-        """Its result, once it has ended.
-
-        Raises:
-            Exception: What it raised.
-            CancelledError: It was cancelled, from within.
-        """
+        """Its result, once it has ended; or what it raised, cancelled from within included."""
         if self.error is not None:
             raise self.error
         self.task.result()

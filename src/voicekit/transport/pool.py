@@ -200,11 +200,7 @@ class SocketPool:
         )
 
     def start_warming(self, n: int | None = None) -> None:
-        """``warm`` in the background; returns at once.
-
-        Raises:
-            WrongLoopError: Another event loop uses the pool.
-        """
+        """``warm`` in the background; returns at once."""
         self._bind()
         self._own(self._background.spawn(self.warm(n), "voicekit-warm"))
 

@@ -40,15 +40,7 @@ def _build(ca: str | None) -> ssl.SSLContext:
 
 
 async def tls_context(ca: str | None = None) -> ssl.SSLContext:
-    """The shared context that trusts ``ca``, or the system's certificates.
-
-    Args:
-        ca: Path of a PEM file. The system's store otherwise, with
-            ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` as OpenSSL reads them.
-
-    Raises:
-        InvalidArgumentError: The file cannot be read.
-    """
+    """The shared context that trusts ``ca``, a PEM file, or the system's certificates."""
     context = _contexts.get(_key(ca))
     if context is not None:
         return context

@@ -71,7 +71,4 @@ class ChatOfMembers(Wrapper):
     def _request_of(
         self, messages: Messages | interfaces.ChatRequest, options: Mapping[str, Any]
     ) -> ChatRequestOfMembers:
-        if not isinstance(messages, ChatRequestOfMembers):
-            # A member's own request is no conversation, and is refused as such.
-            return self.request(messages, **options)  # type: ignore[arg-type]
-        return self._finished(messages, "messages", options)
+        return self._made(ChatRequestOfMembers, self.request, messages, "messages", options)

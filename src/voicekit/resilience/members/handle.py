@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from voicekit.errors import ClosedError, LocalProtocolError
 from voicekit.resilience.members.evidence import FromMember
 from voicekit.resilience.members.opening import Opening
 from voicekit.resilience.members.patience import Patience
-from voicekit.resilience.members.trail import Group, Member, Trail, closed_quietly
-
-if TYPE_CHECKING:
-    from voicekit.errors import VoicekitError
+from voicekit.resilience.members.trail import Group, Judge, Member, Trail, closed_quietly
 
 
 def never(*_: object) -> NoReturn:
@@ -21,7 +18,7 @@ def never(*_: object) -> NoReturn:
     raise LocalProtocolError("a member's handle opens it")
 
 
-class MemberHandle(FromMember):
+class MemberHandle(FromMember, Judge):
     """A handle that the first member opens which can; mixed in before its kind.
 
     Attributes:
@@ -38,14 +35,6 @@ class MemberHandle(FromMember):
         self._patience = Patience(group.timeout)
         self.handle_of = handle_of
         self._starting = Opening()
-
-    def may_move(self, error: VoicekitError, /) -> bool:  # noqa: ARG002
-        """Whether it can still go elsewhere."""
-        return True
-
-    def innocent(self, error: VoicekitError, /) -> bool:  # noqa: ARG002
-        """Whether it is none of the member's."""
-        return False
 
     def _survives(self) -> bool:
         """Whether it goes on with the next call, when one is cancelled."""

@@ -57,11 +57,7 @@ class MemberOptions:
         return given
 
     def of(self, index: int, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the member gets: its defaults, and over them what the call says.
-
-        Raises:
-            InvalidArgumentError: A value is in no table that is made for its option.
-        """
+        """What the member gets: its defaults, and over them what the call says."""
         if not self._table:
             return {**self._defaults[index], **given}
         options = dict(self._defaults[index])

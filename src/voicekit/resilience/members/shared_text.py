@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, Callable
 from typing import Any, Final, Self
 
 from voicekit.errors import InvalidArgumentError
+from voicekit.tasks import closed
 
 _log = logging.getLogger("voicekit.resilience")
 
@@ -117,13 +118,7 @@ class SharedText:
         self._changed.set()
 
     async def _close(self) -> None:
-        close = getattr(self._pieces, "aclose", None)
-        if close is None:
-            return
-        try:
-            await close()
-        except Exception as error:  # noqa: BLE001 - the speech is over; nobody else would say it
-            _log.warning("closing the text of a speech failed: %s", type(error).__name__)
+        await closed(self._pieces, _log, "closing the text of a speech failed: %s")
 
     # -- for the readers --------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ reason to move on.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -51,13 +51,7 @@ class Place:
 
 
 class Member:
-    """One of those behind a wrapper.
-
-    Attributes:
-        engine: What implements the interface.
-        index: Its place in the order in which they were given.
-        name: For events, errors and evidence; unique among them.
-    """
+    """One of those behind a wrapper: what implements the interface, its place, its unique name."""
 
     __slots__ = ("_numbers", "_places", "engine", "index", "name")
 
@@ -155,38 +149,26 @@ class Group:
             )
 
     def check_open(self) -> None:
-        """Refuse what is asked after the end.
-
-        Raises:
-            ClosedError: The wrapper is closed.
-        """
+        """Refuse what is asked after the end."""
         if self.closed:
             raise ClosedError(f"the {self.choice.kind} is closed")
 
 
-class Judge(Protocol):
-    """What a call itself says of an error at a member."""
+class Judge:
+    """What a call itself says of an error at a member; this one can be asked again as it is."""
 
-    def may_move(self, error: VoicekitError, /) -> bool:
+    __slots__ = ()
+
+    def may_move(self, error: VoicekitError, /) -> bool:  # noqa: ARG002
         """Whether it can still go elsewhere; if not, ``retry_stopped`` says why."""
-        ...
-
-    def innocent(self, error: VoicekitError, /) -> bool:
-        """Whether it is none of the member's."""
-        ...
-
-
-class _Anywhere:
-    """A call that can be asked again as it is."""
-
-    def may_move(self, _error: VoicekitError, /) -> bool:
         return True
 
-    def innocent(self, _error: VoicekitError, /) -> bool:
+    def innocent(self, error: VoicekitError, /) -> bool:  # noqa: ARG002
+        """Whether it is none of the member's."""
         return False
 
 
-ANYWHERE: Final = _Anywhere()
+ANYWHERE: Final = Judge()
 
 
 def errors_of(error: BaseException) -> Mapping[str, VoicekitError]:
@@ -330,11 +312,6 @@ class Trail(Generic[T]):
 async def closed_quietly(handle: Any) -> None:
     """Close what failed; it may have been closed by its failure already."""
     close = getattr(handle, "aclose", None)
-    if close is None:
-        return
-    try:
-        await close()
-    except asyncio.CancelledError:
-        raise
-    except Exception:  # noqa: BLE001, S110 - why it failed is what counts
-        pass
+    if close is not None:
+        with contextlib.suppress(Exception):  # why it failed is what counts
+            await close()

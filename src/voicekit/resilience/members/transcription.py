@@ -69,10 +69,7 @@ class TranscriptionOfMembers(Wrapper):
     def _request_of(
         self, audio: AudioSource | interfaces.TranscriptionRequest, options: Mapping[str, Any]
     ) -> TranscriptionRequestOfMembers:
-        if not isinstance(audio, TranscriptionRequestOfMembers):
-            # A member's own request is no recording, and is refused as such.
-            return self.request(audio, **options)  # type: ignore[arg-type]
-        return self._finished(audio, "audio", options)
+        return self._made(TranscriptionRequestOfMembers, self.request, audio, "audio", options)
 
 
 class HeardByMembers(TranscriptionOfMembers):
@@ -91,16 +88,13 @@ class HeardByMembers(TranscriptionOfMembers):
         return MemberTranscription(self._group, "open_transcription", handles)
 
 
-class _ReadOnce:
+class _ReadOnce(Judge):
     """A recording that cannot be read again."""
 
     def may_move(self, error: VoicekitError, /) -> bool:
         if isinstance(error, _UNREAD):
             return True
         error.retry_stopped = error.retry_stopped or "not_replayable"
-        return False
-
-    def innocent(self, _error: VoicekitError, /) -> bool:
         return False
 
 

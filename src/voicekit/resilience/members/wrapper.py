@@ -128,6 +128,19 @@ class Wrapper:
             self._group, lambda member, own: member.engine.request(subject, **own), options
         )
 
+    def _made(
+        self,
+        kind: type[Q],
+        make: Callable[..., Q],
+        subject: Any,
+        argument: str,
+        options: Mapping[str, Any],
+    ) -> Q:
+        """The request about ``subject``, which may be a finished one."""
+        if isinstance(subject, kind):
+            return self._finished(subject, argument, options)
+        return make(subject, **options)  # a member's own request is refused there
+
     def _finished(self, request: Q, argument: str, options: Mapping[str, Any]) -> Q:
         """A request that a caller has got from ``request()``, if it can be used so."""
         if request.owner is not self:
