@@ -94,16 +94,6 @@ class Guarded:
             raise self._failed(error) from None
         self._fine()
 
-    async def delete(self, key: str) -> None:
-        """Forget it; trouble is nobody's affair."""
-        if self.resting:
-            return
-        try:
-            async with asyncio.timeout(self.timeout):
-                await self.storage.delete(key)
-        except Exception as error:  # noqa: BLE001
-            self._failed(error)
-
     def _check(self) -> None:
         if self.resting:
             raise StorageTrouble("it is left alone for a while")

@@ -265,11 +265,10 @@ class AgentforceClient(Warming, Service):
 
     async def _finish_turns(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and self._busy():  # noqa: ASYNC110 - of many sessions
+        while time.monotonic() < until and any(  # noqa: ASYNC110 - of many sessions
+            session._turns.busy for session in self._open.values()
+        ):
             await asyncio.sleep(0.02)
-
-    def _busy(self) -> bool:
-        return any(session._turns.busy for session in self._open.values())
 
     async def _say_goodbye(self) -> None:
         starting = self._openers.close()

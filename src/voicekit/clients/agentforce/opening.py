@@ -58,9 +58,9 @@ class Opener:
         )
         openers.running.add(self)
         self.task.add_done_callback(lambda _: openers.running.discard(self))
-        self._expiry: asyncio.Task[None] | None = None
+        self.expiry: asyncio.Task[None] | None = None
         if kept:
-            self._expiry = openers.background.spawn(self._expire(), "voicekit-session-unused")
+            self.expiry = openers.background.spawn(self._expire(), "voicekit-session-unused")
 
     @property
     def stale(self) -> bool:
@@ -161,11 +161,6 @@ class Opener:
         await asyncio.sleep(MAX_AGE)
         self.release()
 
-    def unexpire(self) -> None:
-        """It was taken, or is of no use."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-
 
 class Openers:
     """The starts of a client that nobody has taken yet."""
@@ -237,7 +232,8 @@ class Openers:
             del self._by_key[opener.key]
         if opener in self._spare:
             self._spare.remove(opener)
-        opener.unexpire()
+        if opener.expiry is not None:
+            opener.expiry.cancel()
 
     def close(self) -> list[asyncio.Task[Any]]:
         """Nobody takes any of them any more; what is still to come ends itself."""

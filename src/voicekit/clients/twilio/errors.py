@@ -63,52 +63,58 @@ class PartlySentError(VoicekitError):
     unsent: tuple[str, ...] = ()
 
 
-_Row = tuple[type[ProviderError], str]
+_KINDS: Final[Mapping[int, type[ProviderError]]] = {
+    20003: AuthenticationError,
+    20429: RateLimitError,
+    21610: UnsubscribedError,
+    63012: UnavailableError,
+    63016: TemplateRequiredError,
+    63017: RateLimitError,
+    63018: RateLimitError,
+}
+"""Those that are no InvalidRequestError at once, and no DeliveryError afterwards."""
 
-_AT_ONCE: Final[Mapping[int, _Row]] = {
-    20001: (InvalidRequestError, "a parameter is wrong"),
-    20003: (AuthenticationError, "wrong credentials, or a key that may not do this"),
-    20009: (InvalidRequestError, "the message is still under way: try again after a minute"),
-    20404: (InvalidRequestError, "there is no such resource"),
-    20429: (RateLimitError, "too many requests at a time"),
-    21211: (InvalidRequestError, "'To' is no valid number"),
-    21212: (InvalidRequestError, "'From' is no valid sender"),
-    21408: (InvalidRequestError, "the account may not send to that region"),
-    21603: (InvalidRequestError, "'From' is missing"),
-    21606: (InvalidRequestError, "'From' is no sender of this account that can do this"),
-    21608: (InvalidRequestError, "a trial account sends only to verified numbers"),
-    21610: (UnsubscribedError, "the recipient has unsubscribed"),
-    21612: (InvalidRequestError, "'To' cannot be reached from this 'From'"),
-    21614: (InvalidRequestError, "'To' is no mobile number"),
-    21617: (InvalidRequestError, "the text is longer than 1600 characters"),
-    21658: (InvalidRequestError, "a parameter is longer than allowed"),
-    21910: (InvalidRequestError, "'From' and 'To' are not of one channel"),
-    63007: (InvalidRequestError, "there is no WhatsApp sender with that 'From'"),
+_AT_ONCE: Final[Mapping[int, str]] = {
+    20001: "a parameter is wrong",
+    20003: "wrong credentials, or a key that may not do this",
+    20009: "the message is still under way: try again after a minute",
+    20404: "there is no such resource",
+    20429: "too many requests at a time",
+    21211: "'To' is no valid number",
+    21212: "'From' is no valid sender",
+    21408: "the account may not send to that region",
+    21603: "'From' is missing",
+    21606: "'From' is no sender of this account that can do this",
+    21608: "a trial account sends only to verified numbers",
+    21610: "the recipient has unsubscribed",
+    21612: "'To' cannot be reached from this 'From'",
+    21614: "'To' is no mobile number",
+    21617: "the text is longer than 1600 characters",
+    21658: "a parameter is longer than allowed",
+    21910: "'From' and 'To' are not of one channel",
+    63007: "there is no WhatsApp sender with that 'From'",
 }
 
-_AFTERWARDS: Final[Mapping[int, _Row]] = {
-    30003: (DeliveryError, "the handset cannot be reached"),
-    30007: (DeliveryError, "a carrier filtered the message"),
-    30034: (DeliveryError, "the sender is not registered for A2P 10DLC"),
-    30036: (DeliveryError, "the validity period is over"),
-    63003: (DeliveryError, "the destination is not valid"),
-    63005: (DeliveryError, "the channel refused the content"),
-    63012: (UnavailableError, "the channel failed: try once more, later"),
-    63013: (DeliveryError, "the message is against WhatsApp's policy"),
-    63016: (
-        TemplateRequiredError,
-        "the 24-hour window is over: send a template with content_sid",
-    ),
-    63017: (RateLimitError, "too many messages a second over all senders"),
-    63018: (RateLimitError, "the channel's rate limit: wait 1 to 60 s"),
-    63019: (DeliveryError, "the media could not be fetched from its address"),
-    63020: (DeliveryError, "the channel does not take it"),
-    63021: (DeliveryError, "the content is not valid, or a template too long"),
-    63022: (DeliveryError, "the channel does not take it"),
-    63024: (DeliveryError, "the recipient is not valid"),
-    63025: (DeliveryError, "the channel does not take it"),
-    63032: (DeliveryError, "the channel does not take it"),
-    63036: (DeliveryError, "the recipient cannot be reached on this channel"),
+_AFTERWARDS: Final[Mapping[int, str]] = {
+    30003: "the handset cannot be reached",
+    30007: "a carrier filtered the message",
+    30034: "the sender is not registered for A2P 10DLC",
+    30036: "the validity period is over",
+    63003: "the destination is not valid",
+    63005: "the channel refused the content",
+    63012: "the channel failed: try once more, later",
+    63013: "the message is against WhatsApp's policy",
+    63016: "the 24-hour window is over: send a template with content_sid",
+    63017: "too many messages a second over all senders",
+    63018: "the channel's rate limit: wait 1 to 60 s",
+    63019: "the media could not be fetched from its address",
+    63020: "the channel does not take it",
+    63021: "the content is not valid, or a template too long",
+    63022: "the channel does not take it",
+    63024: "the recipient is not valid",
+    63025: "the channel does not take it",
+    63032: "the channel does not take it",
+    63036: "the recipient cannot be reached on this channel",
 }
 
 
@@ -121,8 +127,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Provider
     value = body_of(body)
     said: Mapping[str, Any] = value if isinstance(value, dict) else {}
     code = _number(said.get("code"))
-    known = _AT_ONCE.get(code) or _AFTERWARDS.get(code) if code is not None else None
-    kind = known[0] if known is not None else class_of(status)
+    kind = _kind_of(code) or class_of(status)
     if status >= 500 or status in {408, 425}:
         kind = UnavailableError  # it may have begun, whatever it calls that
     if status == 429:
@@ -135,7 +140,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> Provider
         param=_param(said),
         detail="; ".join(each for each in detail if isinstance(each, str)) or None,
     )
-    return _coded(error, code, known)
+    return _coded(error, code)
 
 
 def delivery_error(code: object) -> ProviderError | None:
@@ -154,17 +159,23 @@ def delivery_error(code: object) -> ProviderError | None:
     number = _number(code)
     if not number:
         return None
-    known = _AFTERWARDS.get(number) or _AT_ONCE.get(number)
-    error = (known[0] if known is not None else DeliveryError)("not delivered")
+    error = (_kind_of(number) or DeliveryError)("not delivered")
     error.provider, error.outcome = PROVIDER, "not_applied"
-    return _coded(error, number, known)
+    return _coded(error, number)
 
 
-def _coded(error: ProviderError, code: int | None, known: _Row | None) -> ProviderError:
+def _kind_of(code: int | None) -> type[ProviderError] | None:
+    if code is None:
+        return None
+    otherwise = InvalidRequestError if code in _AT_ONCE else None
+    return _KINDS.get(code, DeliveryError if code in _AFTERWARDS else otherwise)
+
+
+def _coded(error: ProviderError, code: int | None) -> ProviderError:
     if code is not None:
         error.code = str(code)
-        words = f": {known[1]}" if known is not None else ""
-        error.args = (f"{error.args[0]} {code}{words}",)
+        words = _AT_ONCE.get(code) or _AFTERWARDS.get(code)
+        error.args = (f"{error.args[0]} {code}" + (f": {words}" if words else ""),)
     return error
 
 

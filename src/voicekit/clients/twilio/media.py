@@ -68,16 +68,6 @@ class MediaSettings(Settings):
         "fresh": checks.flag,
     }
 
-    @property
-    def most(self) -> int:
-        """Bytes beyond which a file is refused."""
-        return int(self.options.get("max_bytes") or MOST_BYTES)
-
-    @property
-    def waits(self) -> tuple[float, ...]:
-        """Seconds between asking again for a file that is not there."""
-        return () if self.options.get("fresh") is False else NOT_THERE_YET
-
 
 class MediaFiles(Authorized):
     """Files that came with messages.
@@ -194,9 +184,10 @@ class MediaFiles(Authorized):
             partial(self._headers, settings.extra_headers),
             own=self._own_origin,
             media_hosts=self._media_hosts,
-            waits=settings.waits,
+            waits=() if settings.options.get("fresh") is False else NOT_THERE_YET,
         )
 
 
 def _decoder(ref: MediaRef, settings: MediaSettings, response: Response) -> MediaDecoder:
-    return MediaDecoder(response.headers, most=settings.most, expected=ref.content_type)
+    most = int(settings.options.get("max_bytes") or MOST_BYTES)
+    return MediaDecoder(response.headers, most=most, expected=ref.content_type)
