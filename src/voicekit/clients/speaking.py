@@ -7,18 +7,26 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from voicekit.clients.audio_body import AudioDecoder, most_bytes
 from voicekit.clients.base import Client
+from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.urls import socket_url
 from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.streams import SpeechStream
 from voicekit.transport.config import WarmReport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from voicekit.clients.in_parts import OpenPart
     from voicekit.clients.refusals import Dialect
+    from voicekit.errors import VoicekitError
     from voicekit.operation import Call
+    from voicekit.speech import Usage
     from voicekit.tasks import Background
+    from voicekit.transport.interfaces import Response
     from voicekit.transport.pool import SocketPool
+    from voicekit.transport.transport import Transport
 
 _LIMITS: Final = Limits(connect=2.0, first_output=5.0, gap=5.0)
 _WHOLE_S: Final = 30.0
@@ -54,6 +62,52 @@ def dial_of(provider: str) -> Operation:
         name="dial_speech",
         kind=OperationClass.PURE,
         limits=Limits(connect=2.0, first_output=5.0),
+    )
+
+
+def spoken(
+    transport: Transport,
+    request: Any,
+    open_part: OpenPart,
+    usage: Callable[[Iterable[Mapping[str, str]]], Usage | None] = lambda _headers: None,
+) -> SpeechStream:
+    """The stream of a request, which is spoken in as many parts as it has bodies.
+
+    ``usage`` reads what the responses say together that they cost.
+    """
+    if len(request.bodies) == 1 and not request.resume:
+        return SpeechStream(
+            partial(open_part, 0, None),
+            format=request.format,
+            usage=lambda headers: usage([headers]),
+        )
+    parts = speech_in_parts(
+        len(request.bodies),
+        open_part,
+        request.format,
+        lambda: transport.background,
+        resume=request.resume,
+    )
+    return SpeechStream(
+        parts.open,
+        format=request.format,
+        usage=lambda _newest: usage(parts.all_headers),
+        parts=parts,
+    )
+
+
+def part_decoder(
+    request: Any,
+    part: int,
+    error_of: Callable[[Any, int, Mapping[str, str]], VoicekitError],
+    response: Response,
+) -> AudioDecoder:
+    """Reads the audio of one of the bodies."""
+    return AudioDecoder(
+        request.format,
+        response.headers,
+        most=most_bytes(request.format, request.characters[part]),
+        error_of=error_of,
     )
 
 

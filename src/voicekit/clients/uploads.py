@@ -20,7 +20,10 @@ from voicekit.transport.files import FileUpload, HandleUpload, StreamUpload
 from voicekit.transport.held import in_pieces
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from voicekit.operation import Limits
+    from voicekit.speech.audio_format import Encoding
     from voicekit.speech.audio_source import AudioSource, AudioStream
     from voicekit.transport.messages import Upload
 
@@ -60,6 +63,13 @@ _SUFFIX_OF: Final = {
     "audio/amr": ".amr",
 }
 
+_ENCODINGS: Final[Mapping[str, Encoding]] = {
+    "audio/mpeg": "mp3",
+    "audio/ogg": "ogg_opus",
+    "audio/flac": "flac",
+    "audio/aac": "aac",
+}
+
 # Source: design, "total = 30 s + 0.1 s per second of audio".
 _PATIENCE_S: Final = 30.0
 _PATIENCE_PER_SECOND: Final = 0.1
@@ -82,10 +92,10 @@ class Recording:
     """
 
     upload: bytes | Upload = field(repr=False)
-    format: AudioFormat | None
+    format: AudioFormat | None = None
     media_type: str
     filename: str = field(repr=False)
-    duration_s: float | None
+    duration_s: float | None = None
     size: int | None
 
     @property
@@ -205,10 +215,8 @@ def _of_path(path: Path) -> Recording:
     media_type = _named(path.name) or _UNKNOWN
     return Recording(
         upload=FileUpload(path, found.st_size),
-        format=None,
         media_type=media_type,
         filename=path.name,
-        duration_s=None,
         size=found.st_size,
     )
 
@@ -250,10 +258,8 @@ def _of_stream(stream: AudioStream) -> Recording:
         _refuse("is empty")
     return Recording(
         upload=StreamUpload(stream, size),
-        format=None,
         media_type=media_type,
         filename=_made_up(media_type),
-        duration_s=None,
         size=size,
     )
 
@@ -334,15 +340,10 @@ def _format_of(media_type: str, wav: WavInfo | None, head: bytes) -> AudioFormat
             )
     except InvalidArgumentError:
         return None  # a rate or channels beyond what we name
-    if media_type == "audio/mpeg":
-        return AudioFormat(encoding="mp3")
-    if media_type == "audio/ogg" and b"OpusHead" in head[:_HEAD_BYTES]:
-        return AudioFormat(encoding="ogg_opus")
-    if media_type == "audio/flac":
-        return AudioFormat(encoding="flac")
-    if media_type == "audio/aac":
-        return AudioFormat(encoding="aac")
-    return None
+    if media_type == "audio/ogg" and b"OpusHead" not in head[:_HEAD_BYTES]:
+        return None
+    encoding = _ENCODINGS.get(media_type)
+    return None if encoding is None else AudioFormat(encoding=encoding)
 
 
 def _seconds_of(media_type: str, wav: WavInfo | None, data: bytes) -> float | None:

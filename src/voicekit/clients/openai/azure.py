@@ -99,13 +99,12 @@ class AzureOpenAIClient(OpenAIClient):
         organization: ``OPENAI_ORG_ID`` by default.
         project: ``OPENAI_PROJECT_ID`` by default.
         transport: As of ``OpenAIClient``, like the rest.
-        pool: Sizes and ages of its own transport's connections.
-        ca: PEM file of certificate authorities for its own transport.
-        proxy: ``http://[user:password@]host:port`` for its own transport.
-        limits: Replaces the limits of an operation.
-        policies: Around every operation (``Policies(retry=…, limit=…, breaker=…)``,
-            ``NO_POLICIES``), or around single ones, by the same names.
-        observers: See every event of this client.
+        pool: As of ``OpenAIClient``.
+        ca: As of ``OpenAIClient``.
+        proxy: As of ``OpenAIClient``.
+        limits: As of ``OpenAIClient``.
+        policies: As of ``OpenAIClient``.
+        observers: As of ``OpenAIClient``.
         **options: Defaults for every call.
 
     Raises:

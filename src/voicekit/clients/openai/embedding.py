@@ -74,13 +74,9 @@ class Embedding(Authorized):
 
         Raises:
             InvalidArgumentError: Before any I/O.
-            AuthenticationError: The key is wrong or may not do this.
             InvalidRequestError: The vendor refuses the request, a text being too long.
-            RateLimitError: Too many requests or tokens per minute; see ``retry_after``.
-            QuotaError: The account has no credit.
-            UnavailableError: The vendor failed or is overloaded.
             TransportError: The connection failed, or what came are not these vectors.
-            DeadlineError: A limit passed.
+            VoicekitError: As for ``stream_chat``.
         """
         request = self._embedding_of(texts, options)
         call = self._call(EMBED, request)

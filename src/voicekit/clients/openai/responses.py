@@ -75,15 +75,9 @@ class Responses(Answers):
 
         Raises:
             InvalidArgumentError: At once; everything else is raised by the handle.
-            AuthenticationError: The key is wrong or may not do this.
-            InvalidRequestError: The vendor refuses the request as it is.
-            RateLimitError: Too many requests or tokens per minute; see ``retry_after``.
-            QuotaError: The account has no credit.
-            UnavailableError: The vendor failed or is overloaded.
-            TransportError: The connection failed, or what came is no stream of a response.
-            DeadlineError: A limit passed.
             StreamInterruptedError: While iterating: it broke off, or the response failed,
                 after its first output.
+            VoicekitError: As for ``stream_chat``.
         """
         request = self._asked(input, options)
         return TextStream(partial(self._open_answer, STREAM_RESPONSE, request, ResponseDecoder))

@@ -7,15 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from voicekit.checks import no_options
-from voicekit.clients.audio_body import AudioDecoder, most_bytes
 from voicekit.clients.execute import open_stream
 from voicekit.clients.openai.authorized import Authorized
 from voicekit.clients.openai.errors import DIALECT, PROVIDER, error_of
 from voicekit.clients.openai.speech_options import SpeechOptions, SpeechSettings
 from voicekit.clients.openai_speech import SPEECH_PATH, SpeechRequest
-from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.roles import SynthesizerRole
-from voicekit.clients.speaking import patient, stream_of, whole_of
+from voicekit.clients.speaking import part_decoder, patient, spoken, stream_of, whole_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation
 from voicekit.speech import AudioChunk, AudioClip
@@ -23,7 +21,6 @@ from voicekit.streams import Opened, SpeechStream
 
 if TYPE_CHECKING:
     from voicekit import interfaces
-    from voicekit.transport.interfaces import Response
 
 STREAM_SPEECH: Final = stream_of(PROVIDER, service="")
 SYNTHESIZE: Final = whole_of(STREAM_SPEECH)
@@ -84,14 +81,9 @@ class Speech(Authorized):
 
         Raises:
             InvalidArgumentError: At once; everything else is raised by the handle.
-            AuthenticationError: The key is wrong or may not do this.
-            InvalidRequestError: The server refuses the request as it is.
-            RateLimitError: Too many requests or tokens per minute; see ``retry_after``.
-            QuotaError: The account has no credit.
-            UnavailableError: The server failed or is overloaded.
             TransportError: The connection failed, or what came is no such audio.
-            DeadlineError: A limit passed.
             StreamInterruptedError: While iterating: it broke off after its first output.
+            VoicekitError: As for ``stream_chat``.
         """
         request = self._speech_of(text, options)
         return self._speak(request, STREAM_SPEECH, request.limits)
@@ -119,21 +111,10 @@ class Speech(Authorized):
     def _speak(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> SpeechStream:
-        if len(request.bodies) == 1 and not request.resume:
-            open_whole = partial(self._open_speech, request, operation, 0, limits)
-            return SpeechStream(open_whole, format=request.format)
-
         def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
             return self._open_speech(request, operation, part, left or limits)
 
-        parts = speech_in_parts(
-            len(request.bodies),
-            open_part,
-            request.format,
-            lambda: self.transport.background,
-            resume=request.resume,
-        )
-        return SpeechStream(parts.open, format=request.format, parts=parts)
+        return spoken(self.transport, request, open_part)
 
     async def _open_speech(
         self, request: SpeechRequest, operation: Operation, part: int, limits: Limits | None
@@ -151,17 +132,8 @@ class Speech(Authorized):
                 headers=request.headers,
             ),
             DIALECT,
-            partial(_decoder, request, part),
+            partial(part_decoder, request, part, error_of),
         )
-
-
-def _decoder(request: SpeechRequest, part: int, response: Response) -> AudioDecoder:
-    return AudioDecoder(
-        request.format,
-        response.headers,
-        most=most_bytes(request.format, request.characters[part]),
-        error_of=error_of,
-    )
 
 
 if TYPE_CHECKING:

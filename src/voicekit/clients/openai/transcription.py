@@ -92,13 +92,9 @@ class Transcription(Authorized):
 
         Raises:
             InvalidArgumentError: Before any I/O.
-            AuthenticationError: The key is wrong or may not do this.
             InvalidRequestError: The vendor refuses the request, or cannot read the audio.
-            RateLimitError: Too many requests per minute; see ``retry_after``.
-            QuotaError: The account has no credit.
-            UnavailableError: The vendor failed or is overloaded.
             TransportError: The connection failed, or what came is no transcript.
-            DeadlineError: A limit passed.
+            VoicekitError: As for ``stream_chat``.
 
         Example:
             >>> heard = await client.transcribe(Path("call.mp3"), model="whisper-1",

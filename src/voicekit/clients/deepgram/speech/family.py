@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from voicekit.checks import no_options, wrong
-from voicekit.clients.audio_body import AudioDecoder, characters_of, most_bytes
+from voicekit.clients.audio_body import characters_of
 from voicekit.clients.deepgram.errors import DIALECT, PROVIDER
 from voicekit.clients.deepgram.speech.config import SpeechRequest, SpeechSettings
 from voicekit.clients.deepgram.speech.errors import error_in_body
@@ -17,17 +17,15 @@ from voicekit.clients.deepgram.speech.options import SpeechOptions
 from voicekit.clients.deepgram.speech.pending import PendingSpeech, read_pending
 from voicekit.clients.deepgram.speech.utterance import FedUtterance
 from voicekit.clients.execute import fetch_json, open_stream
-from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.roles import SpeakingRole
-from voicekit.clients.speaking import patient, whole_of
+from voicekit.clients.speaking import part_decoder, patient, spoken, whole_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits, Operation, OperationClass
-from voicekit.speech import AudioChunk, AudioClip, Usage
+from voicekit.speech import AudioChunk, AudioClip
 from voicekit.streams import Opened, SpeechStream
 
 if TYPE_CHECKING:
     from voicekit import interfaces
-    from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request
 
 SYNTHESIZE: Final = whole_of(STREAM_SPEECH)
@@ -188,44 +186,22 @@ class Speech(LiveSpeech):
                 argument="callback",
                 allowed="submit_speech()",
             )
-        if len(request.bodies) == 1 and not request.resume:
-            open_whole = partial(self._open_speech, request, operation, 0, limits)
-            return SpeechStream(open_whole, format=request.format, usage=usage_of)
 
         def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
             return self._open_speech(request, operation, part, left or limits)
 
-        parts = speech_in_parts(
-            len(request.bodies),
-            open_part,
-            request.format,
-            lambda: self.transport.background,
-            resume=request.resume,
-        )
-        return SpeechStream(
-            parts.open,
-            format=request.format,
-            usage=lambda _newest: usage_of_all(parts.all_headers),
-            parts=parts,
-        )
+        usage = partial(characters_of, "dg-char-count")
+        return spoken(self.transport, request, open_part, usage)
 
     async def _open_speech(
         self, request: SpeechRequest, operation: Operation, part: int, limits: Limits | None
     ) -> Opened[AudioChunk]:
-        def decode(response: Response) -> AudioDecoder:
-            return AudioDecoder(
-                request.format,
-                response.headers,
-                most=most_bytes(request.format, request.characters[part]),
-                error_of=error_in_body,
-            )
-
         return await open_stream(
             self.transport,
             self._call(operation, request, limits=limits),
             self._prepare_speech(request, part),
             DIALECT,
-            decode,
+            partial(part_decoder, request, part, error_in_body),
         )
 
     def _prepare_speech(
@@ -233,13 +209,3 @@ class Speech(LiveSpeech):
     ) -> Callable[[], Awaitable[Request]]:
         body = request.bodies[part]
         return partial(self._post, request.target, request.headers, "application/json", body)
-
-
-def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:
-    """What several responses say together."""
-    return characters_of("dg-char-count", headers)
-
-
-def usage_of(headers: Mapping[str, str]) -> Usage | None:
-    """What a response says that it counts, in characters."""
-    return usage_of_all([headers])
