@@ -20,8 +20,6 @@ from voicekit.emulator.server import Emulator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main", "parser"]
-
 
 def parser(prog: str = "python -m voicekit.emulator") -> argparse.ArgumentParser:
     """Return the command's argument parser."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.exchange import Exchange
     from voicekit.emulator.faults import Fault
 
-__all__ = ["BODY_FAULTS", "BodyWriter", "Struck", "hang", "send_chunks"]
-
 BODY_FAULTS = ("stall", "reset", "close", "drip")
 """Faults that strike inside a body."""
 

@@ -18,19 +18,6 @@ from typing import Any, Final, Literal, Protocol
 
 from voicekit.emulator import g711
 
-__all__ = [
-    "OUTPUT_FORMATS",
-    "Encoder",
-    "PcmReader",
-    "UnsupportedFormat",
-    "WavHeader",
-    "encoder",
-    "mono",
-    "mp3_encoder",
-    "read_wav_header",
-    "wav_header",
-]
-
 _PCM_RATES: Final = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 _MP3_KBPS: Final = {22050: (32,), 24000: (48,), 44100: (32, 64, 96, 128, 192)}
 

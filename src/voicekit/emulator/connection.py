@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.journal import ConnectionRecord, Journal
 
-__all__ = ["RecordingHandler", "hang_up"]
-
 
 def hang_up(transport: asyncio.BaseTransport | None, *, reset: bool) -> None:
     """End a connection at once with an RST, or after what is buffered with a FIN."""

@@ -12,8 +12,6 @@ from voicekit.emulator.codecs import PcmReader
 if TYPE_CHECKING:
     from voicekit.emulator.speech_process import SpeechProcess
 
-__all__ = ["Ears", "HeardUtterance", "HeardWord", "Hearing", "ScriptedEars", "SphinxEars"]
-
 
 class HeardWord(NamedTuple):
     """One word, and when it was said.

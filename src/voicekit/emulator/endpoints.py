@@ -10,8 +10,6 @@ from voicekit.emulator.errors import EmulatorError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ACCOUNT_SID", "API_KEY", "AUTH_TOKEN", "Addresses", "Endpoint"]
-
 API_KEY = "emulator-key"
 """The key that `env()` and `sdk()` hand out; the emulator accepts any but "bad-key"."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["EmulatorError"]
-
 
 class EmulatorError(RuntimeError):
     """The emulator cannot do what was asked; the message says what is missing."""

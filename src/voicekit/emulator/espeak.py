@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Espeak"]
-
 _SYNCHRONOUS: Final = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, no sound device
 _DONT_EXIT: Final = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data, do not exit()
 _POS_CHARACTER: Final = 1

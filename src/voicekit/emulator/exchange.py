@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Provider
     from voicekit.emulator.voice import Voice
 
-__all__ = ["Context", "Exchange"]
-
 
 class Context:
     """What the emulator hands to one provider.

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["File", "Form", "FormError", "read_form"]
-
 
 class FormError(ValueError):
     """The body is no form, or breaks off inside one."""

@@ -14,8 +14,6 @@ from array import array
 from functools import cache
 from typing import Literal
 
-__all__ = ["Law", "decode", "encode"]
-
 Law = Literal["mulaw", "alaw"]
 
 _MULAW_BIAS = 132

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import random
 
-__all__ = ["Link", "Timing"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:

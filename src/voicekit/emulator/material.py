@@ -22,8 +22,6 @@ from voicekit.emulator.pcm_cache import PcmCache
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MS_PER_CHARACTER", "ToneFault", "TonesVoice", "check_tones", "tones"]
-
 MS_PER_CHARACTER = 60
 """Milliseconds of tone per character of text: about what English takes, read aloud.
 

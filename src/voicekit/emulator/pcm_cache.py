@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-__all__ = ["PcmCache"]
-
 Key = tuple[str, str, int]
 """Text, voice, sample rate."""
 

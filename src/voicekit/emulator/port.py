@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Provider
 
-__all__ = ["Port"]
-
 BACKLOG = 1024
 STOP_SECONDS = 0.8
 """How long stopping waits for cancelled handlers before it goes on without them."""

@@ -12,8 +12,6 @@ import selectors
 import sys
 from selectors import SelectorKey
 
-__all__ = ["new_event_loop"]
-
 _SELECT_LIMIT = 1024
 """`select` watches file descriptors below this number only."""
 

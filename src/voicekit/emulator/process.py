@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.twilio_inbound import CalledBack
     from voicekit.emulator.scenario import Scenario
 
-__all__ = ["EmulatorProcess", "read_message", "write_message"]
-
 START_SECONDS = 30.0
 CALL_SECONDS = 30.0
 STOP_SECONDS = 3.0

@@ -19,8 +19,6 @@ from voicekit.emulator.precise_loop import new_event_loop
 from voicekit.emulator.process import read_message, write_message
 from voicekit.emulator.server import Emulator
 
-__all__ = ["main"]
-
 
 class _Called:
     """The webhooks under way that the parent asks about, by number."""

@@ -10,17 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "ConnectionRecord",
-    "DeliveryRecord",
-    "FrameRecord",
-    "Outcome",
-    "RequestRecord",
-    "WebhookRecord",
-    "digest",
-    "public_headers",
-]
-
 SECRET_HEADERS = frozenset(
     # A browser's socket carries its key as a subprotocol.
     {

@@ -16,8 +16,6 @@ from typing import Literal, cast
 from voicekit.emulator.connection import hang_up
 from voicekit.emulator.link import Link, Timing
 
-__all__ = ["MAX_IN_FLIGHT", "Relay"]
-
 MAX_IN_FLIGHT = 1 << 20
 """Bytes held per direction before the sender is made to wait, as a full TCP window would."""
 

@@ -16,8 +16,6 @@ from array import array
 from functools import lru_cache
 from operator import add
 
-__all__ = ["Resampler", "resample"]
-
 _PASS_BAND = 0.92
 """Cut-off as a part of the lower half rate; the filter's slope takes the rest."""
 

@@ -11,8 +11,6 @@ from voicekit.emulator.providers.agentforce_turn import AgentFraming, AgentRepli
 if TYPE_CHECKING:
     import random
 
-__all__ = ["SCENARIOS", "Range", "Replies", "Reply", "Scenario", "ToolCall", "draw", "scenario"]
-
 Range = float | tuple[float, float]
 """Seconds: one number, or a (low, high) pair from which the seeded generator draws uniformly."""
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.thread import ThreadedEmulator
     from voicekit.emulator.voice import Voice
 
-__all__ = ["Emulator"]
-
 SPEAKING = frozenset({"elevenlabs", "deepgram"})
 """Providers that need a voice or ears."""
 

@@ -10,8 +10,6 @@ import json
 import struct
 from typing import Any, Final
 
-__all__ = ["LENGTHS", "Message", "Splitter", "pack"]
-
 LENGTHS: Final = struct.Struct(">II")
 
 Message = tuple[dict[str, Any], bytes]

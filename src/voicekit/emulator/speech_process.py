@@ -16,8 +16,6 @@ from typing import Any, Final, Literal
 from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.speech_messages import Message, Splitter, pack
 
-__all__ = ["Role", "SpeechProcess"]
-
 Role = Literal["voice", "ears"]
 
 _NEEDS: Final[dict[Role, str]] = {"voice": "espeakng_loader", "ears": "pocketsphinx"}

@@ -28,8 +28,6 @@ from voicekit.emulator.resample import Resampler
 from voicekit.emulator.speech_messages import Message, Splitter, pack
 from voicekit.emulator.sphinx import Recognizer, Utterance
 
-__all__ = ["main"]
-
 _LOOK_FOR_PARENT_S = 1.0
 _READ_BYTES = 1 << 18
 _SLICE_S = 4

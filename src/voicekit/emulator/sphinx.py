@@ -22,8 +22,6 @@ from voicekit.emulator.resample import Resampler
 if TYPE_CHECKING:
     from voicekit.emulator.codecs import PcmReader
 
-__all__ = ["Recognizer", "Utterance"]
-
 SAMPLE_RATE: Final = 16_000
 MAX_UTTERANCE_S: Final = 120
 """Seconds of one utterance that are kept and heard; what follows is not."""

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Spoken", "SpokenEar", "SpokenWord"]
-
 _GROUP = 4
 _MARK = 0xA5
 _LOUD = bytes([0x20] * 8 + [0xE0] * 8)  # high bytes of a tone of a thousand Hz at 16 kHz

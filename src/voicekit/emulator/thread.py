@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.twilio_inbound import CalledBack
     from voicekit.emulator.scenario import Scenario
 
-__all__ = ["ThreadedEmulator"]
-
 T = TypeVar("T")
 
 

@@ -11,8 +11,6 @@ from voicekit.emulator.errors import EmulatorError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Authority", "require_tls"]
-
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 

@@ -9,8 +9,6 @@ from voicekit.emulator.ears import SphinxEars
 from voicekit.emulator.pcm_cache import PcmCache
 from voicekit.emulator.speech_process import SpeechProcess
 
-__all__ = ["EspeakVoice", "RealSpeech", "Voice"]
-
 
 class Voice(Protocol):
     """Turns text into speech; `TonesVoice` in `material` is the other one."""

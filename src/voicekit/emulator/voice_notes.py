@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["VoiceNoteError", "check_voice_note", "said_in", "voice_note"]
-
 _TICKS_PER_S = 48_000
 """Granule positions count at 48 kHz whatever the input was. Source: RFC 7845 §4."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.exchange import Exchange
     from voicekit.emulator.faults import Fault
 
-__all__ = ["HUGE_BYTES", "Received", "Socket", "context_of", "without_audio"]
-
 HUGE_BYTES = 100_000_000
 """Size of a `huge` body and of a `ws_huge_frame` message."""
 

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Provider
 
-__all__ = ["COMPANIONS", "PROVIDERS", "load", "with_companions"]
-
 PROVIDERS: dict[str, tuple[str, str]] = {
     "elevenlabs": ("voicekit.emulator.providers.elevenlabs", "ElevenLabs"),
     "deepgram": ("voicekit.emulator.providers.deepgram", "Deepgram"),

@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.agentforce_turn import AgentTurn
     from voicekit.emulator.providers.base import Context, Exchange
 
-__all__ = ["Agentforce"]
-
 TOKEN = "/services/oauth2/token"  # noqa: S105 - a path
 ACTION = "/services/data/{version}/actions/custom/generateAiAgentResponse/{agent}"
 

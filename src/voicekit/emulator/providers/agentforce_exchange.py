@@ -18,21 +18,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.agentforce_sessions import Session
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = [
-    "API",
-    "core_error",
-    "error_object",
-    "json_object",
-    "links",
-    "message_writer",
-    "new_uuid",
-    "origin",
-    "request_id",
-    "takes_chunks",
-    "token_error",
-    "words_of",
-]
-
 API = "/einstein/ai-agent/v1"
 
 

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.journal import Journal
     from voicekit.emulator.records import RequestRecord
 
-__all__ = ["OPENED", "AgentMessageRecord", "AgentSessionRecord", "agent_messages", "agent_sessions"]
-
 OPENED = "session "
 """What a note begins with that names the session which a request has opened."""
 

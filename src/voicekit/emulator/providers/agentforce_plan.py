@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.agentforce_turn import AgentTurn
     from voicekit.emulator.scenario import Range, Scenario
 
-__all__ = ["Step", "Writer", "event_name", "plan", "split"]
-
 # Source: vendor's reference, enumeration of event names; that of validation failures is only in
 # the vendor's guide.
 EVENT_NAMES: Mapping[str, str] = {

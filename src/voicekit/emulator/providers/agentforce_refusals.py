@@ -11,18 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = [
-    "INACTIVE_AGENT",
-    "UNKNOWN_AGENT",
-    "Refusal",
-    "check_feedback",
-    "check_message",
-    "check_start",
-    "lost",
-    "of_status",
-    "start_advice",
-]
-
 UNKNOWN_AGENT = "0Xx000000000404"
 """The one agent that does not exist, here."""
 

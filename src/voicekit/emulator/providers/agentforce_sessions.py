@@ -6,8 +6,6 @@ import time
 from collections import OrderedDict
 from typing import Any, Literal
 
-__all__ = ["Session", "Sessions"]
-
 MOST_ENDED = 4096
 """Ended sessions remembered, for the feedback that comes after."""
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.agentforce_turn import AgentFraming
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["SSE", "TurnStream", "epoch_ms", "in_stream_order"]
-
 SSE = "text/event-stream"
 EMPTY_CHUNK_SECONDS = 0.02
 

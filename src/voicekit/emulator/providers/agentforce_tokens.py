@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-__all__ = ["Credentials", "TokenRefusalError", "Tokens", "credentials"]
-
 SCOPE = "sfap_api chatbot_api api"
 ORGANIZATION = "00Dxx0000000001EAA"
 USER = "005xx0000000001AAA"

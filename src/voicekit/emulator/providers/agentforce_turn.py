@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["AgentFraming", "AgentReplies", "AgentTurn"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTurn:

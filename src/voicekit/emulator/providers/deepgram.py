@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Context, Exchange
 
-__all__ = ["Deepgram"]
-
 SCHEMES = frozenset({"token", "bearer"})
 
 # Status of `Deepgram.error` to the vendor's code and message. Source: its error pages, 2025-26.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_results import Word
     from voicekit.emulator.spoken import SpokenEar
 
-__all__ = ["Channel", "Script", "final_words", "interim_text", "spread"]
-
 
 @dataclass(slots=True)
 class Script:

@@ -15,15 +15,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = [
-    "FinalDue",
-    "Hear",
-    "InterimDue",
-    "Listener",
-    "SpeechStartedDue",
-    "UtteranceEndDue",
-]
-
 FRAME = 0.010
 """Seconds per decision."""
 

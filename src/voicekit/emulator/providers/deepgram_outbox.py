@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Outbox", "Pending"]
-
 Message = dict[str, Any]
 
 

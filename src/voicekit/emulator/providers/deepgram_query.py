@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ListenOptions", "QueryRefusalError", "check_listen"]
-
 # Source: the vendor's AsyncAPI file of /v1/listen, July 2026, and its SDK 7.17.0.
 MODEL_FAMILIES = {
     "nova-3": {"general", "medical"},

@@ -12,8 +12,6 @@ from voicekit.emulator.voice_notes import said_in
 if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_query import ListenOptions
 
-__all__ = ["read_recording"]
-
 CORRUPT = "Bad Request: failed to process audio: corrupt or unsupported data"
 
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.deepgram_query import ListenOptions
 
-__all__ = ["RecordingOptions", "check_recording"]
-
 # Source: the vendor's OpenAPI file of /v1/listen, July 2026, and its SDK 7.17.0.
 ENCODINGS = frozenset({"linear16", "flac", "mulaw", "amr-nb", "amr-wb", "opus", "speex", "g729"})
 WHISPER = frozenset(

@@ -11,8 +11,6 @@ from voicekit.emulator.providers.deepgram_query import model_info
 if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_query import ListenOptions
 
-__all__ = ["Messages", "Word"]
-
 Word = tuple[str, float, float, float]
 
 

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_listen import Due
     from voicekit.emulator.providers.deepgram_query import ListenOptions
 
-__all__ = ["IDLE_LIMIT", "ListenSession"]
-
 IDLE_LIMIT = 10.0
 """Seconds without audio or text. Source: the vendor's page on KeepAlive and NET-0001."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Exchange
     from voicekit.emulator.providers.deepgram_speak_query import SpeakOptions
 
-__all__ = ["model_uuid", "render", "speech_headers", "text_of"]
-
 MAX_BODY_BYTES: Final = 2_000_000
 """Source: the vendor's error page, PAYLOAD_TOO_LARGE: 2 MB."""
 

@@ -10,8 +10,6 @@ from typing import Final
 
 from voicekit.emulator.providers.deepgram_query import MAX_TAG, QueryRefusalError
 
-__all__ = ["DEFAULT_VOICE", "MAX_CHARACTERS", "SpeakOptions", "check_speak", "check_speak_socket"]
-
 MAX_CHARACTERS: Final = 2000
 """Of one text. Source: the vendor's page on speech features; its error page says 2400."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_speak_query import SpeakOptions
     from voicekit.emulator.providers.speech_pacing import AudioSlice
 
-__all__ = ["MAX_FLUSHES", "SpeakSession"]
-
 MAX_FLUSHES: Final = 20
 FLUSH_WINDOW: Final = 60.0
 """Seconds in which so many flushes are obeyed. Source: the vendor's page on Flush."""

@@ -12,8 +12,6 @@ from voicekit.emulator.providers.deepgram_query import QueryRefusalError
 if TYPE_CHECKING:
     import random
 
-__all__ = ["Tokens"]
-
 DEFAULT_TTL = 30.0
 MAX_TTL = 3600.0
 """Seconds. Source: the vendor's page on tokens gives both; the upper one is unverified."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_recording_query import RecordingOptions
     from voicekit.emulator.providers.recording import Recording, Said
 
-__all__ = ["answer_of"]
-
 _MODEL_UUID = "00000000-0000-4000-8000-000000000003"
 _SENTENCES_PER_PARAGRAPH = 3
 

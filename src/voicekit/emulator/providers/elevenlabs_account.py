@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["ROUTES", "UNKNOWN_VOICE", "VOICES", "check_voice"]
-
 UNKNOWN_VOICE = "no-such-voice"
 """The one voice id that is refused; any other is taken for a voice of the account."""
 

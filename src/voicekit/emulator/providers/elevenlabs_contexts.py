@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.elevenlabs_messages import ClientMessage, ContextSettings
     from voicekit.emulator.providers.elevenlabs_request import SpeechQuery
 
-__all__ = ["Utterance"]
-
 
 @dataclass(slots=True)
 class _Piece:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.forms import File, Form
 
-__all__ = ["TranscriptionOptions", "check_form"]
-
 MODELS = ("scribe_v1", "scribe_v2", "scribe_v2_medical", "scribe_v3")
 OF_V3 = ("secondary_language_codes", "numbers_format")
 """Fields that only ``scribe_v3`` supports. Source: the vendor's SDK 2.78.0."""

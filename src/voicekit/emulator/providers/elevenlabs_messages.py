@@ -14,8 +14,6 @@ from voicekit.emulator.providers.elevenlabs_schedule import SCHEDULE_LIMITS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ClientMessage", "ContextSettings", "PolicyViolationError", "parse"]
-
 VOICE_SETTING_RANGES = {
     "stability": (0.0, 1.0),
     "similarity_boost": (0.0, 1.0),

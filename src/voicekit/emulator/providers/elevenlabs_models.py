@@ -8,17 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "DEFAULT_FORMAT",
-    "DEFAULT_MODEL",
-    "MODELS",
-    "SOCKET_FORMATS",
-    "STREAM_FORMATS",
-    "WHOLE_FORMATS",
-    "Model",
-    "model_named",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:

@@ -7,8 +7,6 @@ from voicekit.emulator.providers.elevenlabs_request import HttpRefusalError
 from voicekit.emulator.providers.recording import Recording, is_compressed, unheard
 from voicekit.emulator.voice_notes import said_in
 
-__all__ = ["read_recording", "unfetched"]
-
 PCM_RATE = 16_000
 """Hz of ``file_format=pcm_s16le_16``, which is mono."""
 

@@ -20,15 +20,6 @@ from voicekit.emulator.providers.elevenlabs_models import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "HttpRefusalError",
-    "SpeechQuery",
-    "SpeechRequest",
-    "check_body",
-    "check_query",
-]
-
-
 NORMALIZATION = ("auto", "on", "off")
 RATIO_SETTINGS = ("stability", "similarity_boost", "style", "clone_strength")
 HTTP_QUERY = frozenset({"output_format", "optimize_streaming_latency", "enable_logging"})

@@ -16,14 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "DEFAULT_SCHEDULE",
-    "MINIMUM_TO_TRIGGER",
-    "SCHEDULE_LIMITS",
-    "Alignment",
-    "ChunkSchedule",
-]
-
 DEFAULT_SCHEDULE = (120, 160, 250, 290)
 """Characters. Source: the vendor's default of `chunk_length_schedule`."""
 

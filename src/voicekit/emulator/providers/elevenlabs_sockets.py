@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Received, Socket
     from voicekit.emulator.providers.elevenlabs_request import SpeechQuery
 
-__all__ = ["MAX_CONTEXTS", "MultiContextSocket", "SpeechSocket"]
-
 MAX_CONTEXTS = 5
 """Live contexts per socket. Source: the vendor's multi-context guide, August 2025."""
 

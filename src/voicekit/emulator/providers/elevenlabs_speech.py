@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["ConcurrencyGate", "QueueFullError", "render"]
-
 QUEUE_DELAY = 0.05
 """Seconds that queueing adds. Source: the vendor's models page, "about 50 ms"."""
 

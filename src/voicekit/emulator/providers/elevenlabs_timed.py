@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import BodyWriter, Exchange
 
-__all__ = ["TimedSpeech"]
-
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 

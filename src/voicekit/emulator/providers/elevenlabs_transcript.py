@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.elevenlabs_form import TranscriptionOptions
     from voicekit.emulator.providers.recording import Recording, Said
 
-__all__ = ["answer_of"]
-
 # Extension and type of each export. Source: the vendor's SDK 2.78.0, types/export_options.py, for
 # the names; the types are this emulator's choice.
 _EXPORTS = {

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["transcribe"]
-
 
 async def transcribe(exchange: Exchange) -> web.StreamResponse:
     """Answer one transcription.

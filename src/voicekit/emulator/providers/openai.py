@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Context, Exchange
 
-__all__ = ["UNKNOWN_MODEL", "OpenAI"]
-
 UNKNOWN_MODEL = "no-such-model"
 """The one model that does not exist, here; a client may name any other."""
 

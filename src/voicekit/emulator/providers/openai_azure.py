@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Exchange, Handler
     from voicekit.emulator.providers.openai import OpenAI
 
-__all__ = ["PREFIX", "UNKNOWN_DEPLOYMENT", "add_routes", "credential"]
-
 PREFIX: Final = "/openai/"
 UNKNOWN_DEPLOYMENT: Final = "no-such-deployment"
 """The one deployment that does not exist."""

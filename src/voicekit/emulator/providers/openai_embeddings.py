@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["answer_embedding", "vector"]
-
 SIZES: Mapping[str, int] = {"text-embedding-3-large": 3072}
 SIZE = 1536
 """Numbers per vector of every other model."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.faults import Fault
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["EVENTS_PER_WRITE", "SSE", "Kind", "generate", "send_events"]
-
 SSE = "text/event-stream; charset=utf-8"
 
 EVENTS_PER_WRITE = 16

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.ears import Ears, Script
 
-__all__ = ["Said", "hear", "read_recording"]
-
 # How the containers begin that the vendor reads and this emulator does not.
 _COMPRESSED: Final = (
     b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"fLaC", b"OggS",

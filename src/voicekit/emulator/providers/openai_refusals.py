@@ -11,17 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = [
-    "Refusal",
-    "advice",
-    "check_chat",
-    "lengths",
-    "missing",
-    "not_among",
-    "numbers",
-    "wrong_type",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:

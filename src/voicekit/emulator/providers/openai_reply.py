@@ -14,8 +14,6 @@ from typing import Any
 
 from voicekit.emulator.scenario import Reply, ToolCall
 
-__all__ = ["Outcome", "PromptCache", "as_json", "decide", "last_user_text", "tokens", "usage"]
-
 # Source: prompt caching guide: from 1024 tokens, in steps of 128.
 CACHE_FLOOR = 1024
 CACHE_STEP = 128

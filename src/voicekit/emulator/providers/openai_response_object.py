@@ -12,8 +12,6 @@ from typing import Any
 
 from voicekit.emulator.providers.openai_reply import Outcome
 
-__all__ = ["ERROR_EVENT", "ResponseObject"]
-
 SERVED_TIERS = {"auto": "default", "fast": "priority", None: "default"}
 
 # Source: fact sheet, errors inside a stream: the documented, flat form.

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.faults import Fault
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["StoredResponses", "answer_response"]
-
 ARGUMENT_CHARACTERS = 5
 """Characters of a tool call's arguments per delta."""
 

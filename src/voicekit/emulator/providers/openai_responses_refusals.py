@@ -18,8 +18,6 @@ from voicekit.emulator.providers.openai_refusals import (
     wrong_type,
 )
 
-__all__ = ["as_chat", "check_response", "response_advice"]
-
 CHOICES: Mapping[str, frozenset[str]] = {
     "service_tier": frozenset(
         {"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"}

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.openai_recording import Said
     from voicekit.emulator.providers.openai_transcription_request import Asked
 
-__all__ = ["DONE", "event", "events_of", "json_of", "plain_of"]
-
 DONE: Final = b"data: [DONE]\r\n\r\n"
 
 

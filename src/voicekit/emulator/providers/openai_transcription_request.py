@@ -15,8 +15,6 @@ from voicekit.emulator.providers.openai_refusals import Refusal
 if TYPE_CHECKING:
     from voicekit.emulator.forms import File, Form
 
-__all__ = ["MAX_UPLOAD_BYTES", "Asked", "BadForm", "read_request"]
-
 MAX_UPLOAD_BYTES: Final = 26_214_400
 DIARIZE: Final = "gpt-4o-transcribe-diarize"
 WHISPER: Final = "whisper-1"

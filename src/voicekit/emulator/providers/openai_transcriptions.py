@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.faults import Fault
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["transcribe"]
-
 STREAM_ERROR: Mapping[str, Any] = {
     "error": {
         "message": "The server had an error while processing your request. Sorry about that!",

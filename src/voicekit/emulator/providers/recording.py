@@ -10,8 +10,6 @@ from voicekit.emulator.voice_notes import said_in
 if TYPE_CHECKING:
     from voicekit.emulator.ears import Ears, Script
 
-__all__ = ["Recording", "Said", "hear", "is_compressed", "unheard"]
-
 # How compressed recordings begin, which vendors read and this emulator does not.
 _COMPRESSED = (
     b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"fLaC", b"OggS", b"\x1aE\xdf\xa3",

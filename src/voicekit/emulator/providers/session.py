@@ -16,8 +16,6 @@ from voicekit.emulator.providers.base import Struck
 if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Received, Socket
 
-__all__ = ["Goodbye", "SocketSession"]
-
 MAX_CLOSE_REASON = 123
 """Bytes that a close frame has room for. Source: RFC 6455 §5.5."""
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.providers.base import Exchange
 
-__all__ = ["AudioSlice", "first_audio_latency", "paced"]
-
 FRESH_SECONDS = 1.0
 """A connection no older than this was opened for the request that it carries."""
 

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Context, Exchange
     from voicekit.emulator.providers.twilio_inbound import CalledBack
 
-__all__ = ["Twilio"]
-
 _ACCOUNT = f"/{VERSION}/Accounts/{{account}}"
 _TEST_OPERATIONS = frozenset({"messages.create", "calls.create"})
 

@@ -12,8 +12,6 @@ from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.providers.twilio_inbound import Attachment, CalledBack, attachments
 from voicekit.emulator.voice_notes import voice_note
 
-__all__ = ["USER", "Calling", "CallsBack", "number_of_business"]
-
 USER = "whatsapp:+390212345678"
 """Who writes, when nobody else is named."""
 

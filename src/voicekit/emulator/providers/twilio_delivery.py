@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.twilio_messages import Message, Messages, Sids
     from voicekit.emulator.providers.twilio_webhooks import Webhooks
 
-__all__ = ["Deliveries"]
-
 OUTSIDE_WINDOW = 63016
 EXPIRED = 30036
 

@@ -14,8 +14,6 @@ from yarl import URL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DOWNLOAD_FAILED", "INVALID_CONTENT", "fetch", "judge"]
-
 DOWNLOAD_FAILED = 63019
 INVALID_CONTENT = 63021
 

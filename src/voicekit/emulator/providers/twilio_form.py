@@ -18,8 +18,6 @@ from voicekit.emulator.providers.twilio_refusals import MAGIC_FROM, MAGIC_TO, co
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Fields", "MessageForm", "check_message", "check_number", "check_url"]
-
 MAX_BODY = 1600
 MAX_MEDIA = 10
 VALIDITY_S = (1, 36_000)

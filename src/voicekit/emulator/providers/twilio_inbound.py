@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.journal import WebhookRecord
     from voicekit.emulator.providers.twilio_messages import Message
 
-__all__ = ["Attachment", "CalledBack", "attachments", "inbound_fields"]
-
 _BEGINNINGS = (
     (b"OggS", "audio/ogg"),
     (b"\xff\xd8", "image/jpeg"),

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Context, Exchange
     from voicekit.emulator.providers.twilio_messages import Media
 
-__all__ = ["PROVIDER", "TwilioMedia"]
-
 PROVIDER = "twilio_media"
 KEY_PAIR = "APKAEMULATOR"
 LIFETIME_S = 14_400

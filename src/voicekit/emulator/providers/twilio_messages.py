@@ -17,20 +17,6 @@ from voicekit.emulator.providers.twilio_refusals import coded
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = [
-    "FINAL",
-    "TEST_ACCOUNT_SID",
-    "VERSION",
-    "Media",
-    "Message",
-    "Messages",
-    "Sids",
-    "now",
-    "page",
-    "rfc2822",
-    "segments",
-]
-
 FINAL = frozenset(
     {"delivered", "read", "undelivered", "failed", "canceled", "received", "partially_delivered"}
 )

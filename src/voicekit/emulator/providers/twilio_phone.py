@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Exchange
     from voicekit.emulator.providers.twilio import Twilio
 
-__all__ = ["Phone", "call_fields"]
-
 MAX_TWIML = 4000
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _EVENTS = {"ringing": "ringing", "in-progress": "answered"} | dict.fromkeys(ENDED, "completed")

@@ -13,8 +13,6 @@ from xml.sax.saxutils import escape, quoteattr
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MAGIC_FROM", "MAGIC_TO", "RefusalError", "coded", "to_xml"]
-
 _MORE = "https://www.twilio.com/docs/errors/"
 
 _WORDS: dict[int, str] = {

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Exchange
     from voicekit.emulator.providers.twilio import Twilio
 
-__all__ = ["Rest"]
-
 _UNSENT = frozenset({"accepted", "scheduled", "queued", "sending", "receiving"})
 
 

@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 from voicekit.emulator.endpoints import ACCOUNT_SID, AUTH_TOKEN
 from voicekit.emulator.errors import EmulatorError
 
-__all__ = ["arguments_of"]
-
 
 def arguments_of(url: str, *, asynchronous: bool) -> dict[str, Any]:
     """Return the arguments of the SDK's `Client`.

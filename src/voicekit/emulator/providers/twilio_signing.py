@@ -14,8 +14,6 @@ from urllib.parse import urldefrag
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["body_url", "sign"]
-
 
 def sign(
     url: str, fields: Iterable[tuple[str, str]], secret: str, *, algorithm: str = "sha1"

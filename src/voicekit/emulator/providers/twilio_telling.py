@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from voicekit.emulator.journal import WebhookRecord
     from voicekit.emulator.providers.twilio import Twilio
 
-__all__ = ["Telling"]
-
 
 class Telling:
     """Tells applications, for one emulated Twilio."""

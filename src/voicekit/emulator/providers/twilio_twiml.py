@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-__all__ = ["TwimlError", "TwimlMessage", "read_messaging"]
-
 _XML = ("text/xml", "application/xml", "text/html")
 
 

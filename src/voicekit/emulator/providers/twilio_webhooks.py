@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from voicekit.emulator.journal import Journal, WebhookRecord
 
-__all__ = ["Overrides", "Webhook", "Webhooks"]
-
 MAX_TOKENS = 10_000
 """Deliveries counted; of older ones an attempt is the first again."""
 
