@@ -19,6 +19,7 @@ _MAX_BYTES = 1 << 24
 """More than a minute of 48 kHz stereo takes; what is larger is not read whole."""
 
 _ALLOWED = "a PCM16 WAV file, 8 to 48 kHz, mono or stereo, of at most a minute"
+_RATE = 16_000
 _SAID = "What are your opening hours today"
 
 
@@ -52,7 +53,7 @@ def load_question(path: str | Path | None = None) -> Question:
         InvalidArgumentError: The file cannot be read, is not such a WAV, or holds no sound.
     """
     if path is None:
-        return _cut((resources.files("voicekit.demo") / "question.wav").read_bytes(), _SAID)
+        return _built_in()
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -60,16 +61,26 @@ def load_question(path: str | Path | None = None) -> Question:
         raise _refusal(f"cannot be read ({error.strerror or type(error).__name__})") from error
     if len(content) > _MAX_BYTES:
         raise _refusal("is too long")
-    return _cut(content, None)
-
-
-def _cut(content: bytes, said: str | None) -> Question:
     try:
         clip = AudioClip.from_wav(content)
     except InvalidArgumentError as error:
         # It speaks of bytes; whoever started the demo named a file.
         reason = error.message.partition(": ")[2].partition(";")[0]
         raise _refusal(reason) from error
+    return _cut(clip, None)
+
+
+def _built_in() -> Question:
+    from voicekit.emulator.codecs import PcmReader  # the file is µ-law, half the size of PCM
+
+    content = (resources.files("voicekit.demo") / "question.wav").read_bytes()
+    pcm = PcmReader("wav", sample_rate=_RATE).feed(content)
+    return _cut(
+        AudioClip(data=pcm, format=AudioFormat(encoding="pcm", sample_rate_hz=_RATE)), _SAID
+    )
+
+
+def _cut(clip: AudioClip, said: str | None) -> Question:
     rate, channels = clip.format.sample_rate_hz or 0, clip.format.channels
     if len(clip.data) > LONGEST_S * rate * channels * 2:
         raise _refusal("is too long")
