@@ -14,7 +14,7 @@ import pytest
 from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Reply, Scenario, ToolCall
-from voicekit.emulator.providers.openai import UNKNOWN_MODEL
+from voicekit.emulator.providers.openai_refusals import UNKNOWN_MODEL
 from voicekit.emulator.providers.openai_embeddings import vector
 
 openai = sdk_of("openai")

@@ -16,7 +16,7 @@ from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Reply, Scenario, ToolCall
 from voicekit.emulator.providers.base import BAD_KEY
-from voicekit.emulator.providers.openai import UNKNOWN_MODEL
+from voicekit.emulator.providers.openai_refusals import UNKNOWN_MODEL
 
 openai = sdk_of("openai")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NoReturn
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,11 @@ async def hang() -> NoReturn:
     """Wait until cancelled: by the client's leaving or by the emulator's stopping."""
     await asyncio.get_running_loop().create_future()
     raise AssertionError("unreachable")
+
+
+def as_json(value: Any) -> bytes:
+    """Return a value as the vendors write it: UTF-8 without blanks."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class BodyWriter:

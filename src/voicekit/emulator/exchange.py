@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from voicekit.emulator.body import BodyWriter
+from voicekit.emulator.body import BodyWriter, as_json
 from voicekit.emulator.connection import hang_up
 from voicekit.emulator.scenario import Range, Scenario, draw
 from voicekit.emulator.websocket import Socket
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from voicekit.emulator.journal import ConnectionRecord, Journal, RequestRecord
     from voicekit.emulator.providers.base import Provider
     from voicekit.emulator.voice import Voice
+
+
+async def sleep_until(moment: float) -> None:
+    """Sleep until a moment of the running loop's clock; one that is past does not yield."""
+    seconds = moment - asyncio.get_running_loop().time()
+    if seconds > 0:
+        await asyncio.sleep(seconds)
 
 
 class Context:
@@ -134,9 +141,20 @@ class Exchange:
         """
         return json.loads(self.body)
 
-    def note(self, advice: str) -> None:
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """Every query parameter with all its values, as sent."""
+        query = self.request.query
+        return {name: query.getall(name) for name in query}
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether the client asks for a WebSocket."""
+        return self.request.headers.get("Upgrade", "").lower() == "websocket"
+
+    def note(self, *advice: str) -> None:
         """Journal the vendor's advice that this request ignored; never a refusal."""
-        self.record.notes.append(advice)
+        self.record.notes.extend(advice)
 
     def draw(self, spread: Range) -> float:
         """Return seconds drawn from a scenario's range, repeatable per request."""
@@ -221,7 +239,7 @@ class Exchange:
     ) -> web.Response:
         """Return a JSON response with the provider's headers."""
         return web.Response(
-            body=json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(),
+            body=as_json(content),
             status=status,
             headers=self.headers(headers),
             content_type="application/json",

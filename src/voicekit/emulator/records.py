@@ -223,6 +223,15 @@ class DeliveryRecord:
     delivered_at: float | None = None
 
 
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body is; None for anything else."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def public_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers lower-cased, those that carry credentials as digests."""
     public: dict[str, str] = {}

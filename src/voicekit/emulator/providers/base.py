@@ -32,8 +32,10 @@ __all__ = [
     "Handler",
     "Provider",
     "Received",
+    "RefusedError",
     "Socket",
     "Struck",
+    "bearer",
     "hang",
     "send_chunks",
 ]
@@ -42,6 +44,17 @@ BAD_KEY = "bad-key"
 """The one key that every provider refuses; any other is accepted."""
 
 Handler = Callable[["Exchange"], Awaitable[web.StreamResponse]]
+
+
+class RefusedError(Exception):
+    """What a handler raises in place of an answer; its provider's `refuse` writes it."""
+
+
+def bearer(request: web.Request) -> str | None:
+    """Return the bearer's key that a request carries, or None."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
 
 REPLACING = frozenset(
     {
@@ -90,6 +103,10 @@ class Provider:
     def needs_key(self, exchange: Exchange) -> bool:  # noqa: ARG002
         """Tell whether an operation is refused without a key."""
         return True
+
+    def refuse(self, exchange: Exchange, refused: Any) -> web.Response:
+        """Return the vendor's answer in place of a handler that has raised a `RefusedError`."""
+        raise NotImplementedError
 
     def error(self, exchange: Exchange, status: int) -> web.Response:
         """Return the vendor's own error shape for a status."""
@@ -182,7 +199,11 @@ class Provider:
             instead = await self._replace(exchange, exchange.fault)
             if instead is not None:
                 return self._plain(exchange, instead)
-        response = await handler(exchange)
+        response: web.StreamResponse
+        try:
+            response = await handler(exchange)
+        except RefusedError as refused:
+            response = self.refuse(exchange, refused)
         if isinstance(response, web.Response) and not response.prepared:
             if exchange.has_fault(*BODY_FAULTS):
                 return await self._through_writer(exchange, response)
@@ -214,7 +235,7 @@ class Provider:
         if kind == "late":
             await asyncio.sleep(fault.delay)
             return None
-        upgrade = exchange.request.headers.get("Upgrade", "").lower() == "websocket"
+        upgrade = exchange.upgrades
         if kind in {"reset", "close", "stall"} and (
             upgrade or fault.after_bytes or fault.after_events
         ):

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from voicekit.emulator.providers import openai_azure as azure
-from voicekit.emulator.providers.base import Provider
-from voicekit.emulator.providers.openai_chat import PromptCache, answer_chat
+from voicekit.emulator.providers.base import Provider, bearer
+from voicekit.emulator.providers.openai_chat import answer_chat
 from voicekit.emulator.providers.openai_embeddings import answer_embedding
-from voicekit.emulator.providers.openai_refusals import Refusal
+from voicekit.emulator.providers.openai_pacing import SSE
+from voicekit.emulator.providers.openai_refusals import SERVER_ERROR, Refusal
+from voicekit.emulator.providers.openai_reply import PromptCache
 from voicekit.emulator.providers.openai_responses import StoredResponses, answer_response
-from voicekit.emulator.providers.openai_speech import CONTENT_TYPES, check_speech, speak
+from voicekit.emulator.providers.openai_speech import CONTENT_TYPES, speak
 from voicekit.emulator.providers.openai_transcriptions import transcribe
+from voicekit.emulator.records import json_object
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from voicekit.emulator.providers.base import Context, Exchange
-
-UNKNOWN_MODEL = "no-such-model"
-"""The one model that does not exist, here; a client may name any other."""
 
 # Source: fact sheet, the dates on which models end; None where none is announced.
 MODELS: dict[str, str | None] = {
@@ -73,11 +73,7 @@ ERRORS: dict[int, tuple[str, str, str | None]] = {
         "requests",
         "rate_limit_exceeded",
     ),
-    500: (
-        "The server had an error while processing your request. Sorry about that!",
-        "server_error",
-        None,
-    ),
+    500: (SERVER_ERROR.message, "server_error", None),
     503: (
         "The server is overloaded or not ready yet.",
         "service_unavailable_error",
@@ -106,17 +102,17 @@ class OpenAI(Provider):
         self.add(router, "GET", "/v1/responses", "responses.socket", self.responses_socket)
         self.add(router, "GET", "/v1/responses/{id}", "responses.get", self.response)
         self.add(router, "DELETE", "/v1/responses/{id}", "responses.delete", self.drop_response)
-        self.add(router, "POST", "/v1/embeddings", "embeddings", self.embeddings)
-        self.add(router, "POST", "/v1/audio/speech", "speech", self.speech)
-        self.add(router, "POST", "/v1/audio/transcriptions", "transcriptions", self.transcriptions)
+        self.add(router, "POST", "/v1/embeddings", "embeddings", answer_embedding)
+        self.add(router, "POST", "/v1/audio/speech", "speech", speak)
+        self.add(router, "POST", "/v1/audio/transcriptions", "transcriptions", transcribe)
         azure.add_routes(
             self,
             router,
             deployed={
                 "/chat/completions": ("chat", self.chat),
-                "/embeddings": ("embeddings", self.embeddings),
-                "/audio/speech": ("speech", self.speech),
-                "/audio/transcriptions": ("transcriptions", self.transcriptions),
+                "/embeddings": ("embeddings", answer_embedding),
+                "/audio/speech": ("speech", speak),
+                "/audio/transcriptions": ("transcriptions", transcribe),
             },
             common={
                 "/models": ("GET", "models", self.models),
@@ -148,8 +144,7 @@ class OpenAI(Provider):
         """Return the bearer key."""
         if request.path.startswith(azure.PREFIX) and (key := azure.credential(request)):
             return key
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        return key.strip() or None if scheme.lower() == "bearer" else None
+        return bearer(request)
 
     @override
     def unauthorized(self, exchange: Exchange, key: str | None) -> web.Response:
@@ -171,9 +166,10 @@ class OpenAI(Provider):
         message, kind, code = ERRORS.get(status) or (ERRORS[500] if status >= 500 else ERRORS[400])
         return self.refuse(exchange, Refusal(status=status, message=message, type=kind, code=code))
 
-    def refuse(self, exchange: Exchange, refusal: Refusal) -> web.Response:
+    @override
+    def refuse(self, exchange: Exchange, refused: Refusal) -> web.Response:
         """Return a refusal in the vendor's shape."""
-        return exchange.answer(refusal.body(), status=refusal.status)
+        return exchange.answer(refused.body(), status=refused.status)
 
     @override
     def expected_type(self, exchange: Exchange) -> str:
@@ -181,25 +177,19 @@ class OpenAI(Provider):
         operation = exchange.record.operation
         if operation == "transcriptions":
             streamed = b'name="stream"\r\n\r\ntrue\r\n' in exchange.body
-            return "text/event-stream; charset=utf-8" if streamed else "application/json"
-        try:
-            body = exchange.json()
-        except ValueError:
+            return SSE if streamed else "application/json"
+        body = json_object(exchange.body)
+        if body is None:
             return "application/json"
-        if operation == "speech" and isinstance(body, dict):
+        if operation == "speech":
             return CONTENT_TYPES.get(str(body.get("response_format")), "audio/mpeg")
-        if isinstance(body, dict) and body.get("stream"):
-            return "text/event-stream; charset=utf-8"
-        return "application/json"
+        return SSE if body.get("stream") else "application/json"
 
     @override
     async def not_found(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a path that is not served."""
         record = exchange.record
-        return self.refuse(
-            exchange,
-            Refusal(status=404, message=f"Invalid URL ({record.method} {record.path})"),
-        )
+        raise Refusal(status=404, message=f"Invalid URL ({record.method} {record.path})")
 
     async def models(self, exchange: Exchange) -> web.StreamResponse:
         """List the models."""
@@ -209,37 +199,31 @@ class OpenAI(Provider):
         """Describe one model."""
         name = exchange.request.match_info["model"]
         if name not in MODELS:
-            return self.refuse(exchange, _no_model(name, param="model"))
+            raise Refusal(
+                status=404,
+                message=f"The model '{name}' does not exist",
+                param="model",
+                code="model_not_found",
+            )
         return exchange.answer(_model(name))
 
     async def chat(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a chat, whole or streamed."""
-        answered = await answer_chat(exchange, self.prompts, unknown_model=UNKNOWN_MODEL)
-        if isinstance(answered, Refusal):
-            return self.refuse(exchange, answered)
-        return answered
+        return await answer_chat(exchange, self.prompts)
 
     async def responses(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a response, whole or streamed."""
-        answered = await answer_response(
-            exchange, self.prompts, self.stored, unknown_model=UNKNOWN_MODEL
-        )
-        if isinstance(answered, Refusal):
-            return self.refuse(exchange, answered)
-        return answered
+        return await answer_response(exchange, self.prompts, self.stored)
 
     async def responses_socket(self, exchange: Exchange) -> web.StreamResponse:
         """Say that this twin has no sockets for responses yet; a plain GET is no operation."""
-        if exchange.request.headers.get("Upgrade", "").lower() != "websocket":
+        if not exchange.upgrades:
             return await self.not_found(exchange)
-        return self.refuse(
-            exchange,
-            Refusal(
-                status=501,
-                message="The emulator does not serve /v1/responses over a WebSocket.",
-                type="server_error",
-                code="not_emulated",
-            ),
+        raise Refusal(
+            status=501,
+            message="The emulator does not serve /v1/responses over a WebSocket.",
+            type="server_error",
+            code="not_emulated",
         )
 
     async def response(self, exchange: Exchange) -> web.StreamResponse:
@@ -247,42 +231,15 @@ class OpenAI(Provider):
         name = exchange.request.match_info["id"]
         found = self.stored.get(name)
         if found is None:
-            return self.refuse(exchange, _no_response(name))
+            raise _no_response(name)
         return exchange.answer(found)
 
     async def drop_response(self, exchange: Exchange) -> web.StreamResponse:
         """Forget a stored response."""
         name = exchange.request.match_info["id"]
         if not self.stored.drop(name):
-            return self.refuse(exchange, _no_response(name))
+            raise _no_response(name)
         return exchange.answer({"id": name, "object": "response", "deleted": True})
-
-    async def embeddings(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer an embedding."""
-        answered = await answer_embedding(exchange, unknown_model=UNKNOWN_MODEL)
-        if isinstance(answered, Refusal):
-            return self.refuse(exchange, answered)
-        return answered
-
-    async def speech(self, exchange: Exchange) -> web.StreamResponse:
-        """Speak."""
-        try:
-            body = exchange.json()
-        except ValueError:
-            body = None
-        refusal = check_speech(body, unknown_model=UNKNOWN_MODEL)
-        return self.refuse(exchange, refusal) if refusal else await speak(exchange, body)
-
-    async def transcriptions(self, exchange: Exchange) -> web.StreamResponse:
-        """Transcribe, whole or streamed."""
-        answered = await transcribe(
-            exchange,
-            unknown_model=UNKNOWN_MODEL,
-            deployment=exchange.request.match_info.get("deployment"),
-        )
-        if isinstance(answered, Refusal):
-            return self.refuse(exchange, answered)
-        return answered
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -297,12 +254,3 @@ def _model(name: str) -> dict[str, Any]:
 
 def _no_response(name: str) -> Refusal:
     return Refusal(status=404, message=f"Response with id '{name}' not found.")
-
-
-def _no_model(name: str, *, param: str | None) -> Refusal:
-    return Refusal(
-        status=404,
-        message=f"The model '{name}' does not exist",
-        param=param,
-        code="model_not_found",
-    )

@@ -40,10 +40,10 @@ def add_routes(
     """
     for path, (operation, handler) in deployed.items():
         address = f"{PREFIX}deployments/{{deployment}}{path}"
-        provider.add(router, "POST", address, operation, _versioned(provider, handler))
+        provider.add(router, "POST", address, operation, _versioned(handler))
     for path, (method, operation, handler) in common.items():
         address = PREFIX.rstrip("/") + path
-        provider.add(router, method, address, operation, _versioned(provider, handler))
+        provider.add(router, method, address, operation, _versioned(handler))
 
 
 def credential(request: web.Request) -> str | None:
@@ -51,16 +51,13 @@ def credential(request: web.Request) -> str | None:
     return request.headers.get("api-key") or None
 
 
-def _versioned(provider: OpenAI, handler: Handler) -> Handler:
+def _versioned(handler: Handler) -> Handler:
     async def serve(exchange: Exchange) -> web.StreamResponse:
         if "api-version" not in exchange.request.query:
-            return provider.refuse(
-                exchange, Refusal(status=404, message="Resource not found", code="404")
-            )
+            raise Refusal(status=404, message="Resource not found", code="404")
         if exchange.request.match_info.get("deployment") == UNKNOWN_DEPLOYMENT:
             message = "The API deployment for this resource does not exist."
-            refusal = Refusal(status=404, message=message, code="DeploymentNotFound")
-            return provider.refuse(exchange, refusal)
+            raise Refusal(status=404, message=message, code="DeploymentNotFound")
         return await handler(exchange)
 
     return serve

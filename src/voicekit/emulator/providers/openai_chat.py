@@ -6,19 +6,26 @@ Framing of the stream, from recordings: no `event:` lines, `data: <json>` and LF
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.faults import Fault
-from voicekit.emulator.providers.openai_pacing import SSE, Kind, generate, send_events
-from voicekit.emulator.providers.openai_refusals import Refusal, advice, check_chat
+from voicekit.emulator.body import as_json
+from voicekit.emulator.providers.openai_pacing import (
+    ARGUMENT_CHARACTERS,
+    SERVED_TIERS,
+    SSE,
+    Kind,
+    generate,
+    send_empty_deltas,
+    send_events,
+    stream_error,
+)
+from voicekit.emulator.providers.openai_refusals import advice, body_of, check_chat
 from voicekit.emulator.providers.openai_reply import (
     Outcome,
     PromptCache,
-    as_json,
     decide,
     last_user_text,
     usage,
@@ -27,54 +34,26 @@ from voicekit.emulator.providers.openai_reply import (
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from voicekit.emulator.body import BodyWriter
+    from voicekit.emulator.faults import Fault
     from voicekit.emulator.providers.base import Exchange
     from voicekit.emulator.scenario import ToolCall
-
-__all__ = ["PromptCache", "answer_chat"]
 
 DONE = b"data: [DONE]\n\n"
 FINGERPRINT = "fp_emulator"
 
-EMPTY_DELTA_SECONDS = 0.02
-ARGUMENT_CHARACTERS = 5
-"""Characters of a tool call's arguments per delta."""
-
 NOISE = b"9mXqT2vLr7KpZ0sWbN4cYhJ6eFgD1uRaQoV8iE5tMxHlCzPnBkSwAyGdUjIf3OqTzLw7vKxR2mNpXy"
 """What obfuscation padding is cut from; its length varies by chunk."""
 
-STREAM_ERROR: Mapping[str, Any] = {
-    "error": {
-        "message": "The server had an error while processing your request. Sorry about that!",
-        "type": "server_error",
-        "param": None,
-        "code": None,
-    }
-}
 
-# Source: fact sheet: `fast` is the newer name of `priority`, and answers say `priority`.
-SERVED_TIERS = {"auto": "default", "fast": "priority", None: "default"}
+async def answer_chat(exchange: Exchange, prompts: PromptCache) -> web.StreamResponse:
+    """Answer one chat request.
 
-
-async def answer_chat(
-    exchange: Exchange, prompts: PromptCache, *, unknown_model: str
-) -> web.StreamResponse | Refusal:
-    """Answer one chat request, or return why not."""
-    try:
-        body = exchange.json()
-    except ValueError:
-        body = None
-    refusal = check_chat(body)
-    if refusal is not None:
-        return refusal
-    if body["model"] == unknown_model:
-        return Refusal(
-            status=404,
-            message=f"The model `{unknown_model}` does not exist or you do not have access to it.",
-            code="model_not_found",
-        )
-    for each in advice(body):
-        exchange.note(each)
+    Raises:
+        Refusal: It is refused.
+    """
+    body = body_of(exchange)
+    check_chat(body)
+    exchange.note(*advice(body))
     reply = exchange.ctx.scenario.reply_to(last_user_text(body["messages"]))
     outcomes = [decide(body, reply)] * (body.get("n") or 1)
     chat = _Chat(exchange, body, outcomes, usage(body, outcomes, prompts))
@@ -107,7 +86,7 @@ class _Chat:
         await generate(exchange, max(len(outcome.pieces) for outcome in self._outcomes))
         if exchange.has_fault("in_stream_error"):
             exchange.struck()
-            return exchange.answer(_error_body(exchange.fault), status=500)
+            return exchange.answer(stream_error(exchange.fault), status=500)
         return exchange.answer(
             {
                 "id": self._id,
@@ -161,18 +140,11 @@ class _Chat:
         """Send the completion as events."""
         exchange = self._exchange
         writer = await exchange.stream(content_type=SSE)
-        fault = exchange.fault
-        if fault is not None and fault.kind == "empty_deltas":
-            await self._empty_deltas(writer, fault)
+        if exchange.has_fault("empty_deltas"):
+            opening = self._chunk(0, _role_delta(silent=False))
+            empty = self._chunk(0, b'{"content":""}')
+            await send_empty_deltas(exchange, writer, opening, lambda: empty)
         return await send_events(exchange, writer, self._events(), end=DONE, error=_error_event)
-
-    async def _empty_deltas(self, writer: BodyWriter, fault: Fault) -> NoReturn:
-        self._exchange.struck()
-        await writer.write(self._chunk(0, _role_delta(silent=False)))
-        empty = self._chunk(0, b'{"content":""}')
-        while True:
-            await asyncio.sleep(fault.delay or EMPTY_DELTA_SECONDS)
-            await writer.write(empty)
 
     def _events(self) -> Iterator[tuple[Kind, bytes]]:
         """Yield every event but `[DONE]`; the choices take turns, token by token."""
@@ -265,7 +237,7 @@ class _Chat:
 
 
 def _error_event(fault: Fault) -> bytes:
-    return b"data: " + as_json(_error_body(fault)) + b"\n\n"
+    return b"data: " + as_json(stream_error(fault)) + b"\n\n"
 
 
 def _role_delta(*, silent: bool) -> bytes:
@@ -295,12 +267,3 @@ def _logprob(piece: str) -> dict[str, Any]:
 def _chunk_logprobs(piece: str, *, refused: bool) -> bytes:
     listed = [_logprob(piece)]
     return as_json({"content": None if refused else listed, "refusal": listed if refused else None})
-
-
-def _error_body(fault: Fault | None) -> Any:
-    if fault is None or fault.body is None:
-        return STREAM_ERROR
-    if isinstance(fault.body, Mapping):
-        return fault.body
-    text = fault.body if isinstance(fault.body, str) else fault.body.decode()
-    return {"error": {**STREAM_ERROR["error"], "message": text}}

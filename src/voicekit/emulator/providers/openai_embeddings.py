@@ -12,13 +12,16 @@ import math
 import random
 import sys
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from voicekit.emulator.providers.openai_refusals import (
     Refusal,
+    body_of,
+    check_choice,
+    check_model,
     missing,
-    not_among,
+    too_long,
     wrong_type,
 )
 
@@ -36,23 +39,16 @@ MAX_TOKENS = 8192
 MAX_TOTAL_TOKENS = 300_000
 
 
-async def answer_embedding(exchange: Exchange, *, unknown_model: str) -> web.Response | Refusal:
-    """Answer one request, or return why not."""
-    try:
-        body = exchange.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        return Refusal(message="We could not parse the JSON body of your request.")
-    for refusal in _refusals(body):
-        return refusal
+async def answer_embedding(exchange: Exchange) -> web.StreamResponse:
+    """Answer one request.
+
+    Raises:
+        Refusal: It is refused.
+    """
+    body = body_of(exchange)
+    _check(body)
     model = body["model"]
-    if model == unknown_model:
-        return Refusal(
-            status=404,
-            message=f"The model `{model}` does not exist or you do not have access to it.",
-            code="model_not_found",
-        )
+    check_model(model)
     inputs = _inputs(body["input"])
     size = body.get("dimensions") or SIZES.get(model, SIZE)
     packed = body.get("encoding_format") == "base64"
@@ -112,54 +108,43 @@ def _tokens(text: str) -> int:
     return max(1, len(text) // 4)
 
 
-def _refusals(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check(body: Mapping[str, Any]) -> None:
     if not isinstance(body.get("model"), str):
-        yield Refusal(message="you must provide a model parameter")
+        raise Refusal(message="you must provide a model parameter")
     given = body.get("input")
     if given is None:
-        yield missing("input")
-        return
+        raise missing("input")
     if not isinstance(given, str | list) or not given:
-        yield Refusal(message="'$.input' is invalid. Please check the API reference.")
-        return
+        raise Refusal(message="'$.input' is invalid. Please check the API reference.")
     if isinstance(given, list) and len(given) > MAX_INPUTS:
-        yield Refusal(
-            message=f"Invalid 'input': array too long. Expected an array with maximum length "
-            f"{MAX_INPUTS}, but got an array with length {len(given)} instead.",
-            param="input",
-            code="array_above_max_length",
-        )
-        return
+        raise too_long("input", len(given), MAX_INPUTS)
     if isinstance(given, list) and not (
         all(isinstance(each, str) and each for each in given)
         or all(_is_token(each) for each in given)
         or all(isinstance(each, list) and each and all(map(_is_token, each)) for each in given)
     ):
-        yield Refusal(message="'$.input' is invalid. Please check the API reference.")
-        return
+        raise Refusal(message="'$.input' is invalid. Please check the API reference.")
     counts = [_tokens(each) for each in _inputs(given)]
     if max(counts) > MAX_TOKENS:
-        yield Refusal(message=f"Invalid 'input': maximum context length is {MAX_TOKENS} tokens.")
+        raise Refusal(message=f"Invalid 'input': maximum context length is {MAX_TOKENS} tokens.")
     if sum(counts) > MAX_TOTAL_TOKENS:
-        yield Refusal(
+        raise Refusal(
             message=f"Invalid 'input': maximum request size is {MAX_TOTAL_TOKENS} tokens."
         )
-    form = body.get("encoding_format")
-    if form is not None and form not in {"float", "base64"}:
-        yield not_among("encoding_format", form, frozenset({"float", "base64"}))
+    check_choice("encoding_format", body.get("encoding_format"), frozenset({"float", "base64"}))
     size = body.get("dimensions")
     if size is None:
         return
     if isinstance(size, bool) or not isinstance(size, int):
-        yield wrong_type("dimensions", "an integer")
-    elif size < 1:
+        raise wrong_type("dimensions", "an integer")
+    if size < 1:
         # Source: a recorded 400 of this very request.
-        yield Refusal(
+        raise Refusal(
             message=f"Invalid value for 'dimensions' = {size}. Must be greater than 0.",
             code="decimal_below_min_value",
         )
-    elif "ada-002" in body["model"]:
-        yield Refusal(message="This model does not support specifying dimensions.")
+    if "ada-002" in body["model"]:
+        raise Refusal(message="This model does not support specifying dimensions.")
 
 
 def _is_token(value: object) -> bool:

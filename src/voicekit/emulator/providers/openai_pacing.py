@@ -1,14 +1,19 @@
 """Server-sent events, each when its time has come, cut short where a fault says so.
 
-What `openai_chat` and `openai_responses` share; the events are theirs.
+What `openai_chat`, `openai_responses` and `openai_transcriptions` share; the events are theirs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from voicekit.emulator.body import as_json
+from voicekit.emulator.exchange import sleep_until
+from voicekit.emulator.providers.openai_refusals import SERVER_ERROR
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -18,6 +23,15 @@ if TYPE_CHECKING:
     from voicekit.emulator.providers.base import Exchange
 
 SSE = "text/event-stream; charset=utf-8"
+
+AUDIO_DONE = b"data: [DONE]\r\n\r\n"
+EMPTY_DELTA_SECONDS = 0.02
+
+ARGUMENT_CHARACTERS = 5
+"""Characters of a tool call's arguments per delta."""
+
+# Source: fact sheet: `fast` is the newer name of `priority`, and answers say `priority`.
+SERVED_TIERS = {"auto": "default", "fast": "priority", None: "default"}
 
 EVENTS_PER_WRITE = 16
 """Events joined in one write when the scenario leaves no time between them."""
@@ -30,6 +44,34 @@ class Kind(Enum):
     TOKEN = "token"  # noqa: S105 - of a language model
     END = "end"
     BEHIND = "behind"
+
+
+def audio_event(content: Mapping[str, Any]) -> bytes:
+    """Return one event of the audio operations, framed as recorded: CRLF, and no name."""
+    return b"data: " + as_json(content) + b"\r\n\r\n"
+
+
+def stream_error(fault: Fault | None) -> Any:
+    """Return the error object of the fault `in_stream_error`."""
+    body = fault.body if fault is not None else None
+    if isinstance(body, Mapping):
+        return body
+    if body is None:
+        return SERVER_ERROR.body()
+    message = body if isinstance(body, str) else body.decode()
+    return replace(SERVER_ERROR, message=message).body()
+
+
+async def send_empty_deltas(
+    exchange: Exchange, writer: BodyWriter, opening: bytes, empty: Callable[[], bytes]
+) -> NoReturn:
+    """Open a stream and send events that say nothing, for ever: the fault `empty_deltas`."""
+    assert exchange.fault is not None  # noqa: S101 - whoever calls has looked
+    exchange.struck()
+    await writer.write(opening)
+    while True:
+        await asyncio.sleep(exchange.fault.delay or EMPTY_DELTA_SECONDS)
+        await writer.write(empty())
 
 
 async def generate(exchange: Exchange, tokens: int) -> None:
@@ -88,9 +130,8 @@ async def _send_paced(
 ) -> bool:
     """Write each event by itself, in its time; False when a fault cut the stream short."""
     scenario = exchange.ctx.scenario
-    loop = asyncio.get_running_loop()
     # Due times come from the start, not from the last write: late timers do not add up.
-    due = loop.time() + exchange.draw(scenario.chat_first_token)
+    due = asyncio.get_running_loop().time() + exchange.draw(scenario.chat_first_token)
     spoke = False
     for kind, event in events:
         if await _cut(exchange, writer, kind, error):
@@ -98,9 +139,7 @@ async def _send_paced(
         if kind is Kind.TOKEN:
             due += exchange.draw(scenario.chat_token_gap) if spoke else 0.0
             spoke = True
-        wait = due - loop.time()
-        if wait > 0:
-            await asyncio.sleep(wait)
+        await sleep_until(due)
         await writer.write(event)
     return not await _cut(exchange, writer, None, error)
 

@@ -7,20 +7,30 @@ lengths follow the recorded pattern `<type>_below_min_value`, `<type>_above_max_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from voicekit.emulator.providers.base import RefusedError
+from voicekit.emulator.records import json_object
+
+if TYPE_CHECKING:
+    from voicekit.emulator.providers.base import Exchange
+
+UNKNOWN_MODEL = "no-such-model"
+"""The one model that does not exist, here; a client may name any other."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """One 4xx or 5xx in the vendor's error shape."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class Refusal(RefusedError):  # noqa: N818 - an answer on its way out
+    """One 4xx or 5xx in the vendor's error shape; `more` stands beside the error object."""
 
     message: str
     status: int = 400
     type: str = "invalid_request_error"
     param: str | None = None
     code: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
         """Return the response body; all four keys are always there."""
@@ -30,9 +40,16 @@ class Refusal:
                 "type": self.type,
                 "param": self.param,
                 "code": self.code,
-            }
+            },
+            **self.more,
         }
 
+
+SERVER_ERROR = Refusal(
+    status=500,
+    message="The server had an error while processing your request. Sorry about that!",
+    type="server_error",
+)
 
 ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 CHOICES: Mapping[str, frozenset[str]] = {
@@ -63,14 +80,46 @@ MAX_METADATA_VALUE = 512
 MAX_SAFETY_IDENTIFIER = 64
 
 
-def check_chat(body: Any) -> Refusal | None:
-    """Return the refusal that a chat request earns, or None."""
-    if not isinstance(body, dict):
-        return Refusal(message="We could not parse the JSON body of your request.")
-    for check in CHECKS:
-        for refusal in check(body):
-            return refusal
-    return None
+def body_of(exchange: Exchange) -> dict[str, Any]:
+    """Return a request's JSON object.
+
+    Raises:
+        Refusal: It has none.
+    """
+    body = json_object(exchange.body)
+    if body is None:
+        raise Refusal(message="We could not parse the JSON body of your request.")
+    return body
+
+
+def check_model(model: str) -> None:
+    """Refuse the one model that does not exist.
+
+    Raises:
+        Refusal: It is that one.
+    """
+    if model == UNKNOWN_MODEL:
+        raise Refusal(
+            status=404,
+            message=f"The model `{model}` does not exist or you do not have access to it.",
+            code="model_not_found",
+        )
+
+
+def check_chat(body: Mapping[str, Any]) -> None:
+    """Check a chat request.
+
+    Raises:
+        Refusal: The first that it earns.
+    """
+    _check_required(body)
+    _check_messages(body)
+    check_numbers(body)
+    _check_choices(body)
+    check_lengths(body)
+    _check_tools(body)
+    _check_response_format(body)
+    check_model(body["model"])
 
 
 def advice(body: Mapping[str, Any]) -> Iterator[str]:
@@ -88,34 +137,33 @@ def advice(body: Mapping[str, Any]) -> Iterator[str]:
         yield "include_obfuscation: false saves bytes and parsing on every chunk"
 
 
-def _required(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check_required(body: Mapping[str, Any]) -> None:
     model = body.get("model")
     if model is None or model == "":
-        yield Refusal(message="you must provide a model parameter")
-    elif not isinstance(model, str):
-        yield wrong_type("model", "a string")
+        raise Refusal(message="you must provide a model parameter")
+    if not isinstance(model, str):
+        raise wrong_type("model", "a string")
     messages = body.get("messages")
     if messages is None:
-        yield missing("messages")
-    elif not isinstance(messages, list):
-        yield wrong_type("messages", "an array of objects")
-    elif not messages:
-        yield Refusal(
+        raise missing("messages")
+    if not isinstance(messages, list):
+        raise wrong_type("messages", "an array of objects")
+    if not messages:
+        raise Refusal(
             message="Invalid 'messages': empty array. Expected an array with minimum length 1.",
             param="messages",
             code="empty_array",
         )
 
 
-def _messages(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check_messages(body: Mapping[str, Any]) -> None:
     for index, message in enumerate(body["messages"]):
         where = f"messages[{index}]"
         if not isinstance(message, dict):
-            yield wrong_type(where, "an object")
-            return
+            raise wrong_type(where, "an object")
         role = message.get("role")
         if role not in ROLES:
-            yield not_among(f"{where}.role", role, ROLES)
+            raise not_among(f"{where}.role", role, ROLES)
         content = message.get("content")
         calls = message.get("tool_calls")
         if content is None and role == "assistant" and (calls or message.get("refusal")):
@@ -123,64 +171,77 @@ def _messages(body: Mapping[str, Any]) -> Iterator[Refusal]:
         if content is None and role == "assistant" and "function_call" in message:
             continue
         if not isinstance(content, str | list):
-            yield wrong_type(f"{where}.content", "a string or an array of content parts")
+            raise wrong_type(f"{where}.content", "a string or an array of content parts")
         if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-            yield missing(f"{where}.tool_call_id")
+            raise missing(f"{where}.tool_call_id")
 
 
-def numbers(body: Mapping[str, Any]) -> Iterator[Refusal]:
-    """Yield refusals of numbers that are none, or out of their range."""
+def check_numbers(body: Mapping[str, Any]) -> None:
+    """Refuse numbers that are none, or out of their range."""
     for name, (low, high) in RANGES.items():
         value = body.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
-            yield wrong_type(name, "a decimal")
-        elif not low <= value <= high:
-            yield _out_of_range(name, "decimal", value, low, high)
+            raise wrong_type(name, "a decimal")
+        if not low <= value <= high:
+            raise _out_of_range(name, "decimal", value, low, high)
     for name, (least, most) in INTEGERS.items():
         value = body.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
-            yield wrong_type(name, "an integer")
-        elif value < least or (most is not None and value > most):
-            yield _out_of_range(name, "integer", value, least, most)
+            raise wrong_type(name, "an integer")
+        if value < least or (most is not None and value > most):
+            raise _out_of_range(name, "integer", value, least, most)
 
 
-def _choices(body: Mapping[str, Any]) -> Iterator[Refusal]:
-    for name, allowed in CHOICES.items():
-        value = body.get(name)
-        if value is not None and value not in allowed:
-            yield not_among(name, value, allowed)
-    for name in BOOLEANS:
-        value = body.get(name)
-        if value is not None and not isinstance(value, bool):
-            yield wrong_type(name, "a boolean")
+def check_choice(name: str, value: object, allowed: frozenset[str]) -> None:
+    """Refuse a value that is none of the words allowed."""
+    if value is not None and value not in allowed:
+        raise not_among(name, value, allowed)
+
+
+def check_choices(body: Mapping[str, Any], choices: Mapping[str, frozenset[str]]) -> None:
+    """Refuse fields that are none of the words allowed for them."""
+    for name, allowed in choices.items():
+        check_choice(name, body.get(name), allowed)
+
+
+def check_booleans(body: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuse fields that are no truth values."""
+    for name in names:
+        if not isinstance(body.get(name), bool | None):
+            raise wrong_type(name, "a boolean")
+
+
+def _check_choices(body: Mapping[str, Any]) -> None:
+    check_choices(body, CHOICES)
+    check_booleans(body, BOOLEANS)
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
-        yield Refusal(message="'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
+        raise Refusal(message="'top_logprobs' needs 'logprobs' to be true.", param="top_logprobs")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        yield wrong_type("stream_options", "an object")
+        raise wrong_type("stream_options", "an object")
     modalities = body.get("modalities") or []
     if "audio" in modalities or body.get("audio") is not None:
-        yield Refusal(
+        raise Refusal(
             message="This model does not support the requested modality: audio.",
             param="modalities",
             code="invalid_value",
         )
 
 
-def lengths(body: Mapping[str, Any]) -> Iterator[Refusal]:
-    """Yield refusals of what is too long or too much."""
+def check_lengths(body: Mapping[str, Any]) -> None:
+    """Refuse what is too long or too much."""
     stop = body.get("stop")
     if isinstance(stop, list) and len(stop) > MAX_STOPS:
-        yield _too_long("stop", len(stop), MAX_STOPS)
-    elif stop is not None and not isinstance(stop, str | list):
-        yield wrong_type("stop", "a string or an array of strings")
+        raise too_long("stop", len(stop), MAX_STOPS)
+    if stop is not None and not isinstance(stop, str | list):
+        raise wrong_type("stop", "a string or an array of strings")
     identifier = body.get("safety_identifier")
     if isinstance(identifier, str) and len(identifier) > MAX_SAFETY_IDENTIFIER:
-        yield Refusal(
+        raise Refusal(
             message=f"Invalid 'safety_identifier': string too long. Expected a maximum length of "
             f"{MAX_SAFETY_IDENTIFIER}, but got {len(identifier)}.",
             param="safety_identifier",
@@ -190,10 +251,9 @@ def lengths(body: Mapping[str, Any]) -> Iterator[Refusal]:
     if metadata is None:
         return
     if not isinstance(metadata, dict):
-        yield wrong_type("metadata", "an object")
-        return
+        raise wrong_type("metadata", "an object")
     if len(metadata) > MAX_METADATA:
-        yield Refusal(
+        raise Refusal(
             message=f"Invalid 'metadata': too many properties. Expected at most {MAX_METADATA}.",
             param="metadata",
             code="object_above_max_properties",
@@ -202,7 +262,7 @@ def lengths(body: Mapping[str, Any]) -> Iterator[Refusal]:
         if len(key) > MAX_METADATA_KEY or not (
             isinstance(value, str) and len(value) <= MAX_METADATA_VALUE
         ):
-            yield Refusal(
+            raise Refusal(
                 message=f"Invalid 'metadata.{key[:MAX_METADATA_KEY]}': keys are at most "
                 f"{MAX_METADATA_KEY} characters, values strings of at most {MAX_METADATA_VALUE}.",
                 param="metadata",
@@ -210,63 +270,50 @@ def lengths(body: Mapping[str, Any]) -> Iterator[Refusal]:
             )
 
 
-def _tools(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check_tools(body: Mapping[str, Any]) -> None:
     tools = body.get("tools")
     choice = body.get("tool_choice")
     if choice is not None and choice not in ("none", "auto") and not tools:
-        yield Refusal(
+        raise Refusal(
             message="'tool_choice' is only allowed when 'tools' are specified.",
             param="tool_choice",
         )
     if isinstance(choice, str) and choice not in {"none", "auto", "required"}:
-        yield not_among("tool_choice", choice, frozenset({"none", "auto", "required"}))
+        raise not_among("tool_choice", choice, frozenset({"none", "auto", "required"}))
     if tools is None:
         return
     if not isinstance(tools, list):
-        yield wrong_type("tools", "an array of objects")
-        return
+        raise wrong_type("tools", "an array of objects")
     if len(tools) > MAX_TOOLS:
-        yield _too_long("tools", len(tools), MAX_TOOLS)
+        raise too_long("tools", len(tools), MAX_TOOLS)
     names = set()
     for index, tool in enumerate(tools):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind not in ("function", "custom"):
-            yield not_among(f"tools[{index}].type", kind, frozenset({"function", "custom"}))
-            return
+            raise not_among(f"tools[{index}].type", kind, frozenset({"function", "custom"}))
         name = (tool.get(kind) or {}).get("name")
         if not isinstance(name, str) or not name:
-            yield missing(f"tools[{index}].{kind}.name")
+            raise missing(f"tools[{index}].{kind}.name")
         names.add(name)
     if isinstance(choice, dict):
         wanted = (choice.get(choice.get("type", "")) or {}).get("name")
         if wanted not in names:
-            yield Refusal(
+            raise Refusal(
                 message=f"Tool choice '{wanted}' not found in 'tools' parameter.",
                 param="tool_choice",
             )
 
 
-def _response_format(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check_response_format(body: Mapping[str, Any]) -> None:
     wanted = body.get("response_format")
     if wanted is None:
         return
     kinds = frozenset({"text", "json_object", "json_schema"})
     kind = wanted.get("type") if isinstance(wanted, dict) else wanted
     if kind not in kinds:
-        yield not_among("response_format.type", kind, kinds)
-    elif kind == "json_schema" and not (wanted.get("json_schema") or {}).get("name"):
-        yield missing("response_format.json_schema.name")
-
-
-CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[Refusal]], ...] = (
-    _required,
-    _messages,
-    numbers,
-    _choices,
-    lengths,
-    _tools,
-    _response_format,
-)
+        raise not_among("response_format.type", kind, kinds)
+    if kind == "json_schema" and not (wanted.get("json_schema") or {}).get("name"):
+        raise missing("response_format.json_schema.name")
 
 
 def wrong_type(name: str, expected: str) -> Refusal:
@@ -299,7 +346,8 @@ def _out_of_range(name: str, kind: str, value: float, low: float, high: float | 
     )
 
 
-def _too_long(name: str, length: int, most: int) -> Refusal:
+def too_long(name: str, length: int, most: int) -> Refusal:
+    """Return the refusal of a list of more items than there may be."""
     return Refusal(
         message=f"Invalid '{name}': array too long. Expected an array with maximum length {most}, "
         f"but got an array with length {length} instead.",

@@ -27,11 +27,6 @@ def tokens(text: str) -> tuple[str, ...]:
     return tuple(_PIECES.findall(text))
 
 
-def as_json(value: Any) -> bytes:
-    """Return a value as the vendor writes it: UTF-8 without blanks."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One choice, decided.

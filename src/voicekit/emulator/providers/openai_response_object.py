@@ -10,15 +10,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from voicekit.emulator.providers.openai_pacing import SERVED_TIERS
+from voicekit.emulator.providers.openai_refusals import SERVER_ERROR
 from voicekit.emulator.providers.openai_reply import Outcome
-
-SERVED_TIERS = {"auto": "default", "fast": "priority", None: "default"}
 
 # Source: fact sheet, errors inside a stream: the documented, flat form.
 ERROR_EVENT: Mapping[str, Any] = {
     "type": "error",
     "code": "server_error",
-    "message": "The server had an error while processing your request. Sorry about that!",
+    "message": SERVER_ERROR.message,
     "param": None,
 }
 

@@ -8,18 +8,24 @@ What a request earns is decided as for a chat: the script is the same.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.providers.openai_pacing import SSE, Kind, generate, send_events
-from voicekit.emulator.providers.openai_refusals import Refusal
+from voicekit.emulator.body import as_json
+from voicekit.emulator.providers.openai_pacing import (
+    ARGUMENT_CHARACTERS,
+    SSE,
+    Kind,
+    generate,
+    send_empty_deltas,
+    send_events,
+)
+from voicekit.emulator.providers.openai_refusals import Refusal, body_of
 from voicekit.emulator.providers.openai_reply import (
     Outcome,
     PromptCache,
-    as_json,
     decide,
     last_user_text,
     usage,
@@ -34,14 +40,9 @@ from voicekit.emulator.providers.openai_responses_refusals import (
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from voicekit.emulator.body import BodyWriter
     from voicekit.emulator.faults import Fault
     from voicekit.emulator.providers.base import Exchange
 
-ARGUMENT_CHARACTERS = 5
-"""Characters of a tool call's arguments per delta."""
-
-EMPTY_DELTA_SECONDS = 0.02
 KEPT_RESPONSES = 1000
 
 PADDING = ("aZ3kQ9x", "pLm2", "Tr7VbN0wYcE", "u", "Hs81JdKqXo5ZfGt")
@@ -70,36 +71,23 @@ class StoredResponses:
 
 
 async def answer_response(
-    exchange: Exchange,
-    prompts: PromptCache,
-    stored: StoredResponses,
-    *,
-    unknown_model: str,
-) -> web.StreamResponse | Refusal:
-    """Answer one request, or return why not."""
-    try:
-        body = exchange.json()
-    except ValueError:
-        body = None
-    refusal = check_response(body)
-    if refusal is not None:
-        return refusal
-    if body["model"] == unknown_model:
-        # Source: a recorded 400, where chat completions answer 404.
-        return Refusal(
-            message=f"The requested model '{unknown_model}' does not exist.",
-            param="model",
-            code="model_not_found",
-        )
+    exchange: Exchange, prompts: PromptCache, stored: StoredResponses
+) -> web.StreamResponse:
+    """Answer one request.
+
+    Raises:
+        Refusal: It is refused.
+    """
+    body = body_of(exchange)
+    check_response(body)
     before = body.get("previous_response_id")
     if before is not None and stored.get(before) is None:
-        return Refusal(
+        raise Refusal(
             message=f"Previous response with id '{before}' not found.",
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    for each in response_advice(body):
-        exchange.note(each)
+    exchange.note(*response_advice(body))
     chat = as_chat(body)
     reply = exchange.ctx.scenario.reply_to(last_user_text(chat["messages"]))
     outcome = decide(chat, reply)
@@ -144,17 +132,12 @@ class _Response:
         """Send the response as events."""
         exchange = self._exchange
         writer = await exchange.stream(content_type=SSE)
-        fault = exchange.fault
-        if fault is not None and fault.kind == "empty_deltas":
-            await self._empty_deltas(writer, fault)
+        if exchange.has_fault("empty_deltas"):
+            started = functools.partial(self._event, response=self._response.opened)
+            opening = started("response.created")
+            empty = functools.partial(started, "response.in_progress")
+            await send_empty_deltas(exchange, writer, opening, empty)
         return await send_events(exchange, writer, self._events(), end=b"", error=self._error)
-
-    async def _empty_deltas(self, writer: BodyWriter, fault: Fault) -> NoReturn:
-        self._exchange.struck()
-        await writer.write(self._event("response.created", response=self._response.opened))
-        while True:
-            await asyncio.sleep(fault.delay or EMPTY_DELTA_SECONDS)
-            await writer.write(self._event("response.in_progress", response=self._response.opened))
 
     def _error(self, fault: Fault) -> bytes:
         """The error in the form that the fault's body has, flat without one.

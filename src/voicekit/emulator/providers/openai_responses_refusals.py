@@ -10,11 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from voicekit.emulator.providers.openai_refusals import (
+    UNKNOWN_MODEL,
     Refusal,
-    lengths,
+    check_booleans,
+    check_choice,
+    check_choices,
+    check_lengths,
+    check_numbers,
     missing,
     not_among,
-    numbers,
     wrong_type,
 )
 
@@ -33,14 +37,24 @@ BOOLEANS = ("stream", "background", "parallel_tool_calls", "store")
 LEAST_OUTPUT_TOKENS = 16
 
 
-def check_response(body: Any) -> Refusal | None:
-    """Return the refusal that a request earns, or None."""
-    if not isinstance(body, dict):
-        return Refusal(message="We could not parse the JSON body of your request.")
-    for check in (_required, numbers, _choices, lengths, _tools):
-        for refusal in check(body):
-            return refusal
-    return None
+def check_response(body: Mapping[str, Any]) -> None:
+    """Check a request.
+
+    Raises:
+        Refusal: The first that it earns.
+    """
+    _check_required(body)
+    check_numbers(body)
+    _check_choices(body)
+    check_lengths(body)
+    _check_tools(body)
+    if body["model"] == UNKNOWN_MODEL:
+        # Source: a recorded 400, where chat completions answer 404.
+        raise Refusal(
+            message=f"The requested model '{UNKNOWN_MODEL}' does not exist.",
+            param="model",
+            code="model_not_found",
+        )
 
 
 def response_advice(body: Mapping[str, Any]) -> Iterator[str]:
@@ -76,69 +90,59 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
     return chat
 
 
-def _required(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check_required(body: Mapping[str, Any]) -> None:
     model = body.get("model")
     if model is None:
-        yield missing("model")
-    elif not isinstance(model, str):
-        yield wrong_type("model", "a string")
+        raise missing("model")
+    if not isinstance(model, str):
+        raise wrong_type("model", "a string")
     given = body.get("input")
     if given is None:
         if not any(body.get(name) for name in ("prompt", "previous_response_id", "conversation")):
-            yield missing("input")
+            raise missing("input")
         return
     if not isinstance(given, str | list):
-        yield wrong_type("input", "a string or an array of input items")
-        return
+        raise wrong_type("input", "a string or an array of input items")
     for index, item in enumerate(given if isinstance(given, list) else ()):
         if not isinstance(item, dict):
-            yield wrong_type(f"input[{index}]", "an object")
-        elif item.get("type", "message") == "message":
+            raise wrong_type(f"input[{index}]", "an object")
+        if item.get("type", "message") == "message":
             roles = frozenset({"user", "assistant", "system", "developer"})
             if item.get("role") not in roles:
-                yield not_among(f"input[{index}].role", item.get("role"), roles)
+                raise not_among(f"input[{index}].role", item.get("role"), roles)
             if not isinstance(item.get("content"), str | list):
-                yield missing(f"input[{index}].content")
+                raise missing(f"input[{index}].content")
         elif item["type"] in {"function_call", "function_call_output"} and not item.get("call_id"):
-            yield missing(f"input[{index}].call_id")
+            raise missing(f"input[{index}].call_id")
 
 
-def _choices(body: Mapping[str, Any]) -> Iterator[Refusal]:
-    for name, allowed in CHOICES.items():
-        value = body.get(name)
-        if value is not None and value not in allowed:
-            yield not_among(name, value, allowed)
-    for name in BOOLEANS:
-        value = body.get(name)
-        if value is not None and not isinstance(value, bool):
-            yield wrong_type(name, "a boolean")
+def _check_choices(body: Mapping[str, Any]) -> None:
+    check_choices(body, CHOICES)
+    check_booleans(body, BOOLEANS)
     for name in ("stream_options", "reasoning", "text", "prompt_cache_options"):
         value = body.get(name)
         if value is not None and not isinstance(value, dict):
-            yield wrong_type(name, "an object")
-            return
+            raise wrong_type(name, "an object")
     for outer, inner, allowed in (
         ("reasoning", "effort", EFFORTS),
         ("reasoning", "summary", SUMMARIES),
         ("text", "verbosity", VERBOSITIES),
     ):
-        value = (body.get(outer) or {}).get(inner)
-        if value is not None and value not in allowed:
-            yield not_among(f"{outer}.{inner}", value, allowed)
+        check_choice(f"{outer}.{inner}", (body.get(outer) or {}).get(inner), allowed)
     wanted = (body.get("text") or {}).get("format") or {"type": "text"}
     kinds = frozenset({"text", "json_object", "json_schema"})
     if wanted.get("type") not in kinds:
-        yield not_among("text.format.type", wanted.get("type"), kinds)
-    elif wanted["type"] == "json_schema" and not wanted.get("name"):
-        yield missing("text.format.name")
+        raise not_among("text.format.type", wanted.get("type"), kinds)
+    if wanted["type"] == "json_schema" and not wanted.get("name"):
+        raise missing("text.format.name")
     if body.get("previous_response_id") and body.get("conversation"):
-        yield Refusal(
+        raise Refusal(
             message="Mutually exclusive parameters: 'previous_response_id' and 'conversation'.",
             code="mutually_exclusive_parameters",
         )
     most = body.get("max_output_tokens")
     if isinstance(most, int) and most < LEAST_OUTPUT_TOKENS:
-        yield Refusal(
+        raise Refusal(
             message="Invalid 'max_output_tokens': integer below minimum value. Expected a value "
             f">= {LEAST_OUTPUT_TOKENS}, but got {most} instead.",
             param="max_output_tokens",
@@ -146,15 +150,14 @@ def _choices(body: Mapping[str, Any]) -> Iterator[Refusal]:
         )
 
 
-def _tools(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check_tools(body: Mapping[str, Any]) -> None:
     tools = body.get("tools")
     if tools is None:
         return
     if not isinstance(tools, list):
-        yield wrong_type("tools", "an array of objects")
-        return
+        raise wrong_type("tools", "an array of objects")
     for index, tool in enumerate(tools):
         if not isinstance(tool, dict) or not tool.get("type"):
-            yield missing(f"tools[{index}].type")
-        elif tool["type"] in {"function", "custom"} and not tool.get("name"):
-            yield missing(f"tools[{index}].name")
+            raise missing(f"tools[{index}].type")
+        if tool["type"] in {"function", "custom"} and not tool.get("name"):
+            raise missing(f"tools[{index}].name")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.emulator.codecs import UnsupportedFormat, encoder
-from voicekit.emulator.providers.openai_pacing import SSE
-from voicekit.emulator.providers.openai_refusals import Refusal
+from voicekit.emulator.exchange import sleep_until
+from voicekit.emulator.providers.openai_pacing import AUDIO_DONE, SSE, audio_event
+from voicekit.emulator.providers.openai_refusals import Refusal, body_of, check_model
 from voicekit.emulator.providers.speech_pacing import AudioSlice, first_audio_latency, paced
 
 if TYPE_CHECKING:
@@ -54,21 +54,13 @@ _FIELDS: Final = (
 )  # fmt: skip
 
 
-def check_speech(body: Any, *, unknown_model: str) -> Refusal | None:
-    """Return the refusal that a request earns, or None."""
-    if not isinstance(body, dict):
-        return Refusal(message="We could not parse the JSON body of your request.")
+def _check(body: Mapping[str, Any]) -> None:
     if problems := list(_problems(body)):
-        return Refusal(message=str(problems))
-    if body["model"] == unknown_model:
-        return Refusal(
-            status=404,
-            message=f"The model `{unknown_model}` does not exist or you do not have access to it.",
-            code="model_not_found",
-        )
+        raise Refusal(message=str(problems))
+    check_model(body["model"])
     if body.get("stream_format") == "sse" and body["model"] in _OLDER:
         # The vendor's words are not recorded.
-        return Refusal(
+        raise Refusal(
             message=f"stream_format 'sse' is not supported by {body['model']}.",
             param="stream_format",
             code="unsupported_value",
@@ -78,8 +70,9 @@ def check_speech(body: Any, *, unknown_model: str) -> Refusal | None:
         encoder(_CODECS.get(wanted, wanted))
     except UnsupportedFormat:
         # Ours, rather than a mislabelled other format.
-        return Refusal(message=f"the emulator has no {wanted} encoder", param="response_format")
-    return None
+        raise Refusal(
+            message=f"the emulator has no {wanted} encoder", param="response_format"
+        ) from None
 
 
 def _problems(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -130,8 +123,14 @@ def _one_of(choices: tuple[str, ...]) -> str:
     return f"Input should be {', '.join(some)} or {last}"
 
 
-async def speak(exchange: Exchange, body: Mapping[str, Any]) -> web.StreamResponse:
-    """Answer a checked request. The voice hears neither ``speed`` nor ``instructions``."""
+async def speak(exchange: Exchange) -> web.StreamResponse:
+    """Answer one request. The voice hears neither ``speed`` nor ``instructions``.
+
+    Raises:
+        Refusal: It is refused.
+    """
+    body = body_of(exchange)
+    _check(body)
     arrived = asyncio.get_running_loop().time()
     wanted = body.get("response_format") or "mp3"
     events = body.get("stream_format") == "sse"
@@ -140,9 +139,7 @@ async def speak(exchange: Exchange, body: Mapping[str, Any]) -> web.StreamRespon
     scenario = exchange.ctx.scenario
     size = SSE_PIECE_BYTES if events else max(1, scenario.speech_chunk_bytes)
     slices = await _slices(exchange, body["input"], voice, _CODECS[wanted], size)
-    wait = start - asyncio.get_running_loop().time()
-    if wait > 0:
-        await asyncio.sleep(wait)
+    await sleep_until(start)
     if not events:
         writer = await exchange.stream(content_type=CONTENT_TYPES[wanted])
         async for each in paced(exchange, slices, start=start):
@@ -151,18 +148,14 @@ async def speak(exchange: Exchange, body: Mapping[str, Any]) -> web.StreamRespon
     writer = await exchange.stream(content_type=SSE, headers={"Cache-Control": "no-store"})
     async for each in paced(exchange, slices, start=start):
         audio = base64.b64encode(each.audio).decode()
-        await writer.write(_event({"type": "speech.audio.delta", "audio": audio}))
+        await writer.write(audio_event({"type": "speech.audio.delta", "audio": audio}))
         exchange.journal.sent_audio(exchange.record, each.audio)
     # Source: a recording: 93 tokens for less than 5 s of audio; counting is ours.
     spoken = round(20 * (slices[-1].end if slices else 0.0))
     heard = max(1, len(body["input"]) // 4)
     usage = {"input_tokens": heard, "output_tokens": spoken, "total_tokens": heard + spoken}
-    await writer.write(_event({"type": "speech.audio.done", "usage": usage}))
-    return await writer.finish(b"data: [DONE]\r\n\r\n")
-
-
-def _event(content: Mapping[str, Any]) -> bytes:
-    return b"data: " + json.dumps(content, separators=(",", ":")).encode() + b"\r\n\r\n"
+    await writer.write(audio_event({"type": "speech.audio.done", "usage": usage}))
+    return await writer.finish(AUDIO_DONE)
 
 
 async def _slices(

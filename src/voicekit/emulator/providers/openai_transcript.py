@@ -5,19 +5,16 @@ Source: fact sheet of 2026-11, §6 (SDK openai 3.52.0, recorded traffic).
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.providers.openai_pacing import Kind
+from voicekit.emulator.providers.openai_pacing import Kind, audio_event
 from voicekit.emulator.providers.openai_transcription_request import NEWEST, WHISPER
 
 if TYPE_CHECKING:
     from voicekit.emulator.providers.openai_recording import Said
     from voicekit.emulator.providers.openai_transcription_request import Asked
-
-DONE: Final = b"data: [DONE]\r\n\r\n"
 
 
 def plain_of(said: Sequence[Said], asked: Asked) -> str:
@@ -82,22 +79,16 @@ def events_of(said: Sequence[Said], duration: float, asked: Asked) -> Iterator[t
                 delta["logprobs"] = [_logprob(token)]
             if asked.diarize:
                 delta["segment_id"] = f"seg_{number}"
-            yield Kind.TOKEN, event(delta)
+            yield Kind.TOKEN, audio_event(delta)
         if asked.diarize:
-            yield Kind.TOKEN, event(_speaking(number, each, asked))
+            yield Kind.TOKEN, audio_event(_speaking(number, each, asked))
     done: dict[str, Any] = {"type": "transcript.text.done", "text": _text(said)}
     if asked.logprobs:
         done["logprobs"] = [_logprob(token) for token in _tokens(done["text"])]
     if asked.model == NEWEST:
         done["languages"] = _languages(said, asked)
     done["usage"] = _usage(said, duration, asked)
-    yield Kind.END, event(done)
-
-
-def event(content: Mapping[str, Any]) -> bytes:
-    """One event, framed as recorded: CRLF, and no name."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return b"data: " + text.encode() + b"\r\n\r\n"
+    yield Kind.END, audio_event(done)
 
 
 def _text(said: Sequence[Said]) -> str:

@@ -6,11 +6,10 @@ The words of most refusals are ours; their statuses, types and the recorded code
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from voicekit.emulator.providers.openai_refusals import Refusal
+from voicekit.emulator.providers.openai_refusals import Refusal, check_model
 
 if TYPE_CHECKING:
     from voicekit.emulator.forms import File, Form
@@ -35,20 +34,6 @@ _FIELDS: Final = frozenset(
     }
 )  # fmt: skip
 LONGEST_UNCHUNKED_S: Final = 30.0
-
-
-class BadForm(Exception):  # noqa: N818 - a refusal on its way out
-    """The request earns a refusal.
-
-    Attributes:
-        refusal: Which.
-        usage: What stands beside the error object, or None.
-    """
-
-    def __init__(self, refusal: Refusal, usage: Mapping[str, Any] | None = None) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-        self.usage = usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +65,15 @@ class Asked:
         return self.response_format == "diarized_json"
 
 
-def read_request(form: Form, *, unknown_model: str, model: str | None = None) -> Asked:
+def read_request(form: Form, *, model: str | None = None) -> Asked:
     """Check a form.
 
     Args:
         form: What came.
-        unknown_model: The model that does not exist.
         model: In place of the form's own.
 
     Raises:
-        BadForm: It earns a refusal.
+        Refusal: It is refused.
     """
     file = form.file("file")
     if file is None:
@@ -97,9 +81,7 @@ def read_request(form: Form, *, unknown_model: str, model: str | None = None) ->
     model = model or form.get("model")
     if not model:
         raise _bad("you must provide a model parameter")
-    if model == unknown_model:
-        message = f"The model `{model}` does not exist or you do not have access to it."
-        raise BadForm(Refusal(status=404, message=message, code="model_not_found"))
+    check_model(model)
     suffix = file.filename.rpartition(".")[2].lower()
     if suffix not in SUFFIXES:
         raise _bad(f"Unsupported file format {suffix[:20]}", "file", "unsupported_value")
@@ -111,14 +93,12 @@ def read_request(form: Form, *, unknown_model: str, model: str | None = None) ->
     if language is not None and not (
         language.isascii() and language.isalpha() and len(language) == 2
     ):
-        raise BadForm(
-            Refusal(
-                message=f"Invalid language '{language[:20]}'. Language parameter must be "
-                "specified in ISO-639-1 format.",
-                param="language",
-                code="invalid_language_format",
-            ),
-            usage={"type": "duration", "seconds": 0},
+        raise Refusal(
+            message=f"Invalid language '{language[:20]}'. Language parameter must be "
+            "specified in ISO-639-1 format.",
+            param="language",
+            code="invalid_language_format",
+            more={"usage": {"type": "duration", "seconds": 0}},
         )
     temperature = _number(form, "temperature", 0, 1)
     stream = form.get("stream") == "true"
@@ -145,8 +125,8 @@ def read_request(form: Form, *, unknown_model: str, model: str | None = None) ->
     )
 
 
-def _bad(message: str, param: str | None = None, code: str | None = None) -> BadForm:
-    return BadForm(Refusal(message=message, param=param, code=code))
+def _bad(message: str, param: str | None = None, code: str | None = None) -> Refusal:
+    return Refusal(message=message, param=param, code=code)
 
 
 def _check_format(model: str, wanted: str) -> None:

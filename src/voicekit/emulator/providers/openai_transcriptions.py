@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from voicekit.emulator.forms import FormError, read_form
-from voicekit.emulator.providers.openai_pacing import SSE, generate, send_events
+from voicekit.emulator.providers.openai_pacing import (
+    AUDIO_DONE,
+    SSE,
+    audio_event,
+    generate,
+    send_events,
+    stream_error,
+)
 from voicekit.emulator.providers.openai_recording import hear, read_recording
 from voicekit.emulator.providers.openai_refusals import Refusal
-from voicekit.emulator.providers.openai_transcript import (
-    DONE,
-    event,
-    events_of,
-    json_of,
-    plain_of,
-)
+from voicekit.emulator.providers.openai_transcript import events_of, json_of, plain_of
 from voicekit.emulator.providers.openai_transcription_request import (
     DIARIZE,
     LONGEST_UNCHUNKED_S,
     MAX_UPLOAD_BYTES,
-    BadForm,
     read_request,
 )
 from voicekit.emulator.voice_notes import said_in
@@ -31,28 +30,15 @@ if TYPE_CHECKING:
     from voicekit.emulator.faults import Fault
     from voicekit.emulator.providers.base import Exchange
 
-STREAM_ERROR: Mapping[str, Any] = {
-    "error": {
-        "message": "The server had an error while processing your request. Sorry about that!",
-        "type": "server_error",
-        "param": None,
-        "code": None,
-    }
-}
 
+async def transcribe(exchange: Exchange) -> web.StreamResponse:
+    """Answer one request; a deployment in its address stands for the model.
 
-async def transcribe(
-    exchange: Exchange, *, unknown_model: str, deployment: str | None = None
-) -> web.StreamResponse | Refusal:
-    """Answer one request, or return why not.
-
-    Args:
-        exchange: The request.
-        unknown_model: The model that does not exist.
-        deployment: What stands for the model in the address of a variant.
+    Raises:
+        Refusal: It is refused.
     """
     if len(exchange.body) > MAX_UPLOAD_BYTES:
-        return Refusal(
+        raise Refusal(
             status=413,
             message=f"Maximum content size limit ({MAX_UPLOAD_BYTES}) exceeded "
             f"({len(exchange.body)} bytes read)",
@@ -60,20 +46,15 @@ async def transcribe(
         )
     try:
         form = read_form(exchange.request.headers.get("Content-Type", ""), exchange.body)
-        asked = read_request(form, unknown_model=unknown_model, model=deployment)
     except FormError:
-        return Refusal(message="Could not parse multipart form")
-    except BadForm as bad:
-        if bad.usage is None:
-            return bad.refusal
-        return exchange.answer({**bad.refusal.body(), "usage": bad.usage}, status=400)
-    for note in asked.notes:
-        exchange.note(note)
+        raise Refusal(message="Could not parse multipart form") from None
+    asked = read_request(form, model=exchange.request.match_info.get("deployment"))
+    exchange.note(*asked.notes)
     ctx = exchange.ctx
     told = said_in(asked.file.data)
     recording = read_recording(asked.file.data, scripted=ctx.ears is None or told is not None)
     if recording is None:
-        return Refusal(
+        raise Refusal(
             message="Audio file might be corrupted or unsupported",
             param="file",
             code="invalid_value",
@@ -83,7 +64,7 @@ async def transcribe(
     if told is not None:  # it says itself how long it is, and what it holds
         ears, (script, duration) = None, told
     if asked.model == DIARIZE and duration > LONGEST_UNCHUNKED_S and not asked.chunked:
-        return Refusal(
+        raise Refusal(
             message="chunking_strategy is required for diarization models",
             param="chunking_strategy",
             code="missing_required_parameter",
@@ -93,11 +74,11 @@ async def transcribe(
     if asked.stream:
         writer = await exchange.stream(content_type=SSE, headers={"Cache-Control": "no-store"})
         events = events_of(said, duration, asked)
-        return await send_events(exchange, writer, events, end=DONE, error=_error_event)
+        return await send_events(exchange, writer, events, end=AUDIO_DONE, error=_error_event)
     await generate(exchange, 1)
     if exchange.has_fault("in_stream_error"):
         exchange.struck()
-        return exchange.answer(_error_of(exchange.fault), status=500)
+        return exchange.answer(stream_error(exchange.fault), status=500)
     if asked.response_format in {"text", "srt", "vtt"}:
         return web.Response(
             text=plain_of(said, asked),
@@ -106,13 +87,5 @@ async def transcribe(
     return exchange.answer(json_of(said, duration, asked))
 
 
-def _error_of(fault: Fault | None) -> Mapping[str, Any]:
-    body = fault.body if fault is not None else None
-    if body is None or isinstance(body, Mapping):
-        return STREAM_ERROR if body is None else body
-    text = body if isinstance(body, str) else body.decode()
-    return {"error": {**STREAM_ERROR["error"], "message": text}}
-
-
 def _error_event(fault: Fault) -> bytes:
-    return event(_error_of(fault))
+    return audio_event(stream_error(fault))
