@@ -25,6 +25,7 @@ from voicekit.emulator.records import (
     RequestRecord,
     WebhookRecord,
     digest,
+    json_object,
     public_headers,
 )
 
@@ -413,11 +414,6 @@ def _known(kind: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speech_text(record: RequestRecord) -> str:
-    try:
-        body = record.json()
-    except ValueError:
-        return ""
-    if not isinstance(body, dict):
-        return ""
+    body = json_object(record.body) or {}
     text = body.get("text", body.get("input", ""))
     return text if isinstance(text, str) else ""

@@ -19,7 +19,6 @@ from voicekit.emulator.providers.agentforce_exchange import (
     API,
     core_error,
     error_object,
-    json_object,
     links,
     message_writer,
     new_uuid,
@@ -47,11 +46,10 @@ from voicekit.emulator.providers.agentforce_tokens import (
     Tokens,
     credentials,
 )
-from voicekit.emulator.providers.base import BAD_KEY, Provider
+from voicekit.emulator.providers.base import BAD_KEY, Provider, bearer
+from voicekit.emulator.records import json_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from voicekit.emulator.providers.agentforce_turn import AgentTurn
     from voicekit.emulator.providers.base import Context, Exchange
 
@@ -105,8 +103,7 @@ class Agentforce(Provider):
     @override
     def credential(self, request: web.Request) -> str | None:
         """Return the bearer token."""
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        return key.strip() or None if scheme.lower() == "bearer" else None
+        return bearer(request)
 
     @override
     def needs_key(self, exchange: Exchange) -> bool:
@@ -130,9 +127,10 @@ class Agentforce(Provider):
             return exchange.answer(core_error(status), status=status)
         return self.refuse(exchange, of_status(status))
 
-    def refuse(self, exchange: Exchange, refusal: Refusal) -> web.Response:
+    @override
+    def refuse(self, exchange: Exchange, refused: Refusal) -> web.Response:
         """Return a refusal in the vendor's shape."""
-        return exchange.answer(error_object(exchange, refusal), status=refusal.status)
+        return exchange.answer(error_object(exchange, refused), status=refused.status)
 
     @override
     def expected_type(self, exchange: Exchange) -> str:
@@ -170,11 +168,9 @@ class Agentforce(Provider):
     async def start_session(self, exchange: Exchange) -> web.StreamResponse:
         """Open a session."""
         agent = exchange.request.match_info["agent"]
-        body = self._checked(exchange, lambda body: check_start(agent, body))
-        if isinstance(body, Refusal):
-            return self.refuse(exchange, body)
-        for each in start_advice(body):
-            exchange.note(each)
+        body = self._body(exchange)
+        check_start(agent, body)
+        exchange.note(*start_advice(body))
         scenario = self.ctx.scenario
         session = self._open(exchange, agent, chunked=takes_chunks(body))
         await exchange.pause(scenario.agent_session_open)
@@ -190,21 +186,13 @@ class Agentforce(Provider):
 
     async def messages(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a message, whole."""
-        accepted = self._accept(exchange)
-        if isinstance(accepted, Refusal):
-            return self.refuse(exchange, accepted)
-        session, turn = accepted
+        session, turn = self._accept(exchange)
         found = await self._whole(exchange, session, turn)
-        if isinstance(found, Refusal):
-            return self.refuse(exchange, found)
         return exchange.answer({"messages": found, "_links": links(exchange, session)})
 
     async def stream(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a message as a stream of events."""
-        accepted = self._accept(exchange)
-        if isinstance(accepted, Refusal):
-            return self.refuse(exchange, accepted)
-        session, turn = accepted
+        session, turn = self._accept(exchange)
         scenario = self.ctx.scenario
         steps = plan(
             turn,
@@ -232,16 +220,12 @@ class Agentforce(Provider):
 
     async def end_session(self, exchange: Exchange) -> web.StreamResponse:
         """End a session."""
-        refused = self._unauthorized(exchange)
-        if refused is not None:
-            return self.refuse(exchange, refused)
+        self._check_token(exchange)
         reason = exchange.request.headers.get("x-session-end-reason")
         if reason not in END_REASONS:
             said = "Missing" if reason is None else "Invalid"
-            return self.refuse(exchange, of_status(400, f"{said} header x-session-end-reason"))
+            raise of_status(400, f"{said} header x-session-end-reason")
         session = self._session(exchange)
-        if isinstance(session, Refusal):
-            return self.refuse(exchange, session)
         self.sessions.end(session.id)
         ended = message_writer(exchange).message(
             {"type": "SessionEnded", "reason": "ClientRequest"}
@@ -250,12 +234,10 @@ class Agentforce(Provider):
 
     async def feedback(self, exchange: Exchange) -> web.StreamResponse:
         """Take a feedback; a session that has ended takes it too (unverified)."""
-        body = self._checked(exchange, check_feedback, json_only=False)
-        if isinstance(body, Refusal):
-            return self.refuse(exchange, body)
+        check_feedback(self._body(exchange, json_only=False))
         name = exchange.request.match_info["session"]
         if self.sessions.known(name) is None:
-            return self.refuse(exchange, lost(name))
+            raise lost(name)
         # Source: the vendor's examples say 201, its reference 202.
         return web.Response(status=201, headers=exchange.headers())
 
@@ -267,7 +249,7 @@ class Agentforce(Provider):
         """Answer a message by the core REST API's action; opaque tokens open it as well."""
         if self.tokens.state(self.credential(exchange.request) or "") == "expired":
             return self.error(exchange, 401)
-        body = json_object(exchange)
+        body = json_object(exchange.body) or {}
         inputs = body.get("inputs")
         asked = inputs[0] if isinstance(inputs, list) and inputs else None
         if not isinstance(asked, dict) or not isinstance(asked.get("userMessage"), str):
@@ -280,9 +262,10 @@ class Agentforce(Provider):
             agent = exchange.request.match_info["agent"]
             session = self._open(exchange, agent, chunked=False)
         turn = self.ctx.scenario.agent_turn(asked["userMessage"])
-        found = await self._whole(exchange, session, turn)
-        if isinstance(found, Refusal):
-            failed = [{"statusCode": found.error, "message": found.message}]
+        try:
+            found = await self._whole(exchange, session, turn)
+        except Refusal as refused:
+            failed = [{"statusCode": refused.error, "message": refused.message}]
             return exchange.answer([{"isSuccess": False, "errors": failed}])
         said = " ".join(each["message"] for each in found if "message" in each)
         outputs = {"sessionId": session.id, "agentResponse": said}
@@ -290,36 +273,25 @@ class Agentforce(Provider):
 
     # -- what they have in common ----------------------------------------------------------
 
-    def _unauthorized(self, exchange: Exchange) -> Refusal | None:
+    def _check_token(self, exchange: Exchange) -> None:
         state = self.tokens.state(self.credential(exchange.request) or "")
         if state != "good":
-            return of_status(401, f"The access token is {state}")
+            raise of_status(401, f"The access token is {state}")
         if not self.ctx.scenario.agent_attached:
-            return of_status(401, ATTACHED)
-        return None
+            raise of_status(401, ATTACHED)
 
-    def _checked(
-        self,
-        exchange: Exchange,
-        check: Callable[[dict[str, Any]], Refusal | None],
-        *,
-        json_only: bool = True,
-    ) -> dict[str, Any] | Refusal:
-        """Return a request's body, or what it is refused for: its token, its type, its fields."""
-        refused = self._unauthorized(exchange)
-        if refused is not None:
-            return refused
+    def _body(self, exchange: Exchange, *, json_only: bool = True) -> dict[str, Any]:
+        """Return a request's body, once its token and its type have been checked."""
+        self._check_token(exchange)
         if exchange.request.content_type != "application/json":
             if json_only:
                 # Source: fact sheet: a missing JSON content type is answered with a 500.
-                return of_status(500, "Unsupported Media Type")
+                raise of_status(500, "Unsupported Media Type")
             # The vendor's own Node client sends feedback as text/plain.
             exchange.note("the content type is documented as application/json")
-        body = json_object(exchange)
-        refused = check(body)
-        return body if refused is None else refused
+        return json_object(exchange.body) or {}
 
-    def _session(self, exchange: Exchange) -> Session | Refusal:
+    def _session(self, exchange: Exchange) -> Session:
         """Return the session of the path, if it is there and free."""
         name, scenario = exchange.request.match_info["session"], self.ctx.scenario
         if exchange.has_fault("session_lost"):
@@ -329,25 +301,22 @@ class Agentforce(Provider):
             name, turns=scenario.agent_session_turns, idle=scenario.agent_session_idle
         )
         if session is None:
-            return lost(name)
+            raise lost(name)
         if session.locked:
-            return of_status(423)
+            raise of_status(423)
         return session
 
-    def _accept(self, exchange: Exchange) -> tuple[Session, AgentTurn] | Refusal:
-        """Return the session and the turn that a message begins, or why it begins none."""
-        body = self._checked(exchange, check_message)
-        if isinstance(body, Refusal):
-            return body
+    def _accept(self, exchange: Exchange) -> tuple[Session, AgentTurn]:
+        """Return the session and the turn that a message begins."""
+        body = self._body(exchange)
+        check_message(body)
         session = self._session(exchange)
-        if isinstance(session, Refusal):
-            return session
         message = body["message"]
         number, last = message["sequenceId"], session.last_sequence
         if last is not None and number <= last:
             # Whether the vendor refuses this is unverified; it does say that numbers grow.
             if self.ctx.scenario.agent_strict_sequence:
-                return of_status(400, "sequenceId must be increasing")
+                raise of_status(400, "sequenceId must be increasing")
             exchange.note("sequenceId is documented as increasing")
         session.last_sequence = number if last is None else max(last, number)
         for each in body.get("variables") or ():
@@ -357,10 +326,10 @@ class Agentforce(Provider):
 
     async def _whole(
         self, exchange: Exchange, session: Session, turn: AgentTurn
-    ) -> list[dict[str, Any]] | Refusal:
+    ) -> list[dict[str, Any]]:
         """Take the time of a whole turn and return its messages."""
         if session.locked:
-            return of_status(423)
+            raise of_status(423)
         scenario = self.ctx.scenario
         writer = message_writer(exchange)
         seconds = exchange.draw(scenario.agent_first_text)
@@ -371,7 +340,7 @@ class Agentforce(Provider):
         finally:
             session.leave()
         if seconds > scenario.agent_timeout:
-            return of_status(500, "The request timed out")
+            raise of_status(500, "The request timed out")
         if exchange.has_fault("in_stream_error"):
             exchange.struck()
             return [writer.message({"type": "Error"})]

@@ -82,15 +82,6 @@ def links(exchange: Exchange, session: Session) -> dict[str, Any]:
     }
 
 
-def json_object(exchange: Exchange) -> dict[str, Any]:
-    """Return the JSON object of a request; anything else is one without fields."""
-    try:
-        body = exchange.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
 def takes_chunks(body: Mapping[str, Any]) -> bool:
     """Tell whether a session's start asks for text in chunks."""
     return "Text" in ((body.get("streamingCapabilities") or {}).get("chunkTypes") or ())

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from voicekit.emulator.records import json_object
+
 if TYPE_CHECKING:
     from voicekit.emulator.journal import Journal
     from voicekit.emulator.records import RequestRecord
@@ -68,7 +70,7 @@ def agent_sessions(journal: Journal) -> list[AgentSessionRecord]:
             continue
         if record.operation == "session.start":
             for name in _opened(record):
-                body = _body(record)
+                body = json_object(record.body) or {}
                 sessions[name] = AgentSessionRecord(
                     id=name,
                     key=body.get("externalSessionKey"),
@@ -98,7 +100,7 @@ def _opened(record: RequestRecord) -> list[str]:
 
 
 def _message(session: str, record: RequestRecord) -> AgentMessageRecord:
-    body = _body(record)
+    body = json_object(record.body) or {}
     message = body.get("message")
     said = message if isinstance(message, dict) else {}
     return AgentMessageRecord(
@@ -110,14 +112,6 @@ def _message(session: str, record: RequestRecord) -> AgentMessageRecord:
         streamed=record.operation == "messages.stream",
         request=record,
     )
-
-
-def _body(record: RequestRecord) -> dict[str, Any]:
-    try:
-        body = record.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _variables(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from voicekit.emulator.providers.base import RefusedError
+
 UNKNOWN_AGENT = "0Xx000000000404"
 """The one agent that does not exist, here."""
 
@@ -18,8 +20,8 @@ INACTIVE_AGENT = "0Xx000000000422"
 """The one agent that has no active version, here; a client may name any other."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+@dataclass(slots=True, kw_only=True, eq=False)
+class Refusal(RefusedError):  # noqa: N818 - an answer on its way out
     """One answer in the vendor's Error shape."""
 
     status: int
@@ -72,42 +74,36 @@ def lost(session: str) -> Refusal:
     return of_status(404, f"V6Session not found for sessionId: {session}")
 
 
-def check_start(agent: str, body: Mapping[str, Any]) -> Refusal | None:
-    """Return the refusal that a session's start earns, or None."""
+def check_start(agent: str, body: Mapping[str, Any]) -> None:
+    """Refuse a session's start that is not as documented."""
     if not AGENT_ID.match(agent):
-        return _bad(f"{agent[:64]} is not a valid agent ID")
-    for refusal in _start(body):
-        return refusal
-    if agent == UNKNOWN_AGENT:
-        return of_status(500)
-    if agent == INACTIVE_AGENT:
-        return of_status(422)
-    return None
-
-
-def _start(body: Mapping[str, Any]) -> Iterator[Refusal]:
+        raise _bad(f"{agent[:64]} is not a valid agent ID")
     if not isinstance(body.get("externalSessionKey"), str) or not body["externalSessionKey"]:
-        yield _missing("externalSessionKey")
+        raise _missing("externalSessionKey")
     config = body.get("instanceConfig")
     endpoint = config.get("endpoint") if isinstance(config, dict) else None
     if not isinstance(endpoint, str):
-        yield _missing("instanceConfig.endpoint")
-    elif not ENDPOINT.match(endpoint):
-        yield Refusal(
+        raise _missing("instanceConfig.endpoint")
+    if not ENDPOINT.match(endpoint):
+        raise Refusal(
             status=500, error="EngineConfigLookupException", message="Bad force-config endpoint"
         )
     if not isinstance(body.get("bypassUser", False), bool | None):
-        yield _bad("Invalid value for 'bypassUser'")
+        raise _bad("Invalid value for 'bypassUser'")
     if not isinstance(body.get("tz"), str | None):
-        yield _bad("Invalid value for 'tz'")
+        raise _bad("Invalid value for 'tz'")
     if body.get("featureSupport") not in (None, "Sync", "Streaming"):
-        yield _bad("Invalid value for 'featureSupport'")
+        raise _bad("Invalid value for 'featureSupport'")
     streaming = body.get("streamingCapabilities")
     if streaming is not None:
         kinds = streaming.get("chunkTypes", []) if isinstance(streaming, dict) else None
         if not isinstance(kinds, list) or any(kind != "Text" for kind in kinds):
-            yield _bad("Invalid value for 'streamingCapabilities.chunkTypes'")
-    yield from _variables(body)
+            raise _bad("Invalid value for 'streamingCapabilities.chunkTypes'")
+    _check_variables(body)
+    if agent == UNKNOWN_AGENT:
+        raise of_status(500)
+    if agent == INACTIVE_AGENT:
+        raise of_status(422)
 
 
 def start_advice(body: Mapping[str, Any]) -> Iterator[str]:
@@ -122,65 +118,54 @@ def start_advice(body: Mapping[str, Any]) -> Iterator[str]:
         yield "bypassUser: true is for client credentials with service agents"
 
 
-def check_message(body: Mapping[str, Any]) -> Refusal | None:
-    """Return the refusal that a message earns, or None."""
-    for refusal in _message(body):
-        return refusal
-    return None
-
-
-def _message(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def check_message(body: Mapping[str, Any]) -> None:
+    """Refuse a message that is not as documented."""
     message = body.get("message")
     if not isinstance(message, dict):
-        yield _missing("message")
-        return
+        raise _missing("message")
     sequence = message.get("sequenceId")
     if sequence is None:
-        yield _missing("sequenceId")
+        raise _missing("sequenceId")
     if isinstance(sequence, bool) or not isinstance(sequence, int):
-        yield _bad("Invalid value for 'sequenceId'")
+        raise _bad("Invalid value for 'sequenceId'")
     kind = message.get("type")
     if kind is None:
-        yield _missing("type")
+        raise _missing("type")
     if not isinstance(kind, str) or kind not in MESSAGE_FIELDS:
-        yield _bad("Invalid value for 'message.type'")
-        return
+        raise _bad("Invalid value for 'message.type'")
     for name, expected in MESSAGE_FIELDS[kind]:
         if not isinstance(message.get(name), expected):
-            yield _missing(name)
-    yield from _variables(body)
+            raise _missing(name)
+    _check_variables(body)
 
 
-def _variables(body: Mapping[str, Any]) -> Iterator[Refusal]:
+def _check_variables(body: Mapping[str, Any]) -> None:
     variables = body.get("variables")
     if variables is None:
         return
     if not isinstance(variables, list):
-        yield _bad("Invalid value for 'variables'")
-        return
+        raise _bad("Invalid value for 'variables'")
     for each in variables:
         if not isinstance(each, dict):
-            yield _bad("Invalid value for 'variables'")
-            return
+            raise _bad("Invalid value for 'variables'")
         for name in ("name", "type", "value"):
             if name not in each:
-                yield _missing(name)
+                raise _missing(name)
         if str(each.get("type")) not in VARIABLE_TYPES:
-            yield _bad("Invalid value for 'variables.type'")
+            raise _bad("Invalid value for 'variables.type'")
 
 
-def check_feedback(body: Mapping[str, Any]) -> Refusal | None:
-    """Return the refusal that a feedback earns, or None."""
+def check_feedback(body: Mapping[str, Any]) -> None:
+    """Refuse a feedback that is not as documented."""
     if not isinstance(body.get("feedbackId"), str) or not body["feedbackId"]:
-        return _missing("feedbackId")
+        raise _missing("feedbackId")
     if body.get("feedback") not in ("GOOD", "BAD"):
-        return _bad("Invalid value for 'feedback'")
+        raise _bad("Invalid value for 'feedback'")
     if not isinstance(body.get("text"), str | None):
-        return _bad("Invalid value for 'text'")
+        raise _bad("Invalid value for 'text'")
     details = body.get("details")
     if details is not None and not (isinstance(details, dict) and len(details) <= MOST_DETAILS):
-        return _bad(f"'details' has at most {MOST_DETAILS} properties")
-    return None
+        raise _bad(f"'details' has at most {MOST_DETAILS} properties")
 
 
 def _bad(message: str) -> Refusal:

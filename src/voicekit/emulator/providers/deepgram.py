@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from voicekit.emulator.codecs import wav_header
+from voicekit.emulator.exchange import sleep_until
 from voicekit.emulator.providers.base import Provider
 from voicekit.emulator.providers.deepgram_query import (
     MODEL_FAMILIES,
@@ -33,7 +37,7 @@ from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from voicekit.emulator.providers.base import Context, Exchange
+    from voicekit.emulator.providers.base import Context, Exchange, Socket
 
 SCHEMES = frozenset({"token", "bearer"})
 
@@ -52,6 +56,9 @@ ERRORS = {
     503: ("Service Unavailable", "The service is unavailable."),
     504: ("Gateway Timeout", "The request was not processed in time."),
 }
+
+TOO_MUCH_SPEECH = "Too Many Requests"
+"""Of speech, the code is the phrase. Source: the same pages."""
 
 _STAND_IN = wav_header(8000, 160_000) + bytes(160_000)
 
@@ -78,10 +85,7 @@ class Deepgram(Provider):
 
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx)
-        self._streams = 0
-        self._files = 0
-        self._speeches = 0
-        self._speech_sockets = 0
+        self._under_way: Counter[str] = Counter()
         self._tokens = Tokens(random.Random(f"{ctx.seed}/tokens"))
 
     def routes(self, router: web.UrlDispatcher) -> None:
@@ -115,7 +119,7 @@ class Deepgram(Provider):
         if exchange.record.operation != "speech":
             return super().expected_type(exchange)
         try:
-            return check_speak(_query_of(exchange)).content_type
+            return check_speak(exchange.query).content_type
         except QueryRefusalError:
             return "audio/mpeg"
 
@@ -128,18 +132,18 @@ class Deepgram(Provider):
             return response
         internal = ("INTERNAL_SERVER_ERROR", "Internal server error.")
         code, message = ERRORS.get(status, ERRORS[400] if status < 499 else internal)
-        return self._refusal(exchange, QueryRefusalError(message, status=status, code=code))
+        return self.refuse(exchange, QueryRefusalError(message, status=status, code=code))
 
-    def _refusal(self, exchange: Exchange, refusal: QueryRefusalError) -> web.Response:
-        legacy = {"err_code": refusal.code, "err_msg": refusal.message}
-        modern = {"category": refusal.code, "message": refusal.message, "details": refusal.details}
+    def refuse(self, exchange: Exchange, refused: QueryRefusalError) -> web.Response:
+        """Answer in the vendor's legacy shape, or with details in its modern one."""
+        code, message, details = refused.code, refused.message, refused.details
+        told = {"err_code": code, "err_msg": message}
+        if details is not None:
+            told = {"category": code, "message": message, "details": details}
         return exchange.answer(
-            {
-                **(legacy if refusal.details is None else modern),
-                "request_id": self._request_id(exchange),
-            },
-            status=refusal.status,
-            headers={"dg-error": refusal.message},
+            {**told, "request_id": self._request_id(exchange)},
+            status=refused.status,
+            headers={"dg-error": message},
         )
 
     def _request_id(self, exchange: Exchange) -> str:
@@ -148,23 +152,25 @@ class Deepgram(Provider):
 
     # -- operations ------------------------------------------------------------------------
 
+    @contextmanager
+    def _place(self, exchange: Exchange, most: int, code: str) -> Iterator[None]:
+        """Occupy a place of an operation that is under way so often at most, or refuse."""
+        operation = exchange.record.operation
+        if self._under_way[operation] >= most:
+            raise QueryRefusalError(ERRORS[429][1], status=429, code=code)
+        self._under_way[operation] += 1
+        try:
+            yield
+        finally:
+            self._under_way[operation] -= 1
+
     async def _listen(self, exchange: Exchange) -> web.StreamResponse:
-        request = exchange.request
-        if request.headers.get("Upgrade", "").lower() != "websocket":
+        if not exchange.upgrades:
             return self.error(exchange, 400)
-        query = request.query
-        try:
-            options = check_listen({name: query.getall(name) for name in query})
-        except QueryRefusalError as refusal:
-            return self._refusal(exchange, refusal)
-        if self._streams >= self.max_streams:
-            return self.error(exchange, 429)
-        for note in options.notes:
-            exchange.note(note)
-        self._streams += 1
-        try:
-            # A browser expects the scheme it offered back, and never its key.
-            socket = await exchange.socket(protocols=_subprotocols(request)[:1])
+        options = check_listen(exchange.query)
+        with self._place(exchange, self.max_streams, ERRORS[429][0]):
+            exchange.note(*options.notes)
+            socket = await self._socket(exchange)
             await ListenSession(
                 socket,
                 options=options,
@@ -173,25 +179,20 @@ class Deepgram(Provider):
                 time_scale=self.time_scale,
             ).serve()
             return socket.ws
-        finally:
-            self._streams -= 1
+
+    @staticmethod
+    async def _socket(exchange: Exchange) -> Socket:
+        # A browser expects the scheme it offered back, and never its key.
+        return await exchange.socket(protocols=_subprotocols(exchange.request)[:1])
 
     async def _transcribe(self, exchange: Exchange) -> web.StreamResponse:
-        if self._files >= self.max_files:
-            return self.error(exchange, 429)
-        self._files += 1
-        try:
+        with self._place(exchange, self.max_files, ERRORS[429][0]):
             return await self._heard(exchange)
-        except QueryRefusalError as refusal:
-            return self._refusal(exchange, refusal)
-        finally:
-            self._files -= 1
 
     async def _heard(self, exchange: Exchange) -> web.StreamResponse:
-        query, ears = exchange.request.query, self.ctx.ears
-        options = check_recording({name: query.getall(name) for name in query})
-        for note in options.notes:
-            exchange.note(note)
+        ears = self.ctx.ears
+        options = check_recording(exchange.query)
+        exchange.note(*options.notes)
         body = exchange.body
         if exchange.request.content_type == "application/json":
             body = self._remote(exchange)
@@ -225,20 +226,12 @@ class Deepgram(Provider):
         return _STAND_IN
 
     async def _speak(self, exchange: Exchange) -> web.StreamResponse:
-        if self._speeches >= self.max_speeches:
-            return self._refusal(exchange, _TOO_MUCH_SPEECH)
-        self._speeches += 1
-        try:
+        with self._place(exchange, self.max_speeches, TOO_MUCH_SPEECH):
             return await self._spoken(exchange)
-        except QueryRefusalError as refusal:
-            return self._refusal(exchange, refusal)
-        finally:
-            self._speeches -= 1
 
     async def _spoken(self, exchange: Exchange) -> web.StreamResponse:
-        options = check_speak(_query_of(exchange))
-        for note in options.notes:
-            exchange.note(note)
+        options = check_speak(exchange.query)
+        exchange.note(*options.notes)
         text = text_of(exchange)
         if options.callback is not None:
             exchange.note("the callback is never called")
@@ -246,7 +239,7 @@ class Deepgram(Provider):
         start = asyncio.get_running_loop().time() + first_audio_latency(exchange, first=True)
         slices = await render(exchange, text, options)
         # The headers come with the first audio: the vendor's time to first byte is that of speech.
-        await exchange.pause(max(0.0, start - asyncio.get_running_loop().time()))
+        await sleep_until(start)
         writer = await exchange.stream(
             content_type=options.content_type, headers=speech_headers(options, text)
         )
@@ -255,20 +248,12 @@ class Deepgram(Provider):
         return await writer.finish()
 
     async def _speak_socket(self, exchange: Exchange) -> web.StreamResponse:
-        request = exchange.request
-        if request.headers.get("Upgrade", "").lower() != "websocket":
+        if not exchange.upgrades:
             return self.error(exchange, 400)
-        if self._speech_sockets >= self.max_speeches:
-            return self._refusal(exchange, _TOO_MUCH_SPEECH)
-        try:
-            options = check_speak_socket(_query_of(exchange))
-        except QueryRefusalError as refusal:
-            return self._refusal(exchange, refusal)
-        for note in options.notes:
-            exchange.note(note)
-        self._speech_sockets += 1
-        try:
-            socket = await exchange.socket(protocols=_subprotocols(request)[:1])
+        with self._place(exchange, self.max_speeches, TOO_MUCH_SPEECH):
+            options = check_speak_socket(exchange.query)
+            exchange.note(*options.notes)
+            socket = await self._socket(exchange)
             await SpeakSession(
                 socket,
                 options=options,
@@ -277,18 +262,12 @@ class Deepgram(Provider):
                 idle_limit=self.speech_idle_limit,
             ).serve()
             return socket.ws
-        finally:
-            self._speech_sockets -= 1
 
     async def _grant(self, exchange: Exchange) -> web.StreamResponse:
         scheme = exchange.request.headers.get("Authorization", "").partition(" ")[0]
-        try:
-            if scheme.lower() != "token":
-                raise QueryRefusalError("Insufficient permissions.", status=403, code="FORBIDDEN")
-            granted = self._tokens.grant(exchange.body, time_scale=self.time_scale)
-        except QueryRefusalError as refusal:
-            return self._refusal(exchange, refusal)
-        return exchange.answer(granted)
+        if scheme.lower() != "token":
+            raise QueryRefusalError("Insufficient permissions.", status=403, code="FORBIDDEN")
+        return exchange.answer(self._tokens.grant(exchange.body, time_scale=self.time_scale))
 
     async def _auth(self, exchange: Exchange) -> web.StreamResponse:
         return exchange.answer(
@@ -316,17 +295,6 @@ class Deepgram(Provider):
             for variant in sorted(variants)
         ]
         return exchange.answer({"stt": stt, "tts": []})
-
-
-_TOO_MUCH_SPEECH = QueryRefusalError(
-    "Too many requests. Please try again later.", status=429, code="Too Many Requests"
-)
-"""Of speech, the code is the phrase. Source: the vendor's error pages, 2025-26."""
-
-
-def _query_of(exchange: Exchange) -> dict[str, list[str]]:
-    query = exchange.request.query
-    return {name: query.getall(name) for name in query}
 
 
 def _subprotocols(request: web.Request) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from voicekit.emulator.exchange import sleep_until
+
 Message = dict[str, Any]
 
 
@@ -50,7 +52,6 @@ class Outbox:
 
     async def drain(self, send: Callable[[Message], Awaitable[None]]) -> None:
         """Send messages as they become ready, until `end`; raises what `send` raises."""
-        loop = asyncio.get_running_loop()
         while (pending := await self._queue.get()) is not None:
             heard: Any = None
             if pending.heard is not None:
@@ -58,7 +59,5 @@ class Outbox:
                 if pending.heard.cancelled():
                     continue
                 heard = pending.heard.result()
-            wait = pending.ready - loop.time()
-            if wait > 0:
-                await asyncio.sleep(wait)
+            await sleep_until(pending.ready)
             await send(pending.message(heard))

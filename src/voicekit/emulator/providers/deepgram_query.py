@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from voicekit.emulator.providers.base import RefusedError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -75,7 +77,7 @@ MAX_KEYTERM_TOKENS = 500
 """Words over all key terms; the vendor counts tokens of its own."""
 
 
-class QueryRefusalError(Exception):
+class QueryRefusalError(RefusedError):
     """A request that the vendor refuses: status, its `err_code` and its prose.
 
     With `details` it is told in the modern shape of the vendor's errors.

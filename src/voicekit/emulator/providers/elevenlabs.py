@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from voicekit.emulator.codecs import UnsupportedFormat, encoder
+from voicekit.emulator.exchange import sleep_until
 from voicekit.emulator.providers.base import Provider
 from voicekit.emulator.providers.elevenlabs_account import ROUTES as ACCOUNT
 from voicekit.emulator.providers.elevenlabs_account import UNKNOWN_VOICE, check_voice
@@ -35,7 +37,7 @@ from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from voicekit.emulator.providers.base import Context, Exchange, Handler
+    from voicekit.emulator.providers.base import Context, Exchange
 
 __all__ = ["UNKNOWN_VOICE", "ElevenLabs"]
 
@@ -79,18 +81,18 @@ class ElevenLabs(Provider):
     def routes(self, router: web.UrlDispatcher) -> None:
         """Register speech, both sockets, and the GET endpoints used for health and warm-up."""
         speech = "/v1/text-to-speech/{voice_id}"
-        self.add(router, "GET", f"{speech}/stream-input", "speech.socket", self._single)
-        self.add(router, "GET", f"{speech}/multi-stream-input", "speech.socket", self._multi)
-        self.add(router, "POST", speech, "speech", self._whole)
-        self.add(router, "POST", f"{speech}/stream", "speech.stream", self._stream)
-        timed = "with-timestamps"
-        self.add(router, "POST", f"{speech}/{timed}", "speech.timed", self._whole_timed)
-        self.add(
-            router, "POST", f"{speech}/stream/{timed}", "speech.stream.timed", self._stream_timed
-        )
-        self.add(router, "POST", "/v1/speech-to-text", "transcription", self._refusing(transcribe))
+        sockets = {"stream-input": SpeechSocket, "multi-stream-input": MultiContextSocket}
+        for path, kind in sockets.items():
+            serve = partial(self._socket, kind=kind)
+            self.add(router, "GET", f"{speech}/{path}", "speech.socket", serve)
+        for path, operation, whole in (("", "speech", True), ("/stream", "speech.stream", False)):
+            speak = partial(self._speak, whole=whole)
+            self.add(router, "POST", speech + path, operation, speak)
+            timed = f"{speech}{path}/with-timestamps"
+            self.add(router, "POST", timed, f"{operation}.timed", partial(speak, timed=True))
+        self.add(router, "POST", "/v1/speech-to-text", "transcription", transcribe)
         for path, operation, handler in ACCOUNT:
-            self.add(router, "GET", path, operation, self._refusing(handler))
+            self.add(router, "GET", path, operation, handler)
 
     # -- what the vendor looks like --------------------------------------------------------
 
@@ -129,34 +131,24 @@ class ElevenLabs(Provider):
         """Answer in the vendor's 2026 shape; 422 is the list of a schema's failures."""
         if status == 422:
             failure = {"loc": ["body", "text"], "msg": "Field required", "type": "missing"}
-            return self._refusal(exchange, HttpRefusalError(422, [failure]))
+            return self.refuse(exchange, HttpRefusalError(422, [failure]))
         other = _OTHER_4XX if status < 500 else _OTHER_5XX
         kind, code, message = ERROR_CODES.get(status, other)
-        return self._refusal(exchange, HttpRefusalError.coded(status, code, message, kind=kind))
+        return self.refuse(exchange, HttpRefusalError.coded(status, code, message, kind=kind))
 
     def expected_type(self, exchange: Exchange) -> str:
         """Return what a client expects of a good answer."""
         audio = exchange.record.operation in {"speech", "speech.stream"}
         return "audio/mpeg" if audio else "application/json"
 
-    def _refusal(self, exchange: Exchange, refusal: HttpRefusalError) -> web.Response:
-        detail = refusal.detail
+    def refuse(self, exchange: Exchange, refused: HttpRefusalError) -> web.Response:
+        """Answer with the detail of a refusal; one of the 2026 shape tells the request's id."""
+        detail = refused.detail
         if isinstance(detail, dict):
             detail = {**detail, "request_id": f"req_{exchange.record.id:012d}"}
             if detail.get("code") == "concurrent_limit_exceeded":
                 detail["status"] = "too_many_concurrent_requests"  # the code's older name
-        return exchange.answer({"detail": detail}, status=refusal.status)
-
-    def _refusing(self, handler: Handler) -> Handler:
-        """Return a handler that answers what another refuses."""
-
-        async def answer(exchange: Exchange) -> web.StreamResponse:
-            try:
-                return await handler(exchange)
-            except HttpRefusalError as refusal:
-                return self._refusal(exchange, refusal)
-
-        return answer
+        return exchange.answer({"detail": detail}, status=refused.status)
 
     def gate(self, group: str) -> ConcurrencyGate:
         """Return the concurrency pool of a model group."""
@@ -166,38 +158,24 @@ class ElevenLabs(Provider):
 
     # -- speech over HTTP ------------------------------------------------------------------
 
-    async def _whole(self, exchange: Exchange) -> web.StreamResponse:
-        return await self._speak(exchange, formats=WHOLE_FORMATS, whole=True)
-
-    async def _stream(self, exchange: Exchange) -> web.StreamResponse:
-        return await self._speak(exchange, formats=STREAM_FORMATS, whole=False)
-
-    async def _whole_timed(self, exchange: Exchange) -> web.StreamResponse:
-        return await self._speak(exchange, formats=WHOLE_FORMATS, whole=True, timed=True)
-
-    async def _stream_timed(self, exchange: Exchange) -> web.StreamResponse:
-        return await self._speak(exchange, formats=STREAM_FORMATS, whole=False, timed=True)
-
     async def _speak(
-        self, exchange: Exchange, *, formats: frozenset[str], whole: bool, timed: bool = False
+        self, exchange: Exchange, *, whole: bool, timed: bool = False
     ) -> web.StreamResponse:
         arrived = asyncio.get_running_loop().time()
+        query, request = self._check(exchange, WHOLE_FORMATS if whole else STREAM_FORMATS)
+        gate = self.gate(request.model.group)
         try:
-            query, request = self._check(exchange, formats)
-            gate = self.gate(request.model.group)
             async with gate.hold():
                 return await self._answer(
                     exchange, query, request, gate, arrived, whole=whole, timed=timed
                 )
-        except HttpRefusalError as refusal:
-            return self._refusal(exchange, refusal)
         except QueueFullError:
             return self.error(exchange, 429)
 
     def _check(
         self, exchange: Exchange, formats: frozenset[str]
     ) -> tuple[SpeechQuery, SpeechRequest]:
-        query = check_query(_values(exchange), formats=formats, socket=False)
+        query = check_query(exchange.query, formats=formats, socket=False)
         try:
             body = exchange.json()
         except ValueError:
@@ -206,8 +184,7 @@ class ElevenLabs(Provider):
         request = check_body(body)
         check_voice(exchange.request.match_info["voice_id"])
         _check_made(query.output_format)
-        for note in (*query.notes, *request.notes):
-            exchange.note(note)
+        exchange.note(*query.notes, *request.notes)
         return query, request
 
     async def _answer(
@@ -231,9 +208,7 @@ class ElevenLabs(Provider):
         if whole:  # nothing is sent before everything has been generated
             start += duration * self.ctx.scenario.speech_real_time_factor
             slices = [replace(each, start=0.0) for each in slices]
-        loop = asyncio.get_running_loop()
-        if start > loop.time():
-            await asyncio.sleep(start - loop.time())
+        await sleep_until(start)
         headers = {
             "character-cost": str(len(request.text)),
             "current-concurrent-requests": str(gate.current),
@@ -255,22 +230,12 @@ class ElevenLabs(Provider):
 
     # -- sockets ---------------------------------------------------------------------------
 
-    async def _single(self, exchange: Exchange) -> web.StreamResponse:
-        return await self._socket(exchange, SpeechSocket)
-
-    async def _multi(self, exchange: Exchange) -> web.StreamResponse:
-        return await self._socket(exchange, MultiContextSocket)
-
-    async def _socket(self, exchange: Exchange, kind: type[SpeechSocket]) -> web.StreamResponse:
-        try:
-            query = check_query(_values(exchange), formats=SOCKET_FORMATS, socket=True)
-            check_voice(exchange.request.match_info["voice_id"])
-            _check_made(query.output_format)
-        except HttpRefusalError as refusal:
-            # Which errors the vendor already raises at the handshake is not documented.
-            return self._refusal(exchange, refusal)
-        for note in query.notes:
-            exchange.note(note)
+    async def _socket(self, exchange: Exchange, *, kind: type[SpeechSocket]) -> web.StreamResponse:
+        # Which errors the vendor already raises at the handshake is not documented.
+        query = check_query(exchange.query, formats=SOCKET_FORMATS, socket=True)
+        check_voice(exchange.request.match_info["voice_id"])
+        _check_made(query.output_format)
+        exchange.note(*query.notes)
         socket = await exchange.socket()
         await kind(
             socket,
@@ -295,9 +260,3 @@ def _check_made(output_format: str) -> None:
         raise HttpRefusalError.coded(
             400, "invalid_parameters", str(unsupported), param="output_format"
         ) from None
-
-
-def _values(exchange: Exchange) -> dict[str, list[str]]:
-    """Return every query parameter with all its values, as sent."""
-    query = exchange.request.query
-    return {name: query.getall(name) for name in query}

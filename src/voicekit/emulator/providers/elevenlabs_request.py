@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from voicekit.emulator.providers.base import RefusedError
 from voicekit.emulator.providers.elevenlabs_models import (
     DEFAULT_FORMAT,
     DEFAULT_MODEL,
@@ -66,7 +67,7 @@ MAX_INACTIVITY = 180
 """Seconds. Source: AsyncAPI, `inactivity_timeout`."""
 
 
-class HttpRefusalError(Exception):
+class HttpRefusalError(RefusedError):
     """A request that the vendor refuses: a status and the `detail` of its body."""
 
     def __init__(self, status: int, detail: Any) -> None:

@@ -7,10 +7,10 @@ in milliseconds. Unverified in the file; third-party clients of both read them s
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+from voicekit.emulator.body import as_json
 from voicekit.emulator.providers.elevenlabs_schedule import Alignment
 from voicekit.emulator.providers.speech_pacing import AudioSlice, paced
 
@@ -99,4 +99,4 @@ def _between(alignment: Alignment, start: float, end: float) -> dict[str, list[A
 
 
 def _line(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return as_json(value) + b"\n"

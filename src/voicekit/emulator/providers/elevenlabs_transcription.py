@@ -31,8 +31,7 @@ async def transcribe(exchange: Exchange) -> web.StreamResponse:
         if name not in {"enable_logging", "token"}:
             exchange.note(f"unknown query parameter {name!r} ignored")
     options = check_form(form)
-    for note in options.notes:
-        exchange.note(note)
+    exchange.note(*options.notes)
     ctx = exchange.ctx
     number = f"{exchange.record.id:012d}"
     if options.webhook:

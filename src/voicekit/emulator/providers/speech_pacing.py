@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from voicekit.emulator.exchange import sleep_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -54,10 +55,7 @@ async def paced(
         slices: What to yield.
         start: When the first is there, on the running loop's clock.
     """
-    loop = asyncio.get_running_loop()
     factor = exchange.ctx.scenario.speech_real_time_factor
     for piece in slices:
-        wait = start + piece.start * factor - loop.time()
-        if wait > 0:
-            await asyncio.sleep(wait)
+        await sleep_until(start + piece.start * factor)
         yield piece
