@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +32,11 @@ async def hang() -> NoReturn:
 def as_json(value: Any) -> bytes:
     """Return a value as the vendors write it: UTF-8 without blanks."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def base64_url(data: bytes) -> str:
+    """Return bytes as the parts of a JWT are written."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class BodyWriter:

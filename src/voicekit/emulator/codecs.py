@@ -11,12 +11,11 @@ documented by ElevenLabs: they are our choice.
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from voicekit.emulator import g711
+from voicekit.emulator.samples import mono
 
 _PCM_RATES: Final = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 _MP3_KBPS: Final = {22050: (32,), 24000: (48,), 44100: (32, 64, 96, 128, 192)}
@@ -344,17 +343,3 @@ class PcmReader:
             case _:
                 pass
         return mono(data, self._channels)
-
-
-def mono(pcm: bytes, channels: int) -> bytes:
-    """Mix interleaved channels down to their mean."""
-    if channels == 1:
-        return pcm
-    samples = array("h", pcm)
-    if sys.byteorder == "big":
-        samples.byteswap()
-    by_channel = [samples[channel::channels] for channel in range(channels)]
-    mixed = array("h", [total // channels for total in map(sum, zip(*by_channel, strict=True))])
-    if sys.byteorder == "big":
-        mixed.byteswap()
-    return mixed.tobytes()

@@ -11,10 +11,11 @@ a small cloud machine, CPython 3.11.
 from __future__ import annotations
 
 import math
-import sys
 from array import array
 from functools import lru_cache
 from operator import add
+
+from voicekit.emulator.samples import pcm_of, samples_of
 
 _PASS_BAND = 0.92
 """Cut-off as a part of the lower half rate; the filter's slope takes the rest."""
@@ -46,11 +47,9 @@ class Resampler:
         """Return the samples that can be told by now; a few milliseconds are held back."""
         pcm = self._rest + pcm
         self._rest = pcm[len(pcm) & ~1 :]
-        samples = array("h", pcm[: len(pcm) & ~1])
-        if sys.byteorder == "big":
-            samples.byteswap()
         if self._up == self._down:
             return pcm[: len(pcm) & ~1]
+        samples = samples_of(pcm[: len(pcm) & ~1])
         self._fed += len(samples)
         self._window += map(float, samples)
         return self._take()
@@ -110,9 +109,7 @@ def _to_pcm(values: list[float]) -> bytes:
         samples = array("h", map(int, values))
     except OverflowError:
         samples = array("h", [max(-32768, min(32767, int(value))) for value in values])
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples.tobytes()
+    return pcm_of(samples)
 
 
 @lru_cache(maxsize=16)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 import warnings
 from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.emulator.resample import Resampler
+from voicekit.emulator.samples import samples_of
 
 if TYPE_CHECKING:
     from voicekit.emulator.codecs import PcmReader
@@ -97,9 +97,7 @@ class Utterance:
 
     def voiced(self) -> tuple[int, int]:
         """Where the first and the last sound lie, in bytes of `pcm`, with a margin around."""
-        samples = array("h", self.pcm())
-        if sys.byteorder == "big":
-            samples.byteswap()
+        samples = samples_of(self.pcm())
         floor, block = max(_SILENCE, self._peak // 64), SAMPLE_RATE // 100
         loud = [
             at
@@ -122,9 +120,7 @@ class Utterance:
         self._raw.clear()
         pcm = pcm[: 2 * SAMPLE_RATE * MAX_UTTERANCE_S - len(self._pcm)]
         if pcm:
-            samples = array("h", pcm)
-            if sys.byteorder == "big":
-                samples.byteswap()
+            samples = samples_of(pcm)
             loudest, lowest = max(samples), min(samples)
             self._peak = max(self._peak, loudest, -lowest)
             self._pcm += pcm

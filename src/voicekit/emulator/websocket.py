@@ -180,6 +180,18 @@ class Socket:
             self.exchange.hang_up(reset=fault.kind == "reset")
         raise Struck
 
+    def error_due(self) -> Fault | None:
+        """Return the fault `in_stream_error` once its moment has come; it has then struck."""
+        fault = self.exchange.fault
+        if (
+            fault is None
+            or fault.kind != "in_stream_error"
+            or self.sent_messages < fault.after_events
+        ):
+            return None
+        self.exchange.struck()
+        return fault
+
     async def _garbage(self, fault: Fault) -> None:
         if isinstance(fault.body, bytes):
             await self.ws.send_bytes(fault.body)

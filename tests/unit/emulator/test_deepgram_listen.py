@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from voicekit.emulator import g711
 from voicekit.emulator.codecs import UnsupportedFormat, wav_header
-from voicekit.emulator.providers.deepgram_audio import StreamDecoder
 from voicekit.emulator.providers.deepgram_listen import (
     FinalDue,
     Hear,
@@ -23,6 +22,7 @@ from voicekit.emulator.providers.deepgram_listen import (
     UtteranceEndDue,
 )
 from voicekit.emulator.providers.deepgram_outbox import Outbox, Pending
+from voicekit.emulator.stream_decoder import StreamDecoder
 
 RATE = 8000
 

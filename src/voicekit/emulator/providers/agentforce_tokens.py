@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+from voicekit.emulator.body import as_json, base64_url
+
 SCOPE = "sfap_api chatbot_api api"
 ORGANIZATION = "00Dxx0000000001EAA"
 USER = "005xx0000000001AAA"
@@ -122,25 +124,18 @@ class Tokens:
     def state(self, token: str) -> Literal["good", "expired", "unknown"]:
         """Tell whether a token opens anything."""
         signed, _, signature = token.rpartition(".")
-        mine = _text(self._mac(signed.encode("utf-8", "replace")))
+        mine = base64_url(self._mac(signed.encode("utf-8", "replace")))
         if not hmac.compare_digest(mine.encode(), signature.encode("utf-8", "replace")):
             return "unknown"
         claims = json.loads(_bytes(signed.partition(".")[2]))
         return "good" if time.time() < claims["exp"] else "expired"
 
     def _sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-        parts = [
-            _text(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)
-        ]
-        signed = ".".join(parts)
-        return f"{signed}.{_text(self._mac(signed.encode()))}"
+        signed = ".".join(base64_url(as_json(part)) for part in (header, claims))
+        return f"{signed}.{base64_url(self._mac(signed.encode()))}"
 
     def _mac(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, hashlib.sha256)
-
-
-def _text(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _bytes(text: str) -> bytes:

@@ -10,10 +10,10 @@ that its default of 10 ms does not cut at every closed lip.
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from voicekit.emulator.samples import samples_of
 
 FRAME = 0.010
 """Seconds per decision."""
@@ -187,9 +187,7 @@ class Listener:
         return dues
 
     def _is_loud(self, frame: bytes) -> bool:
-        samples = array("h", frame)
-        if sys.byteorder == "big":
-            samples.byteswap()
+        samples = samples_of(frame)
         peak = max(*samples, -min(samples))
         self._loudest = max(self._loudest, peak)
         return peak > max(QUIET, RELATIVE_QUIET * self._loudest)

@@ -133,8 +133,8 @@ def check_listen(query: Mapping[str, Sequence[str]]) -> ListenOptions:
     unknown = sorted(set(query) - KNOWN)
     if unknown:
         raise QueryRefusalError(f"Unknown query parameter: {unknown[0]}")
-    last = {name: values[-1] for name, values in query.items() if values}
-    flags = {name: _boolean(name, last[name]) for name in BOOLEANS if name in last}
+    last = last_values(query)
+    flags = {name: boolean(name, last[name]) for name in BOOLEANS if name in last}
     notes = [f"{name} is accepted and not rendered" for name in sorted(NOT_RENDERED & set(last))]
     model = _model(last, notes)
     language = last.get("language", "en")
@@ -159,6 +159,9 @@ def check_listen(query: Mapping[str, Sequence[str]]) -> ListenOptions:
         replacements=_lists(query),
         notes=tuple(notes),
     )
+
+
+MODEL_UUID = "00000000-0000-4000-8000-000000000003"
 
 
 def model_info(model: str) -> dict[str, str]:
@@ -251,9 +254,7 @@ def _lists(query: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
     for value in query.get("redact", ()):
         if value not in REDACTIONS:
             raise QueryRefusalError(f"redact must be one of {', '.join(sorted(REDACTIONS))}")
-    for tag in query.get("tag", ()):
-        if len(tag) > MAX_TAG:
-            raise QueryRefusalError(f"tag must have at most {MAX_TAG} characters")
+    check_tags(query)
     for value in query.get("callback_method", ()):
         if value.upper() not in {"POST", "PUT"}:
             raise QueryRefusalError("callback_method must be POST or PUT")
@@ -266,7 +267,27 @@ def _lists(query: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _boolean(name: str, value: str) -> bool:
+def last_values(query: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the last value of each parameter, which is the one that counts."""
+    return {name: values[-1] for name, values in query.items() if values}
+
+
+def check_tags(query: Mapping[str, Sequence[str]]) -> None:
+    """Refuse tags that are too long."""
+    if any(len(tag) > MAX_TAG for tag in query.get("tag", ())):
+        raise QueryRefusalError(f"tag must have at most {MAX_TAG} characters")
+
+
+def callback_of(last: Mapping[str, str]) -> str | None:
+    """Return where the answer is to be sent instead."""
+    callback = last.get("callback")
+    if callback is not None and not callback.startswith(("http://", "https://")):
+        raise QueryRefusalError("The callback URL is invalid.")
+    return callback
+
+
+def boolean(name: str, value: str) -> bool:
+    """Return a truth value."""
     if value.lower() not in {"true", "false"}:
         raise QueryRefusalError(f"{name} must be true or false")
     return value.lower() == "true"

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from voicekit.emulator.providers.deepgram_query import QueryRefusalError, check_listen
+from voicekit.emulator.providers.deepgram_query import (
+    QueryRefusalError,
+    boolean,
+    callback_of,
+    check_listen,
+    last_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +70,7 @@ def check_recording(query: Mapping[str, Sequence[str]]) -> RecordingOptions:
     """
     for name in sorted(STREAMS_ONLY & set(query)):
         raise QueryRefusalError(f"Unknown query parameter: {name}")
-    last = {name: values[-1] for name, values in query.items() if values}
+    last = last_values(query)
     own = BOOLEANS | LISTS | MODES | {"utt_split", "diarize_model", "summarize", "detect_language"}
     common = {name: values for name, values in query.items() if name not in own}
     if (encoding := last.get("encoding")) is not None and encoding not in ENCODINGS:
@@ -75,7 +81,7 @@ def check_recording(query: Mapping[str, Sequence[str]]) -> RecordingOptions:
     listen = check_listen(common)
     if whisper:
         listen = replace(listen, model=last["model"])
-    flags = {name: _boolean(name, last.get(name, "false")) for name in sorted(BOOLEANS)}
+    flags = {name: boolean(name, last.get(name, "false")) for name in sorted(BOOLEANS)}
     if (model := last.get("diarize_model")) not in {None, "latest", "v1", "v2"}:
         raise QueryRefusalError("diarize_model must be latest, v1 or v2")
     for name in sorted(MODES & set(last)):
@@ -98,19 +104,12 @@ def check_recording(query: Mapping[str, Sequence[str]]) -> RecordingOptions:
         paragraphs=paragraphs,
         utt_split=_utt_split(last),
         detect_language=bool(languages) and languages[-1].lower() != "false",
-        callback=_callback(last),
+        callback=callback_of(last),
         search=tuple(query.get("search", ())),
         tags=tuple(query.get("tag", ())),
         intelligence=frozenset(asked | ({"summarize"} if summarize != "false" else set())),
         notes=listen.notes,
     )
-
-
-def _callback(last: Mapping[str, str]) -> str | None:
-    callback = last.get("callback")
-    if callback is not None and not callback.startswith(("http://", "https://")):
-        raise QueryRefusalError("The callback URL is invalid.")
-    return callback
 
 
 def _utt_split(last: Mapping[str, str]) -> float:
@@ -121,9 +120,3 @@ def _utt_split(last: Mapping[str, str]) -> float:
     if not 0 <= seconds < 3600:
         raise QueryRefusalError("utt_split must be a number of seconds")
     return seconds
-
-
-def _boolean(name: str, value: str) -> bool:
-    if value.lower() not in {"true", "false"}:
-        raise QueryRefusalError(f"{name} must be true or false")
-    return value.lower() == "true"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.providers.deepgram_query import model_info
+from voicekit.emulator.providers.deepgram_query import MODEL_UUID, model_info
 
 if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_query import ListenOptions
@@ -67,25 +68,21 @@ class Messages:
             "metadata": {
                 "request_id": self.request_id,
                 "model_info": model_info(self.options.model),
-                "model_uuid": "00000000-0000-4000-8000-000000000003",
+                "model_uuid": MODEL_UUID,
             },
             "from_finalize": from_finalize,
         }
 
-    def metadata(self, *, sha256: str, created: str, duration: float) -> dict[str, Any]:
+    def metadata(self, *, sha256: str, duration: float) -> dict[str, Any]:
         """Return the `Metadata` message that ends a stream; `duration` in seconds."""
-        model_uuid = "00000000-0000-4000-8000-000000000003"
-        return {
-            "type": "Metadata",
-            "transaction_key": "deprecated",
-            "request_id": self.request_id,
-            "sha256": sha256,
-            "created": created,
-            "duration": round(duration, 4),
-            "channels": self.channels,
-            "models": [model_uuid],
-            "model_info": {model_uuid: model_info(self.options.model)},
-        }
+        told = metadata(
+            self.request_id,
+            sha256=sha256,
+            duration=duration,
+            channels=self.channels,
+            model=self.options.model,
+        )
+        return {"type": "Metadata", **told}
 
     def speech_started(self, *, channel: int, at: float) -> dict[str, Any]:
         """Return a `SpeechStarted` message."""
@@ -152,6 +149,22 @@ class Messages:
             if word[0].lower() == found:
                 return (put, *word[1:])
         return word
+
+
+def metadata(
+    request_id: str, *, sha256: str, duration: float, channels: int, model: str
+) -> dict[str, Any]:
+    """Return what streams and files tell of themselves; `duration` in seconds."""
+    return {
+        "transaction_key": "deprecated",
+        "request_id": request_id,
+        "sha256": sha256,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "duration": round(duration, 4),
+        "channels": channels,
+        "models": [MODEL_UUID],
+        "model_info": {MODEL_UUID: model_info(model)},
+    }
 
 
 def _sentence(words: Sequence[str], *, ended: bool) -> list[str]:

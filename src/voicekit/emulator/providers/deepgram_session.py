@@ -11,11 +11,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from voicekit.emulator.codecs import UnsupportedFormat
 from voicekit.emulator.ears import ScriptedEars
-from voicekit.emulator.providers.deepgram_audio import StreamDecoder, UnsupportedFormat
 from voicekit.emulator.providers.deepgram_channel import (
     Channel,
     Script,
@@ -36,6 +35,7 @@ from voicekit.emulator.providers.deepgram_query import MAX_KEYTERM_TOKENS, keyte
 from voicekit.emulator.providers.deepgram_results import Messages, Word
 from voicekit.emulator.providers.session import Goodbye, SocketSession
 from voicekit.emulator.spoken import Spoken, SpokenEar
+from voicekit.emulator.stream_decoder import StreamDecoder
 
 if TYPE_CHECKING:
     from voicekit.emulator.ears import Ears
@@ -329,11 +329,7 @@ class ListenSession(SocketSession):
 
     def _metadata(self) -> dict[str, Any]:
         duration = max((each.listener.position for each in self._channels), default=0.0)
-        return self.messages.metadata(
-            sha256=self._digest.hexdigest(),
-            created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            duration=duration,
-        )
+        return self.messages.metadata(sha256=self._digest.hexdigest(), duration=duration)
 
     # -- sending and closing ---------------------------------------------------------------
 
@@ -342,13 +338,7 @@ class ListenSession(SocketSession):
         self.close(Goodbye())
 
     async def _send(self, message: dict[str, Any]) -> None:
-        fault = self.socket.exchange.fault
-        if (
-            fault is not None
-            and fault.kind == "in_stream_error"
-            and self.socket.sent_messages >= fault.after_events
-        ):
-            self.socket.exchange.struck()
+        if fault := self.socket.error_due():
             told = fault.body if isinstance(fault.body, dict) else None
             error = told or self.messages.error("Internal error", variant="InternalError")
             self.close(Goodbye(code=fault.code or 1011, reason=NET_0000, message=error))

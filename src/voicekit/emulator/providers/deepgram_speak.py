@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import struct
 import uuid
@@ -12,7 +11,7 @@ from voicekit.emulator import g711
 from voicekit.emulator.codecs import STREAMING_SIZE, mp3_encoder, wav_header
 from voicekit.emulator.providers.deepgram_query import QueryRefusalError
 from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS
-from voicekit.emulator.providers.speech_pacing import AudioSlice
+from voicekit.emulator.providers.speech_pacing import AudioSlice, cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,13 +102,8 @@ async def render(exchange: Exchange, text: str, options: SpeakOptions) -> Sequen
     """Speak a text and cut the encoded audio as the scenario says."""
     rate = options.sample_rate
     pcm = await exchange.ctx.voice.speak(text, voice_id=options.model, sample_rate=rate)
-    duration = len(pcm) / (2 * rate)
-    encoded = _encode(pcm, options)
-    size, total = max(1, exchange.ctx.scenario.speech_chunk_bytes), len(encoded)
-    return [
-        AudioSlice(encoded[low:high], duration * low / total, duration * high / total)
-        for low, high in itertools.pairwise([*range(0, total, size), total])
-    ]
+    size = exchange.ctx.scenario.speech_chunk_bytes
+    return cut(_encode(pcm, options), len(pcm) / (2 * rate), size)
 
 
 def _encode(pcm: bytes, options: SpeakOptions) -> bytes:

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from voicekit.emulator.providers.deepgram_query import MAX_TAG, QueryRefusalError
+from voicekit.emulator.providers.deepgram_query import (
+    QueryRefusalError,
+    boolean,
+    callback_of,
+    check_tags,
+    last_values,
+)
 
 MAX_CHARACTERS: Final = 2000
 """Of one text. Source: the vendor's page on speech features; its error page says 2400."""
@@ -106,18 +112,16 @@ def check_speak(query: Mapping[str, Sequence[str]]) -> SpeakOptions:
     container = last.get("container") or row.containers[0]
     if container not in row.containers:
         raise _unsupported(f"container {container} for {encoding}")
-    method, callback = last.get("callback_method"), last.get("callback")
+    method = last.get("callback_method")
     if method is not None and method.upper() not in {"POST", "PUT"}:
         raise QueryRefusalError("callback_method must be POST or PUT")
-    if callback is not None and not callback.startswith(("http://", "https://")):
-        raise QueryRefusalError("The callback URL is invalid.")
     return SpeakOptions(
         model=model,
         encoding=encoding,
         container=container,
         sample_rate=_rate(last, encoding, row),
         bit_rate=_bit_rate(last, encoding, row),
-        callback=callback,
+        callback=callback_of(last),
         notes=tuple(notes),
     )
 
@@ -144,7 +148,7 @@ def check_speak_socket(query: Mapping[str, Sequence[str]]) -> SpeakOptions:
 def _known(query: Mapping[str, Sequence[str]], known: frozenset[str]) -> dict[str, str]:
     for name in sorted(set(query) - known):
         raise QueryRefusalError(f"Unknown query parameter: {name}")
-    return {name: values[-1] for name, values in query.items() if values}
+    return last_values(query)
 
 
 def _common(query: Mapping[str, Sequence[str]], last: Mapping[str, str], notes: list[str]) -> str:
@@ -155,10 +159,8 @@ def _common(query: Mapping[str, Sequence[str]], last: Mapping[str, str], notes: 
         model = DEFAULT_VOICE
     if not VOICE.fullmatch(model):
         raise QueryRefusalError("No such model/version combination found.", code="Bad Request")
-    if last.get("mip_opt_out", "false").lower() not in {"true", "false"}:
-        raise QueryRefusalError("mip_opt_out must be true or false")
-    if any(len(tag) > MAX_TAG for tag in query.get("tag", ())):
-        raise QueryRefusalError(f"tag must have at most {MAX_TAG} characters")
+    boolean("mip_opt_out", last.get("mip_opt_out", "false"))
+    check_tags(query)
     if "speed" in last:
         notes.append("speed is accepted and not rendered")
         _positive("speed", last["speed"])  # the vendor states no range

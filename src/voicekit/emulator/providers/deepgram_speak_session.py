@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from voicekit.emulator.providers.base import Struck
 from voicekit.emulator.providers.deepgram_speak import model_uuid, render
@@ -44,14 +44,11 @@ BIG_0000 = "BIG-0000: the message is too large. See https://dpgr.am/big0000"
 BIG_0001 = "BIG-0001: the text is too large. See https://dpgr.am/big0001"
 
 
-class _Flush:
+class _Flush(NamedTuple):
     """Text to be spoken, then confirmed; `due` is when it was asked for, on the loop's clock."""
 
-    __slots__ = ("due", "text")
-
-    def __init__(self, text: str, due: float) -> None:
-        self.text = text
-        self.due = due
+    text: str
+    due: float
 
 
 class SpeakSession(SocketSession):
@@ -245,7 +242,11 @@ class SpeakSession(SocketSession):
             pass
 
     async def _send_audio(self, piece: AudioSlice) -> None:
-        self._obey_error()
+        if fault := self.socket.error_due():
+            told = fault.body if isinstance(fault.body, Mapping) else None
+            reason = fault.reason or NET_0000
+            self.close(Goodbye(code=fault.code or 1011, reason=reason, message=told))
+            raise Struck
         await self.socket.send_bytes(piece.audio)
         # A receiver that clears is heard between two pieces, however fast they are made.
         await asyncio.sleep(0)
@@ -253,24 +254,6 @@ class SpeakSession(SocketSession):
     async def _confirm(self, kind: str) -> None:
         sequence, self._sequence = self._sequence, self._sequence + 1
         await self.socket.send_json({"type": kind, "sequence_id": sequence})
-
-    def _obey_error(self) -> None:
-        """Fail as the service does inside an open socket, when a fault says so.
-
-        Raises:
-            Struck: The socket is closing.
-        """
-        exchange = self.socket.exchange
-        fault = exchange.fault
-        if fault is None or fault.kind != "in_stream_error":
-            return
-        if self.socket.sent_messages < fault.after_events:
-            return
-        exchange.struck()
-        told = fault.body if isinstance(fault.body, Mapping) else None
-        reason = fault.reason or NET_0000
-        self.close(Goodbye(code=fault.code or 1011, reason=reason, message=told))
-        raise Struck
 
     # -- patience ----------------------------------------------------------------------------
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from voicekit.emulator.body import as_json, base64_url
 from voicekit.emulator.providers.deepgram_query import QueryRefusalError
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ class Tokens:
             {"alg": "HS256", "typ": "JWT"},
             {"iat": int(now), "exp": int(now + ttl), "scp": ["usage:write"]},
         ]
-        encoded = [_text(json.dumps(part, separators=(",", ":")).encode()) for part in parts]
-        token = ".".join([*encoded, _text(self._rng.randbytes(32))])
+        token = ".".join(map(base64_url, [*map(as_json, parts), self._rng.randbytes(32)]))
         self._ends[token] = time.monotonic() + ttl * time_scale
         return {"access_token": token, "expires_in": ttl}
 
@@ -69,7 +68,3 @@ class Tokens:
         ):
             raise QueryRefusalError(f"ttl_seconds must be between 1 and {MAX_TTL:g}")
         return asked
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.providers.deepgram_query import model_info
+from voicekit.emulator.providers.deepgram_results import metadata
 
 if TYPE_CHECKING:
     from voicekit.emulator.providers.deepgram_recording_query import RecordingOptions
     from voicekit.emulator.providers.recording import Recording, Said
 
-_MODEL_UUID = "00000000-0000-4000-8000-000000000003"
 _SENTENCES_PER_PARAGRAPH = 3
 
 
@@ -39,21 +37,16 @@ def answer_of(
     request_id: str,
 ) -> dict[str, Any]:
     """Return the answer for what was heard in each channel."""
-    listen = options.listen
     said = [list(_utterances(words, options)) for words in heard]
-    created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    metadata: dict[str, Any] = {
-        "transaction_key": "deprecated",
-        "request_id": request_id,
-        "sha256": hashlib.sha256(body).hexdigest(),
-        "created": created,
-        "duration": round(recording.duration, 4),
-        "channels": len(heard),
-        "models": [_MODEL_UUID],
-        "model_info": {_MODEL_UUID: model_info(listen.model)},
-    }
+    told = metadata(
+        request_id,
+        sha256=hashlib.sha256(body).hexdigest(),
+        duration=recording.duration,
+        channels=len(heard),
+        model=options.listen.model,
+    )
     if options.tags:
-        metadata["tags"] = list(options.tags)
+        told["tags"] = list(options.tags)
     results: dict[str, Any] = {"channels": [_channel(each, options) for each in said]}
     if options.utterances:
         results["utterances"] = [
@@ -63,7 +56,7 @@ def answer_of(
         ]
         results["utterances"].sort(key=lambda each: each["start"])
     results.update(_intelligence(" ".join(each.text for each in said[0]), options))
-    return {"metadata": metadata, "results": results}
+    return {"metadata": told, "results": results}
 
 
 def _utterances(words: Sequence[Said], options: RecordingOptions) -> Iterator[_Utterance]:

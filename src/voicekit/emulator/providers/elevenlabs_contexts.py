@@ -165,7 +165,13 @@ class Utterance:
             number += 1
 
     async def _send_audio(self, audio: bytes, alignment: Alignment | None) -> None:
-        self._obey_error()
+        if fault := self._socket.error_due():
+            told = fault.body if isinstance(fault.body, Mapping) else {}
+            raise PolicyViolationError(
+                str(told.get("error", "internal_error")),
+                str(told.get("message", "Internal server error")),
+                fault.code or 1011,
+            )
         aligned = alignment.wire() if alignment is not None else None
         frame: dict[str, Any] = {
             "audio": base64.b64encode(audio).decode("ascii"),
@@ -176,26 +182,6 @@ class Utterance:
         if self.context is not None:
             frame["contextId"] = self.context
         await self._socket.send_json(frame, audio=audio, context=self.context)
-
-    def _obey_error(self) -> None:
-        """Fail as the service does inside an open socket, when a fault says so.
-
-        Raises:
-            PolicyViolationError: The error frame to send, with close code 1011 unless given.
-        """
-        exchange = self._socket.exchange
-        fault = exchange.fault
-        if fault is None or fault.kind != "in_stream_error":
-            return
-        if self._socket.sent_messages < fault.after_events:
-            return
-        exchange.struck()
-        told = fault.body if isinstance(fault.body, Mapping) else {}
-        raise PolicyViolationError(
-            str(told.get("error", "internal_error")),
-            str(told.get("message", "Internal server error")),
-            fault.code or 1011,
-        )
 
     async def _send_final(self) -> None:
         if self._socket.exchange.has_fault("no_end_marker"):

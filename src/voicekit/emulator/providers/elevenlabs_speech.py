@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from voicekit.emulator.codecs import encoder
-from voicekit.emulator.providers.speech_pacing import AudioSlice
+from voicekit.emulator.providers.speech_pacing import AudioSlice, cut, encoded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,22 +32,9 @@ async def render(
     """
     rate = encoder(output_format).sample_rate
     pcm = await exchange.ctx.voice.speak(text, voice_id=voice_id, sample_rate=rate)
-    encode = encoder(output_format, pcm_bytes=len(pcm))
-    encoded = bytearray()
-    second = 2 * rate
-    for offset in range(0, len(pcm), second):
-        encoded += encode.encode(pcm[offset : offset + second])
-        if offset:
-            await asyncio.sleep(0)  # an MP3 of a long text must not hold up everybody else
-    encoded += encode.flush()
-    duration = len(pcm) / second
-    size = max(1, exchange.ctx.scenario.speech_chunk_bytes)
-    total = len(encoded)
-    edges = [*range(0, total, size), total]
-    return [
-        AudioSlice(bytes(encoded[low:high]), duration * low / total, duration * high / total)
-        for low, high in itertools.pairwise(edges)
-    ], duration
+    audio = await encoded(encoder(output_format, pcm_bytes=len(pcm)), pcm)
+    duration = len(pcm) / (2 * rate)
+    return cut(audio, duration, exchange.ctx.scenario.speech_chunk_bytes), duration
 
 
 class QueueFullError(Exception):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,13 @@ from voicekit.emulator.codecs import UnsupportedFormat, encoder
 from voicekit.emulator.exchange import sleep_until
 from voicekit.emulator.providers.openai_pacing import AUDIO_DONE, SSE, audio_event
 from voicekit.emulator.providers.openai_refusals import Refusal, body_of, check_model
-from voicekit.emulator.providers.speech_pacing import AudioSlice, first_audio_latency, paced
+from voicekit.emulator.providers.speech_pacing import (
+    AudioSlice,
+    cut,
+    encoded,
+    first_audio_latency,
+    paced,
+)
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -137,7 +142,7 @@ async def speak(exchange: Exchange) -> web.StreamResponse:
     voice = body["voice"]["id"] if isinstance(body["voice"], dict) else body["voice"]
     start = arrived + first_audio_latency(exchange, first=True)
     scenario = exchange.ctx.scenario
-    size = SSE_PIECE_BYTES if events else max(1, scenario.speech_chunk_bytes)
+    size = SSE_PIECE_BYTES if events else scenario.speech_chunk_bytes
     slices = await _slices(exchange, body["input"], voice, _CODECS[wanted], size)
     await sleep_until(start)
     if not events:
@@ -163,17 +168,4 @@ async def _slices(
 ) -> list[AudioSlice]:
     """Speak a text and cut the encoded audio; its length is never in a header."""
     pcm = await exchange.ctx.voice.speak(text, voice_id=voice, sample_rate=SAMPLE_RATE)
-    encode = encoder(codec)
-    encoded = bytearray()
-    second = 2 * SAMPLE_RATE
-    for offset in range(0, len(pcm), second):
-        encoded += encode.encode(pcm[offset : offset + second])
-        if offset:
-            await asyncio.sleep(0)  # an MP3 of a long text must not hold up everybody else
-    encoded += encode.flush()
-    duration, total = len(pcm) / second, len(encoded)
-    edges = [*range(0, total, size), total]
-    return [
-        AudioSlice(bytes(encoded[low:high]), duration * low / total, duration * high / total)
-        for low, high in itertools.pairwise(edges)
-    ]
+    return cut(await encoded(encoder(codec), pcm), len(pcm) / (2 * SAMPLE_RATE), size)

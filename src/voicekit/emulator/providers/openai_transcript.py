@@ -13,11 +13,11 @@ from voicekit.emulator.providers.openai_pacing import Kind, audio_event
 from voicekit.emulator.providers.openai_transcription_request import NEWEST, WHISPER
 
 if TYPE_CHECKING:
-    from voicekit.emulator.providers.openai_recording import Said
+    from voicekit.emulator.providers.openai_recording import Spell
     from voicekit.emulator.providers.openai_transcription_request import Asked
 
 
-def plain_of(said: Sequence[Said], asked: Asked) -> str:
+def plain_of(said: Sequence[Spell], asked: Asked) -> str:
     """``text``, ``srt`` or ``vtt``; all of them end in a line feed."""
     if asked.response_format == "text":
         return _text(said) + "\n"
@@ -33,7 +33,7 @@ def plain_of(said: Sequence[Said], asked: Asked) -> str:
     return "".join(["WEBVTT\n\n", *cues])
 
 
-def json_of(said: Sequence[Said], duration: float, asked: Asked) -> dict[str, Any]:
+def json_of(said: Sequence[Spell], duration: float, asked: Asked) -> dict[str, Any]:
     """``json``, ``verbose_json`` or ``diarized_json``."""
     text = _text(said)
     if asked.response_format == "diarized_json":
@@ -55,9 +55,9 @@ def json_of(said: Sequence[Said], duration: float, asked: Asked) -> dict[str, An
             answer["segments"] = [_segment(number, each) for number, each in enumerate(said)]
         if "word" in asked.granularities:
             answer["words"] = [
-                {"word": word, "start": round(start, 2), "end": round(end, 2)}
+                {"word": word.word, "start": round(word.start, 2), "end": round(word.end, 2)}
                 for each in said
-                for word, start, end in each.words
+                for word in each.words
             ]
         answer["usage"] = _duration(duration)
         return answer
@@ -70,7 +70,7 @@ def json_of(said: Sequence[Said], duration: float, asked: Asked) -> dict[str, An
     return answer
 
 
-def events_of(said: Sequence[Said], duration: float, asked: Asked) -> Iterator[tuple[Kind, bytes]]:
+def events_of(said: Sequence[Spell], duration: float, asked: Asked) -> Iterator[tuple[Kind, bytes]]:
     """The events of a stream, without the end marker."""
     for number, each in enumerate(said):
         for token in _tokens((" " if number else "") + each.text):
@@ -91,7 +91,7 @@ def events_of(said: Sequence[Said], duration: float, asked: Asked) -> Iterator[t
     yield Kind.END, audio_event(done)
 
 
-def _text(said: Sequence[Said]) -> str:
+def _text(said: Sequence[Spell]) -> str:
     return " ".join(each.text for each in said)
 
 
@@ -101,7 +101,7 @@ def _tokens(text: str) -> list[str]:
     return [*([first] if first else []), *(f" {word}" for word in others)]
 
 
-def _languages(said: Sequence[Said], asked: Asked) -> list[dict[str, str]]:
+def _languages(said: Sequence[Spell], asked: Asked) -> list[dict[str, str]]:
     code = asked.languages[0] if asked.languages else "en"
     return [{"code": code}] if said else []
 
@@ -110,7 +110,7 @@ def _logprob(token: str) -> dict[str, Any]:
     return {"token": token, "bytes": list(token.encode()), "logprob": -0.01}
 
 
-def _segment(number: int, said: Said) -> dict[str, Any]:
+def _segment(number: int, said: Spell) -> dict[str, Any]:
     text = f" {said.text}"
     return {
         "id": number,
@@ -126,7 +126,7 @@ def _segment(number: int, said: Said) -> dict[str, Any]:
     }
 
 
-def _speaking(number: int, said: Said, asked: Asked) -> dict[str, Any]:
+def _speaking(number: int, said: Spell, asked: Asked) -> dict[str, Any]:
     known = said.speaker < len(asked.speakers)
     return {
         "type": "transcript.text.segment",
@@ -138,7 +138,7 @@ def _speaking(number: int, said: Said, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _usage(said: Sequence[Said], duration: float, asked: Asked) -> dict[str, Any]:
+def _usage(said: Sequence[Spell], duration: float, asked: Asked) -> dict[str, Any]:
     if asked.model == WHISPER:
         return _duration(duration)
     # Source: a recording: 17 audio tokens and 11 of text for a clip of about 2 s.

@@ -15,7 +15,7 @@ from voicekit.emulator.providers.openai_pacing import (
     send_events,
     stream_error,
 )
-from voicekit.emulator.providers.openai_recording import hear, read_recording
+from voicekit.emulator.providers.openai_recording import read_recording, spells
 from voicekit.emulator.providers.openai_refusals import Refusal
 from voicekit.emulator.providers.openai_transcript import events_of, json_of, plain_of
 from voicekit.emulator.providers.openai_transcription_request import (
@@ -24,7 +24,7 @@ from voicekit.emulator.providers.openai_transcription_request import (
     MAX_UPLOAD_BYTES,
     read_request,
 )
-from voicekit.emulator.voice_notes import said_in
+from voicekit.emulator.providers.recording import hear
 
 if TYPE_CHECKING:
     from voicekit.emulator.faults import Fault
@@ -51,18 +51,14 @@ async def transcribe(exchange: Exchange) -> web.StreamResponse:
     asked = read_request(form, model=exchange.request.match_info.get("deployment"))
     exchange.note(*asked.notes)
     ctx = exchange.ctx
-    told = said_in(asked.file.data)
-    recording = read_recording(asked.file.data, scripted=ctx.ears is None or told is not None)
+    recording = read_recording(asked.file.data, scripted=ctx.ears is None)
     if recording is None:
         raise Refusal(
             message="Audio file might be corrupted or unsupported",
             param="file",
             code="invalid_value",
         )
-    pcm, rate, duration = recording
-    ears, script = ctx.ears, ctx.scenario.heard
-    if told is not None:  # it says itself how long it is, and what it holds
-        ears, (script, duration) = None, told
+    duration = recording.duration
     if asked.model == DIARIZE and duration > LONGEST_UNCHUNKED_S and not asked.chunked:
         raise Refusal(
             message="chunking_strategy is required for diarization models",
@@ -70,7 +66,8 @@ async def transcribe(exchange: Exchange) -> web.StreamResponse:
             code="missing_required_parameter",
         )
     await exchange.pause(ctx.scenario.transcript_final)
-    said = await hear(pcm, rate, duration, ears=ears, script=script)
+    heard = await hear(recording, ctx.ears, ctx.scenario.heard, speakers=2)
+    said = spells(heard[0])
     if asked.stream:
         writer = await exchange.stream(content_type=SSE, headers={"Cache-Control": "no-store"})
         events = events_of(said, duration, asked)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from voicekit.emulator.codecs import UnsupportedFormat
+from voicekit.emulator.stream_decoder import StreamDecoder
 from voicekit.emulator.voice_notes import said_in
 
 if TYPE_CHECKING:
@@ -55,6 +57,41 @@ class Said:
 def is_compressed(body: bytes) -> bool:
     """Whether it begins as compressed audio or video does."""
     return body.startswith(_COMPRESSED) or body[4:8] == b"ftyp"
+
+
+def decode(
+    body: bytes,
+    *,
+    encoding: str | None = None,
+    sample_rate: int = 0,
+    channels: int = 1,
+    split: bool = False,
+    scripted: bool,
+) -> Recording | None:
+    """Return what a file holds; None for no audio, and 0 seconds for no samples.
+
+    Compressed audio is only for scripted ears, which need but its duration; a voice note of
+    `voicekit.emulator.voice_notes` is for any ears.
+
+    Args:
+        body: The file.
+        encoding: Of samples without a container; None reads a WAV.
+        sample_rate: Hz of such samples.
+        channels: Interleaved channels of such samples.
+        split: Keep the channels apart.
+        scripted: Nobody listens to it.
+    """
+    if encoding is None and is_compressed(body) and (scripted or said_in(body) is not None):
+        return unheard(body=body)
+    decoder = StreamDecoder(encoding, sample_rate=sample_rate, channels=channels, split=split)
+    try:
+        found = decoder.feed(body)
+    except UnsupportedFormat:
+        return None
+    if not found:
+        return None
+    rate = decoder.sample_rate
+    return Recording(channels=tuple(found), sample_rate=rate, duration=len(found[0]) / 2 / rate)
 
 
 def unheard(*, seconds: float | None = None, body: bytes = b"") -> Recording:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from voicekit.emulator.exchange import sleep_until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from voicekit.emulator.codecs import Encoder
     from voicekit.emulator.providers.base import Exchange
 
 FRESH_SECONDS = 1.0
@@ -23,6 +26,26 @@ class AudioSlice:
     audio: bytes
     start: float
     end: float
+
+
+async def encoded(encode: Encoder, pcm: bytes) -> bytes:
+    """Encode a whole piece, in turns: an MP3 of a long text must not hold up everybody else."""
+    made = bytearray()
+    second = 2 * encode.sample_rate
+    for offset in range(0, len(pcm), second):
+        made += encode.encode(pcm[offset : offset + second])
+        if offset:
+            await asyncio.sleep(0)
+    return bytes(made + encode.flush())
+
+
+def cut(audio: bytes, duration: float, size: int) -> list[AudioSlice]:
+    """Cut encoded audio, of so many seconds, into pieces of at most so many bytes."""
+    total = len(audio)
+    return [
+        AudioSlice(audio[low:high], duration * low / total, duration * high / total)
+        for low, high in itertools.pairwise([*range(0, total, max(1, size)), total])
+    ]
 
 
 def first_audio_latency(exchange: Exchange, *, first: bool) -> float:

@@ -1,10 +1,9 @@
-"""What a client streams to Deepgram, decoded to PCM per channel."""
+"""What a client sends, cut anywhere, decoded to PCM per channel."""
 
 from __future__ import annotations
 
-from voicekit.emulator.codecs import PcmReader, UnsupportedFormat, WavHeader, mono, read_wav_header
-
-__all__ = ["StreamDecoder", "UnsupportedFormat"]
+from voicekit.emulator.codecs import PcmReader, WavHeader, read_wav_header
+from voicekit.emulator.samples import channel_of, mono
 
 
 class StreamDecoder:
@@ -59,7 +58,7 @@ class StreamDecoder:
         pcm, self._rest = pcm[:whole], pcm[whole:]
         if not self._split:
             return [mono(pcm, self._interleaved)]
-        return [_channel(pcm, index, self._interleaved) for index in range(self._interleaved)]
+        return [channel_of(pcm, index, self._interleaved) for index in range(self._interleaved)]
 
     def _contained(self, header: WavHeader) -> PcmReader:
         self.sample_rate = header.sample_rate
@@ -82,12 +81,3 @@ class StreamDecoder:
         halved[0::2] = data[2:whole:4]
         halved[1::2] = data[3:whole:4]
         return bytes(halved)
-
-
-def _channel(pcm: bytes, index: int, channels: int) -> bytes:
-    if channels == 1:
-        return pcm
-    single = bytearray(len(pcm) // channels)
-    single[0::2] = pcm[2 * index :: 2 * channels]
-    single[1::2] = pcm[2 * index + 1 :: 2 * channels]
-    return bytes(single)
