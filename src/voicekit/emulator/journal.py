@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import count
+from typing import Any, Literal, TypeVar
 
 from voicekit.emulator.records import (
     ConnectionRecord,
@@ -49,8 +49,20 @@ MAX_AUDIO_BYTES = 64 << 20
 MAX_BODIES_BYTES = 64 << 20
 """Bytes of request bodies kept over all requests; beyond it the oldest bodies are let go."""
 
+PLAIN_LISTS: Mapping[str, type[Any]] = {
+    "connections": ConnectionRecord,
+    "frames": FrameRecord,
+    "crossings": CrossingRecord,
+    "webhooks": WebhookRecord,
+    "deliveries": DeliveryRecord,
+}
+"""The lists whose records are plain JSON values, and of what they are."""
+
 MAX_RECORDS = 50_000
 """Records kept per list. A full list drops its older half, counted in `Journal.dropped`."""
+
+
+R = TypeVar("R")
 
 
 class Journal:
@@ -68,10 +80,7 @@ class Journal:
         self.deliveries: list[DeliveryRecord] = []
         self.marks: dict[str, float] = {}
         self.dropped = 0
-        self._next_connection = 1
-        self._next_request = 1
-        self._next_webhook = 1
-        self._next_delivery = 1
+        self._ids: defaultdict[type[Any], Iterator[int]] = defaultdict(partial(count, 1))
         self._audio: dict[int, list[bytes]] = {}
         self._hashes: dict[int, Any] = {}
         self._audio_bytes = 0
@@ -206,12 +215,9 @@ class Journal:
 
     def open_connection(self, provider: str, **facts: Any) -> ConnectionRecord:
         """Add a connection that was accepted just now."""
-        record = ConnectionRecord(
-            id=self._next_connection, provider=provider, opened_at=self.now(), **facts
+        return self._open(
+            ConnectionRecord, self.connections, provider=provider, opened_at=self.now(), **facts
         )
-        self._next_connection += 1
-        self._append(self.connections, record)
-        return record
 
     def open_request(
         self,
@@ -225,8 +231,9 @@ class Journal:
         headers: Iterable[tuple[str, str]] = (),
     ) -> RequestRecord:
         """Add a request that has just arrived; its credentials are digested here."""
-        record = RequestRecord(
-            id=self._next_request,
+        return self._open(
+            RequestRecord,
+            self.requests,
             connection=connection,
             provider=provider,
             operation=operation,
@@ -236,9 +243,6 @@ class Journal:
             query=dict(query or {}),
             headers=public_headers(headers),
         )
-        self._next_request += 1
-        self._append(self.requests, record)
-        return record
 
     def set_body(self, record: RequestRecord, body: bytes) -> None:
         """Keep a request's body, cut at 1 MiB."""
@@ -306,21 +310,15 @@ class Journal:
 
     def open_webhook(self, provider: str, **facts: Any) -> WebhookRecord:
         """Add a request to an application, which begins now."""
-        record = WebhookRecord(
-            id=self._next_webhook, provider=provider, started_at=self.now(), **facts
+        return self._open(
+            WebhookRecord, self.webhooks, provider=provider, started_at=self.now(), **facts
         )
-        self._next_webhook += 1
-        self._append(self.webhooks, record)
-        return record
 
     def open_delivery(self, provider: str, **facts: Any) -> DeliveryRecord:
         """Add a message to a user, accepted now."""
-        record = DeliveryRecord(
-            id=self._next_delivery, provider=provider, accepted_at=self.now(), **facts
+        return self._open(
+            DeliveryRecord, self.deliveries, provider=provider, accepted_at=self.now(), **facts
         )
-        self._next_delivery += 1
-        self._append(self.deliveries, record)
-        return record
 
     def crossed(
         self,
@@ -341,6 +339,11 @@ class Journal:
                 line=line,
             ),
         )
+
+    def _open(self, kind: Callable[..., R], records: list[R], /, **facts: Any) -> R:
+        record = kind(id=next(self._ids[kind]), **facts)
+        self._append(records, record)
+        return record
 
     def _append(self, records: list[Any], record: Any) -> None:
         if len(records) >= MAX_RECORDS:
@@ -365,13 +368,12 @@ class Journal:
             if audio and record.id in self._audio:
                 plain["audio"] = base64.b64encode(self.audio(record)).decode("ascii")
             requests.append(plain)
+        plain = {
+            name: [asdict(record) for record in list(getattr(self, name))] for name in PLAIN_LISTS
+        }
         return {
-            "connections": [asdict(record) for record in list(self.connections)],
+            **plain,
             "requests": requests,
-            "frames": [asdict(record) for record in list(self.frames)],
-            "crossings": [asdict(record) for record in list(self.crossings)],
-            "webhooks": [asdict(record) for record in list(self.webhooks)],
-            "deliveries": [asdict(record) for record in list(self.deliveries)],
             "marks": dict(self.marks),
             "dropped": self.dropped,
         }
@@ -380,9 +382,9 @@ class Journal:
     def from_json(cls, plain: Mapping[str, Any]) -> Journal:
         """Rebuild a journal from `to_json()`."""
         journal = cls()
-        journal.connections = [
-            ConnectionRecord(**_known(ConnectionRecord, each)) for each in plain["connections"]
-        ]
+        for name, kind in PLAIN_LISTS.items():
+            found = [kind(**_known(kind, each)) for each in plain.get(name, ())]
+            setattr(journal, name, found)
         for each in plain["requests"]:
             values = _known(RequestRecord, each)
             values["body"] = base64.b64decode(values["body"])
@@ -392,20 +394,11 @@ class Journal:
                 data = base64.b64decode(each["audio"])
                 journal._audio[record.id] = [data]
                 journal._audio_bytes += len(data)
-        journal.frames = [FrameRecord(**_known(FrameRecord, each)) for each in plain["frames"]]
-        journal.crossings = [
-            CrossingRecord(**_known(CrossingRecord, each)) for each in plain.get("crossings", ())
-        ]
-        journal.webhooks = [
-            WebhookRecord(**_known(WebhookRecord, each)) for each in plain.get("webhooks", ())
-        ]
-        journal.deliveries = [
-            DeliveryRecord(**_known(DeliveryRecord, each)) for each in plain.get("deliveries", ())
-        ]
         journal.marks = dict(plain.get("marks", {}))
         journal.dropped = int(plain.get("dropped", 0))
-        journal._next_connection = max((r.id for r in journal.connections), default=0) + 1
-        journal._next_request = max((r.id for r in journal.requests), default=0) + 1
+        for records in (journal.connections, journal.requests):
+            if records:
+                journal._ids[type(records[0])] = count(max(each.id for each in records) + 1)
         return journal
 
 

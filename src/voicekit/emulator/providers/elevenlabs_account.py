@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from voicekit.emulator.providers.elevenlabs_models import MODELS
-from voicekit.emulator.providers.elevenlabs_request import HttpRefusalError
+from voicekit.emulator.providers.elevenlabs_request import TRUE, Checker, HttpRefusalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -155,7 +155,7 @@ async def voices(exchange: Exchange) -> web.StreamResponse:
     start = _start(query.get("next_page_token"))
     page = found[start : start + size]
     more = start + size < len(found)
-    if _boolean(query, "include_total_count", default=True):
+    if query.get("include_total_count", "true").lower() in TRUE:
         exchange.note("include_total_count costs time")
         total: int | None = len(found)
     else:
@@ -225,27 +225,24 @@ def _voice(exchange: Exchange) -> Voice:
 
 
 def _check_filters(query: Mapping[str, str]) -> None:
-    failures: list[dict[str, Any]] = []
-
-    def fail(name: str, message: str, kind: str) -> None:
-        failures.append({"loc": ["query", name], "msg": message, "type": kind})
-
-    size = query.get("page_size", "10")
+    check = Checker("query")
+    path, size = ["page_size"], query.get("page_size", "10")
     if not size.isascii() or not size.isdigit():
-        fail("page_size", "Input should be a valid integer", "int_parsing")
+        check.fail(path, "Input should be a valid integer", "int_parsing")
     elif int(size) > MOST_ON_A_PAGE:
-        fail("page_size", f"Input should be less than or equal to {MOST_ON_A_PAGE}",
-             "less_than_equal")  # fmt: skip
+        message = f"Input should be less than or equal to {MOST_ON_A_PAGE}"
+        check.fail(path, message, "less_than_equal")
     elif int(size) < 1:
-        fail("page_size", "Input should be greater than or equal to 1", "greater_than_equal")
+        check.fail(path, "Input should be greater than or equal to 1", "greater_than_equal")
     for name, allowed in (
-        ("sort", SORTS), ("sort_direction", DIRECTIONS), ("voice_type", KINDS),
+        ("sort", SORTS),
+        ("sort_direction", DIRECTIONS),
+        ("voice_type", KINDS),
         ("category", CATEGORIES),
-    ):  # fmt: skip
-        if name in query and query[name] not in allowed:
-            fail(name, f"Input should be {', '.join(map(repr, allowed))}", "enum")
-    if failures:
-        raise HttpRefusalError(422, failures)
+    ):
+        if name in query:
+            check.choice([name], query[name], allowed)
+    check.done()
 
 
 def _start(token: str | None) -> int:
@@ -292,8 +289,3 @@ def _of_kind(voice: Voice, kind: str | None) -> bool:
             return False
         case _:
             return True
-
-
-def _boolean(query: Mapping[str, str], name: str, *, default: bool) -> bool:
-    value = query.get(name)
-    return default if value is None else value.lower() in {"true", "1", "yes", "on"}

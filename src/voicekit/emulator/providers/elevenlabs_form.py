@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from voicekit.emulator.providers.elevenlabs_request import HttpRefusalError
+from voicekit.emulator.providers.elevenlabs_request import Checker, HttpRefusalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ class _Fields:
     """The fields of a form, as its schema reads them; failures are gathered."""
 
     def __init__(self, form: Form) -> None:
-        self.failures: list[dict[str, Any]] = []
+        self.check = Checker("body")
         self._values: dict[str, list[str]] = {}
         for name, value in form.fields:
             # The vendor's SDK sends the word null for what is not set.
@@ -96,17 +96,10 @@ class _Fields:
         return values[-1] if values else None
 
     def fail(self, name: str, message: str, kind: str) -> None:
-        self.failures.append({"loc": ["body", name], "msg": message, "type": kind})
+        self.check.fail([name], message, kind)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        value = self.text(name)
-        if value is None:
-            return default
-        if value.lower() in {"true", "1", "yes", "on"}:
-            return True
-        if value.lower() not in {"false", "0", "no", "off"}:
-            self.fail(name, "Input should be a valid boolean", "bool_parsing")
-        return False
+        return self.check.boolean(name, self.text(name), default=default)
 
     def number(self, name: str, low: float, high: float, *, whole: bool) -> float | None:
         value = self.text(name)
@@ -124,9 +117,7 @@ class _Fields:
 
     def choice(self, name: str, allowed: Sequence[str], default: str) -> str:
         value = self.text(name) or default
-        if value not in allowed:
-            listed = ", ".join(repr(each) for each in allowed)
-            self.fail(name, f"Input should be {listed}", "enum")
+        self.check.choice([name], value, allowed)
         return value
 
     def parsed(self, name: str) -> Any:
@@ -135,10 +126,6 @@ class _Fields:
             return None if value is None else json.loads(value)
         except ValueError:
             return value  # a plain word, as the schema's first alternative has it
-
-    def done(self) -> None:
-        if self.failures:
-            raise HttpRefusalError(422, self.failures)
 
 
 def check_form(form: Form) -> TranscriptionOptions:
@@ -190,7 +177,7 @@ def check_form(form: Form) -> TranscriptionOptions:
         webhook=fields.flag("webhook", default=False),
         notes=tuple(notes),
     )
-    fields.done()
+    fields.check.done()
     _check_together(fields, options)
     return options
 

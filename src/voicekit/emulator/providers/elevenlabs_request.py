@@ -60,6 +60,7 @@ BODY_FIELDS = frozenset(
         "audio_effects",
     }
 )
+TRUE = frozenset({"true", "1", "yes", "on"})
 MAX_SEED = 4_294_967_295
 MAX_LISTED = 3
 """Dictionaries, and request ids on either side. Source: the OpenAPI file."""
@@ -109,7 +110,7 @@ class SpeechRequest:
     notes: tuple[str, ...] = ()
 
 
-class _Checker:
+class Checker:
     """Collects schema failures the way the vendor's framework reports them."""
 
     def __init__(self, place: str) -> None:
@@ -118,6 +119,7 @@ class _Checker:
         self.notes: list[str] = []
 
     def fail(self, path: Sequence[str | int], message: str, kind: str, given: Any = None) -> None:
+        """Note a failure."""
         failure: dict[str, Any] = {"loc": [self.place, *path], "msg": message, "type": kind}
         if isinstance(given, int | float):
             failure["input"] = given
@@ -126,6 +128,7 @@ class _Checker:
     def number(
         self, path: Sequence[str | int], value: Any, low: float, high: float, *, whole: bool = False
     ) -> None:
+        """Fail on what is no number of the range."""
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             name = "integer" if whole else "number"
             self.fail(
@@ -144,25 +147,35 @@ class _Checker:
             )
 
     def choice(self, path: Sequence[str | int], value: Any, allowed: Sequence[str]) -> None:
+        """Fail on none of the words."""
         if value not in allowed:
             listed = ", ".join(repr(each) for each in allowed)
             self.fail(path, f"Input should be {listed}", "enum")
 
     def typed(self, path: Sequence[str | int], value: Any, kind: type, name: str) -> bool:
+        """Return whether it is of the type, and fail if not."""
         if isinstance(value, kind):
             return True
         self.fail(path, f"Input should be a valid {name}", f"{name}_type")
         return False
 
-    def items(self, path: Sequence[str | int], value: Any, most: int) -> bool:
-        if not self.typed(path, value, list, "list"):
-            return False
-        if len(value) > most:
+    def boolean(self, name: str, value: str | None, *, default: bool) -> bool:
+        """Return a truth value."""
+        if value is None:
+            return default
+        if value.lower() in TRUE:
+            return True
+        if value.lower() not in {"false", "0", "no", "off"}:
+            self.fail([name], "Input should be a valid boolean", "bool_parsing")
+        return False
+
+    def items(self, path: Sequence[str | int], value: Any, most: int) -> None:
+        """Fail on no list, or one that is too long."""
+        if self.typed(path, value, list, "list") and len(value) > most:
             self.fail(path, f"List should have at most {most} items", "too_long", len(value))
-            return False
-        return True
 
     def done(self) -> tuple[str, ...]:
+        """Refuse if anything has failed, and return the notes."""
         if self.failures:
             raise HttpRefusalError(422, self.failures)
         return tuple(self.notes)
@@ -182,7 +195,7 @@ def check_query(
         HttpRefusalError: 422 for a value outside its documented type, range or enumeration; 400
             for a model that has no realtime socket.
     """
-    check = _Checker("query")
+    check = Checker("query")
     last = {name: values[-1] for name, values in query.items() if values}
     known = SOCKET_QUERY if socket else HTTP_QUERY
     check.notes += [
@@ -195,21 +208,21 @@ def check_query(
     if "optimize_streaming_latency" in last:
         check.notes.append("optimize_streaming_latency is deprecated")
         _whole(check, "optimize_streaming_latency", last, 0, 4)
-    if _boolean(check, "enable_logging", last, default=True) is False:
+    if check.boolean("enable_logging", last.get("enable_logging"), default=True) is False:
         check.notes.append("enable_logging=false is for enterprise plans")
     if not socket:
         return SpeechQuery(output_format=output_format, notes=check.done())
     model = model_named(last.get("model_id"), check.notes)
     for name in ("enable_ssml_parsing", "apply_language_text_normalization"):
-        _boolean(check, name, last, default=False)
+        check.boolean(name, last.get(name), default=False)
     if "apply_text_normalization" in last:
         check.choice(["apply_text_normalization"], last["apply_text_normalization"], NORMALIZATION)
     _whole(check, "seed", last, 0, MAX_SEED)
     checked = SpeechQuery(
         output_format=output_format,
         model=model,
-        auto_mode=_boolean(check, "auto_mode", last, default=False),
-        sync_alignment=_boolean(check, "sync_alignment", last, default=False),
+        auto_mode=check.boolean("auto_mode", last.get("auto_mode"), default=False),
+        sync_alignment=check.boolean("sync_alignment", last.get("sync_alignment"), default=False),
         inactivity_timeout=_whole(check, "inactivity_timeout", last, 1, MAX_INACTIVITY) or 20,
         credential=last.get("authorization") or last.get("single_use_token"),
         notes=check.done(),
@@ -227,7 +240,7 @@ def check_body(body: Any) -> SpeechRequest:
     Raises:
         HttpRefusalError: 422 for a schema failure; 400 for a documented limit.
     """
-    check = _Checker("body")
+    check = Checker("body")
     if not isinstance(body, dict):
         check.fail([], "Input should be a valid dictionary", "dict_type")
         check.done()
@@ -252,7 +265,7 @@ def check_body(body: Any) -> SpeechRequest:
     return SpeechRequest(text=given["text"], model=model, notes=tuple(notes))
 
 
-def _check_options(check: _Checker, given: Mapping[str, Any]) -> None:
+def _check_options(check: Checker, given: Mapping[str, Any]) -> None:
     for name in ("model_id", "language_code", "previous_text", "next_text"):
         if name in given:
             check.typed([name], given[name], str, "string")
@@ -298,7 +311,7 @@ def _check_limits(given: Mapping[str, Any], model: Model) -> None:
         )
 
 
-def _check_voice_settings(check: _Checker, settings: Any) -> None:
+def _check_voice_settings(check: Checker, settings: Any) -> None:
     if settings is None or not check.typed(["voice_settings"], settings, dict, "dictionary"):
         return
     for name in RATIO_SETTINGS:
@@ -316,7 +329,7 @@ def _check_voice_settings(check: _Checker, settings: Any) -> None:
             check.notes.append("voice_settings.speed outside 0.7-1.2")
 
 
-def _check_effects(check: _Checker, effects: Any) -> None:
+def _check_effects(check: Checker, effects: Any) -> None:
     if effects is None or not check.typed(["audio_effects"], effects, dict, "dictionary"):
         return
     for name, low in (("distance", 0), ("send_level", 0), ("pan", -1)):
@@ -325,19 +338,7 @@ def _check_effects(check: _Checker, effects: Any) -> None:
     check.notes.append("audio_effects are accepted and not rendered")
 
 
-def _boolean(check: _Checker, name: str, last: Mapping[str, str], *, default: bool) -> bool:
-    value = last.get(name)
-    if value is None:
-        return default
-    if value.lower() in {"true", "1", "yes", "on"}:
-        return True
-    if value.lower() in {"false", "0", "no", "off"}:
-        return False
-    check.fail([name], "Input should be a valid boolean", "bool_parsing")
-    return default
-
-
-def _whole(check: _Checker, name: str, last: Mapping[str, str], low: int, high: int) -> int | None:
+def _whole(check: Checker, name: str, last: Mapping[str, str], low: int, high: int) -> int | None:
     value = last.get(name)
     if value is None:
         return None

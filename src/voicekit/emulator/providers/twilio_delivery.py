@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from voicekit.emulator.providers.twilio_fetching import DOWNLOAD_FAILED, fetch
 from voicekit.emulator.providers.twilio_messages import FINAL, now
-from voicekit.emulator.providers.twilio_webhooks import Webhook
 from voicekit.emulator.scenario import draw
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from voicekit.emulator.exchange import Context
     from voicekit.emulator.journal import DeliveryRecord
     from voicekit.emulator.providers.twilio_messages import Message, Messages, Sids
-    from voicekit.emulator.providers.twilio_webhooks import Webhooks
+    from voicekit.emulator.providers.twilio_webhooks import Webhook, Webhooks
 
 OUTSIDE_WINDOW = 63016
 EXPIRED = 30036
@@ -210,11 +209,10 @@ class Deliveries:
         """
         if message.status_callback is None:
             return None
-        webhook = Webhook(
+        webhook = self._webhooks.new(
             kind="status",
             url=message.status_callback,
             sid=message.sid,
-            token=self._webhooks.token(),
             fields=status_fields(message, status, install=f"XE{message.account[2:]}"),
         )
         before = self._telling.get(message.sid)

@@ -21,14 +21,14 @@ from voicekit.emulator.providers.twilio_messages import (
     rfc2822,
 )
 from voicekit.emulator.providers.twilio_refusals import MAGIC_FROM, MAGIC_TO, coded
-from voicekit.emulator.providers.twilio_webhooks import Webhook
 from voicekit.emulator.scenario import draw
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from voicekit.emulator.providers.base import Exchange
     from voicekit.emulator.providers.twilio import Twilio
+    from voicekit.emulator.providers.twilio_rest import Operation
 
 MAX_TWIML = 4000
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
@@ -157,10 +157,8 @@ class Phone:
         self._calls: dict[str, Call] = {}
         self._lives: dict[str, asyncio.Task[None]] = {}
 
-    def operations(
-        self, account: str
-    ) -> list[tuple[str, str, str, Callable[[Exchange], Awaitable[Any]]]]:
-        """Return what is served: method, path, operation and handler."""
+    def operations(self, account: str) -> list[Operation]:
+        """Return what is served."""
         one = account + "/Calls/{sid:[^/.]+}"
         return [
             ("POST", f"{account}/Calls", "calls.create", self._create),
@@ -201,7 +199,7 @@ class Phone:
 
     async def _list(self, exchange: Exchange) -> Mapping[str, Any]:
         account = exchange.request.match_info["account"]
-        query = {name: exchange.request.query.getall(name) for name in exchange.request.query}
+        query = exchange.query
         found = [each for each in self._calls.values() if each.account == account]
         for name in ("To", "From", "Status"):
             if wanted := query.get(name):
@@ -309,16 +307,10 @@ class Phone:
             direction="outbound-api",
         )
         webhooks = self._twilio.webhooks
-        await webhooks.deliver(
-            Webhook(
-                kind=kind,
-                url=url,
-                sid=call.sid,
-                token=webhooks.token(),
-                method=method,
-                fields={**told, **extra},
-            )
+        webhook = webhooks.new(
+            kind=kind, url=url, sid=call.sid, method=method, fields={**told, **extra}
         )
+        await webhooks.deliver(webhook)
 
 
 def _check(fields: Fields) -> None:

@@ -5,6 +5,7 @@ Source: fact sheet of 2026-11, §3 (send), §3.1 (other operations), §8.1 (file
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -22,10 +23,13 @@ from voicekit.emulator.providers.twilio_messages import (
 from voicekit.emulator.providers.twilio_refusals import coded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from voicekit.emulator.providers.base import Exchange
     from voicekit.emulator.providers.twilio import Twilio
+
+Operation = tuple[str, str, str, Callable[["Exchange"], Awaitable[Any]]]
+"""Method, path, operation and handler."""
 
 _UNSENT = frozenset({"accepted", "scheduled", "queued", "sending", "receiving"})
 
@@ -36,10 +40,8 @@ class Rest:
     def __init__(self, twilio: Twilio) -> None:
         self._twilio = twilio
 
-    def operations(
-        self, account: str
-    ) -> list[tuple[str, str, str, Callable[[Exchange], Awaitable[Any]]]]:
-        """Return what is served, as JSON and as XML: method, path, operation and handler."""
+    def operations(self, account: str) -> list[Operation]:
+        """Return what is served, as JSON and as XML."""
         one = account + "/Messages/{sid:[^/.]+}"
         return [
             ("POST", f"{account}/Messages", "messages.create", self._create),
@@ -51,9 +53,7 @@ class Rest:
             ("DELETE", one + "/Media/{media:[^/.]+}", "media.delete", self._media_delete),
         ]
 
-    def files(
-        self, account: str
-    ) -> list[tuple[str, str, str, Callable[[Exchange], Awaitable[Any]]]]:
+    def files(self, account: str) -> list[Operation]:
         """Return what is served at exactly its path: there ``.json`` makes another operation."""
         file = account + "/Messages/{sid:[^/.]+}/Media/{media:[^/.]+}"
         return [
@@ -63,8 +63,7 @@ class Rest:
 
     async def _create(self, exchange: Exchange) -> Mapping[str, Any]:
         form = check_message(Fields(exchange.body))
-        for note in form.notes:
-            exchange.note(note)
+        exchange.note(*form.notes)
         account = exchange.request.match_info["account"]
         status = "queued" if form.service is None else "accepted"
         message = Message(
@@ -97,7 +96,7 @@ class Rest:
 
     async def _list(self, exchange: Exchange) -> Mapping[str, Any]:
         account = exchange.request.match_info["account"]
-        query = {name: exchange.request.query.getall(name) for name in exchange.request.query}
+        query = exchange.query
         found = [each.resource() for each in self._twilio.messages.listed(account, query)]
         return page("messages", f"/{VERSION}/Accounts/{account}/Messages.json", found, query)
 
@@ -139,7 +138,7 @@ class Rest:
 
     async def _media_list(self, exchange: Exchange) -> Mapping[str, Any]:
         message = self._message(exchange)
-        query = {name: exchange.request.query.getall(name) for name in exchange.request.query}
+        query = exchange.query
         found = [each.resource() for each in message.media]
         return page("media_list", f"{message.path}/Media.json", found, query)
 

@@ -16,7 +16,7 @@ from voicekit.emulator.providers.twilio_phone import call_fields
 from voicekit.emulator.providers.twilio_webhooks import Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from voicekit.emulator.journal import WebhookRecord
     from voicekit.emulator.providers.twilio import Twilio
@@ -77,11 +77,10 @@ class Telling:
         ]
         message.sent = message.created
         twilio.messages.add(message)
-        webhook = Webhook(
+        webhook = twilio.webhooks.new(
             kind="message",
             url=url,
             sid=message.sid,
-            token=twilio.webhooks.token(),
             method=method,
             fields=inbound_fields(message, origin=twilio.origin, profile=profile, extra=fields),
             **signing,
@@ -89,14 +88,8 @@ class Telling:
         records = await self._deliveries(
             webhook, message, fallback, times=1 + redeliver, concurrent=concurrent, pause=pause
         )
-        return CalledBack(
-            url=url,
-            sid=message.sid,
-            token=webhook.token,
-            fields=dict(webhook.fields),
-            media=tuple(f"{twilio.origin}{each.path}" for each in message.media),
-            webhooks=tuple(records),
-        )
+        media = tuple(f"{twilio.origin}{each.path}" for each in message.media)
+        return _called_back(webhook, records, media)
 
     async def _deliveries(
         self,
@@ -177,14 +170,7 @@ class Telling:
             records = await self._twilio.webhooks.deliver(webhook)
         else:
             records = await self._deliver(webhook, message, None)
-        return CalledBack(
-            url=url,
-            sid=told.sid,
-            token=told.token,
-            fields=told.fields,
-            media=told.media,
-            webhooks=tuple(records),
-        )
+        return _called_back(webhook, records, told.media)
 
     async def _status(
         self, *, url: str, sid: str, status: str, fields: Mapping[str, str]
@@ -214,10 +200,18 @@ class Telling:
         self, kind: str, url: str, sid: str, fields: Mapping[str, str], method: str = "POST"
     ) -> CalledBack:
         webhooks = self._twilio.webhooks
-        webhook = Webhook(
-            kind=kind, url=url, sid=sid, token=webhooks.token(), method=method, fields=fields
-        )
-        records = await webhooks.deliver(webhook)
-        return CalledBack(
-            url=url, sid=sid, token=webhook.token, fields=dict(fields), webhooks=tuple(records)
-        )
+        webhook = webhooks.new(kind=kind, url=url, sid=sid, method=method, fields=fields)
+        return _called_back(webhook, await webhooks.deliver(webhook))
+
+
+def _called_back(
+    webhook: Webhook, records: Sequence[WebhookRecord], media: tuple[str, ...] = ()
+) -> CalledBack:
+    return CalledBack(
+        url=webhook.url,
+        sid=webhook.sid,
+        token=webhook.token,
+        fields=dict(webhook.fields),
+        media=media,
+        webhooks=tuple(records),
+    )

@@ -175,9 +175,10 @@ class Webhooks:
             await self._session.close()
             self._session = None
 
-    def token(self) -> str:
-        """Return another idempotency token."""
-        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+    def new(self, **facts: Any) -> Webhook:
+        """Return a webhook with an idempotency token of its own."""
+        token = uuid.UUID(int=self._rng.getrandbits(128), version=4)
+        return Webhook(token=str(token), **facts)
 
     async def deliver(self, webhook: Webhook) -> list[WebhookRecord]:
         """Call once, and again as the URL's overrides say; never raises for what the other does.
