@@ -8,7 +8,7 @@ import contextlib
 import shlex
 import signal
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.link import Link
@@ -16,9 +16,6 @@ from voicekit.emulator.providers import PROVIDERS
 from voicekit.emulator.providers.twilio_calls_back import USER
 from voicekit.emulator.scenario import SCENARIOS
 from voicekit.emulator.server import Emulator
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def parser(prog: str = "python -m voicekit.emulator") -> argparse.ArgumentParser:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from aiohttp import web
 
-if TYPE_CHECKING:
-    import asyncio
-
-    from voicekit.emulator.journal import ConnectionRecord, Journal
+from voicekit.emulator.journal import ConnectionRecord, Journal
 
 
 def hang_up(transport: asyncio.BaseTransport | None, *, reset: bool) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from voicekit.emulator.codecs import PcmReader
-
-if TYPE_CHECKING:
-    from voicekit.emulator.speech_process import SpeechProcess
+from voicekit.emulator.speech_process import SpeechProcess
 
 
 class HeardWord(NamedTuple):

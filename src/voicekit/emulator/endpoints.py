@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from voicekit.emulator.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 API_KEY = "emulator-key"
 """The key that `env()` and `sdk()` hand out; the emulator accepts any but "bad-key"."""

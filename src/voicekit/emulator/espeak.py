@@ -14,10 +14,8 @@ import ctypes
 import hashlib
 import os
 from array import array
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any, Final
 
 _SYNCHRONOUS: Final = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, no sound device
 _DONT_EXIT: Final = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data, do not exit()

@@ -8,11 +8,8 @@ by then, as on a real network.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from voicekit.emulator.pcm_cache import PcmCache
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MS_PER_CHARACTER = 60
 """Milliseconds of tone per character of text: about what English takes, read aloud.

@@ -7,20 +7,17 @@ import contextlib
 import functools
 import random
 import socket
-from typing import TYPE_CHECKING, Any, Literal, cast
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Literal, cast
 
 from aiohttp import web
 
 from voicekit.emulator.connection import RecordingHandler
 from voicekit.emulator.errors import EmulatorError
 from voicekit.emulator.link import Link
+from voicekit.emulator.providers.base import Provider
 from voicekit.emulator.relay import Relay
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-
-    from voicekit.emulator.providers.base import Provider
 
 BACKLOG = 1024
 STOP_SECONDS = 0.8

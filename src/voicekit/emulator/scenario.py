@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from voicekit.emulator.providers.agentforce_turn import AgentFraming, AgentReplies, AgentTurn
-
-if TYPE_CHECKING:
-    import random
 
 Range = float | tuple[float, float]
 """Seconds: one number, or a (low, high) pair from which the seeded generator draws uniformly."""

@@ -14,13 +14,11 @@ import re
 import warnings
 from array import array
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from voicekit.emulator.codecs import PcmReader
 from voicekit.emulator.resample import Resampler
 from voicekit.emulator.samples import samples_of
-
-if TYPE_CHECKING:
-    from voicekit.emulator.codecs import PcmReader
 
 SAMPLE_RATE: Final = 16_000
 MAX_UTTERANCE_S: Final = 120

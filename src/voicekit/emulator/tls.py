@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import ssl
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from voicekit.emulator.errors import EmulatorError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAMES = ("localhost", "127.0.0.1", "::1")
 

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TICKS_PER_S = 48_000
 """Granule positions count at 48 kHz whatever the input was. Source: RFC 7845 §4."""

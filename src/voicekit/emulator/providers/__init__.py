@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from voicekit.emulator.providers.base import Provider
+from voicekit.emulator.providers.base import Provider
 
 PROVIDERS: dict[str, tuple[str, str]] = {
     "elevenlabs": ("voicekit.emulator.providers.elevenlabs", "ElevenLabs"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 from typing_extensions import override
@@ -46,12 +46,9 @@ from voicekit.emulator.providers.agentforce_tokens import (
     Tokens,
     credentials,
 )
-from voicekit.emulator.providers.base import BAD_KEY, Provider, bearer
+from voicekit.emulator.providers.agentforce_turn import AgentTurn
+from voicekit.emulator.providers.base import BAD_KEY, Context, Exchange, Provider, bearer
 from voicekit.emulator.records import json_object
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.agentforce_turn import AgentTurn
-    from voicekit.emulator.providers.base import Context, Exchange
 
 TOKEN = "/services/oauth2/token"  # noqa: S105 - a path
 ACTION = "/services/data/{version}/actions/custom/generateAiAgentResponse/{agent}"

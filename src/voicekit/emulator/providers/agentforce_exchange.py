@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import random
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
 
 from voicekit.emulator.providers.agentforce_plan import Writer
+from voicekit.emulator.providers.agentforce_refusals import Refusal
+from voicekit.emulator.providers.agentforce_sessions import Session
 from voicekit.emulator.providers.agentforce_stream import epoch_ms
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from aiohttp import web
-
-    from voicekit.emulator.providers.agentforce_refusals import Refusal
-    from voicekit.emulator.providers.agentforce_sessions import Session
-    from voicekit.emulator.providers.base import Exchange
+from voicekit.emulator.providers.base import Exchange
 
 API = "/einstein/ai-agent/v1"
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from voicekit.emulator.records import json_object
-
-if TYPE_CHECKING:
-    from voicekit.emulator.journal import Journal
-    from voicekit.emulator.records import RequestRecord
+from voicekit.emulator.journal import Journal
+from voicekit.emulator.records import RequestRecord, json_object
 
 OPENED = "session "
 """What a note begins with that names the session which a request has opened."""

@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.agentforce_turn import AgentTurn
-    from voicekit.emulator.scenario import Range, Scenario
+from voicekit.emulator.providers.agentforce_turn import AgentTurn
+from voicekit.emulator.scenario import Range, Scenario
 
 # Source: vendor's reference, enumeration of event names; that of validation failures is only in
 # the vendor's guide.

@@ -11,18 +11,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from voicekit.emulator.providers.agentforce_plan import event_name
+from aiohttp import web
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.body import BodyWriter
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.providers.agentforce_plan import Step
-    from voicekit.emulator.providers.agentforce_turn import AgentFraming
-    from voicekit.emulator.providers.base import Exchange
+from voicekit.emulator.body import BodyWriter
+from voicekit.emulator.faults import Fault
+from voicekit.emulator.providers.agentforce_plan import Step, event_name
+from voicekit.emulator.providers.agentforce_turn import AgentFraming
+from voicekit.emulator.providers.base import Exchange
 
 SSE = "text/event-stream"
 EMPTY_CHUNK_SECONDS = 0.02

@@ -10,19 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from voicekit.emulator.body import BODY_FAULTS, BodyWriter, Struck, hang, send_chunks
 from voicekit.emulator.exchange import Context, Exchange
-from voicekit.emulator.journal import digest
+from voicekit.emulator.faults import Fault
+from voicekit.emulator.journal import ConnectionRecord, digest
 from voicekit.emulator.records import SECRET_FIELDS
 from voicekit.emulator.websocket import HUGE_BYTES, Received, Socket
-
-if TYPE_CHECKING:
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.journal import ConnectionRecord
 
 __all__ = [
     "BAD_KEY",

@@ -12,12 +12,14 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
+
+from aiohttp import web
 
 from voicekit.emulator.codecs import wav_header
 from voicekit.emulator.exchange import sleep_until
-from voicekit.emulator.providers.base import Provider
+from voicekit.emulator.providers.base import Context, Exchange, Provider, Socket
 from voicekit.emulator.providers.deepgram_query import (
     MODEL_FAMILIES,
     QueryRefusalError,
@@ -33,11 +35,6 @@ from voicekit.emulator.providers.deepgram_tokens import Tokens
 from voicekit.emulator.providers.deepgram_transcript import answer_of
 from voicekit.emulator.providers.recording import hear
 from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.providers.base import Context, Exchange, Socket
 
 SCHEMES = frozenset({"token", "bearer"})
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from voicekit.emulator.ears import Hearing
-    from voicekit.emulator.providers.deepgram_listen import Listener
-    from voicekit.emulator.providers.deepgram_results import Word
-    from voicekit.emulator.spoken import SpokenEar
+from voicekit.emulator.ears import Hearing
+from voicekit.emulator.providers.deepgram_listen import Listener
+from voicekit.emulator.providers.deepgram_results import Word
+from voicekit.emulator.spoken import SpokenEar
 
 
 @dataclass(slots=True)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from voicekit.emulator.providers.base import RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 # Source: the vendor's AsyncAPI file of /v1/listen, July 2026, and its SDK 7.17.0.
 MODEL_FAMILIES = {

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from voicekit.emulator.providers.deepgram_query import QueryRefusalError
+from voicekit.emulator.providers.deepgram_query import ListenOptions, QueryRefusalError
 from voicekit.emulator.providers.recording import Recording, decode
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.deepgram_query import ListenOptions
 
 CORRUPT = "Bad Request: failed to process audio: corrupt or unsupported data"
 

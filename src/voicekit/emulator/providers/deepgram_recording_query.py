@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from voicekit.emulator.providers.deepgram_query import (
+    ListenOptions,
     QueryRefusalError,
     boolean,
     callback_of,
     check_listen,
     last_values,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from voicekit.emulator.providers.deepgram_query import ListenOptions
 
 # Source: the vendor's OpenAPI file of /v1/listen, July 2026, and its SDK 7.17.0.
 ENCODINGS = frozenset({"linear16", "flac", "mulaw", "amr-nb", "amr-wb", "opus", "speex", "g729"})

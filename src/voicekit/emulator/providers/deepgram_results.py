@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from voicekit.emulator.providers.deepgram_query import MODEL_UUID, model_info
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.deepgram_query import ListenOptions
+from voicekit.emulator.providers.deepgram_query import MODEL_UUID, ListenOptions, model_info
 
 Word = tuple[str, float, float, float]
 

@@ -11,10 +11,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from voicekit.emulator.codecs import UnsupportedFormat
-from voicekit.emulator.ears import ScriptedEars
+from voicekit.emulator.ears import Ears, ScriptedEars
+from voicekit.emulator.providers.base import Received, Socket
 from voicekit.emulator.providers.deepgram_channel import (
     Channel,
     Script,
@@ -23,6 +24,7 @@ from voicekit.emulator.providers.deepgram_channel import (
     spread,
 )
 from voicekit.emulator.providers.deepgram_listen import (
+    Due,
     FinalDue,
     Hear,
     InterimDue,
@@ -31,17 +33,15 @@ from voicekit.emulator.providers.deepgram_listen import (
     UtteranceEndDue,
 )
 from voicekit.emulator.providers.deepgram_outbox import Outbox, Pending
-from voicekit.emulator.providers.deepgram_query import MAX_KEYTERM_TOKENS, keyterm_words
+from voicekit.emulator.providers.deepgram_query import (
+    MAX_KEYTERM_TOKENS,
+    ListenOptions,
+    keyterm_words,
+)
 from voicekit.emulator.providers.deepgram_results import Messages, Word
 from voicekit.emulator.providers.session import Goodbye, SocketSession
 from voicekit.emulator.spoken import Spoken, SpokenEar
 from voicekit.emulator.stream_decoder import StreamDecoder
-
-if TYPE_CHECKING:
-    from voicekit.emulator.ears import Ears
-    from voicekit.emulator.providers.base import Received, Socket
-    from voicekit.emulator.providers.deepgram_listen import Due
-    from voicekit.emulator.providers.deepgram_query import ListenOptions
 
 IDLE_LIMIT = 10.0
 """Seconds without audio or text. Source: the vendor's page on KeepAlive and NET-0001."""

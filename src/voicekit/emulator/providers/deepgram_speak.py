@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import struct
 import uuid
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 from voicekit.emulator import g711
 from voicekit.emulator.codecs import STREAMING_SIZE, mp3_encoder, wav_header
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.deepgram_query import QueryRefusalError
-from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS
+from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS, SpeakOptions
 from voicekit.emulator.providers.speech_pacing import AudioSlice, cut
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from voicekit.emulator.providers.base import Exchange
-    from voicekit.emulator.providers.deepgram_speak_query import SpeakOptions
 
 MAX_BODY_BYTES: Final = 2_000_000
 """Source: the vendor's error page, PAYLOAD_TOO_LARGE: 2 MB."""

@@ -8,18 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from voicekit.emulator.providers.base import Struck
+from voicekit.emulator.providers.base import Received, Socket, Struck
 from voicekit.emulator.providers.deepgram_speak import model_uuid, render
-from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS
+from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS, SpeakOptions
 from voicekit.emulator.providers.session import Goodbye, SocketSession
-from voicekit.emulator.providers.speech_pacing import first_audio_latency
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.base import Received, Socket
-    from voicekit.emulator.providers.deepgram_speak_query import SpeakOptions
-    from voicekit.emulator.providers.speech_pacing import AudioSlice
+from voicekit.emulator.providers.speech_pacing import AudioSlice, first_audio_latency
 
 MAX_FLUSHES: Final = 20
 FLUSH_WINDOW: Final = 60.0

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from voicekit.emulator.body import as_json, base64_url
 from voicekit.emulator.providers.deepgram_query import QueryRefusalError
-
-if TYPE_CHECKING:
-    import random
 
 DEFAULT_TTL = 30.0
 MAX_TTL = 3600.0

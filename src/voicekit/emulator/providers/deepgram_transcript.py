@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from voicekit.emulator.providers.deepgram_recording_query import RecordingOptions
 from voicekit.emulator.providers.deepgram_results import metadata
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.deepgram_recording_query import RecordingOptions
-    from voicekit.emulator.providers.recording import Recording, Said
+from voicekit.emulator.providers.recording import Recording, Said
 
 _SENTENCES_PER_PARAGRAPH = 3
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from voicekit.emulator.codecs import UnsupportedFormat, encoder
 from voicekit.emulator.exchange import sleep_until
-from voicekit.emulator.providers.base import Provider
+from voicekit.emulator.providers.base import Context, Exchange, Provider
 from voicekit.emulator.providers.elevenlabs_account import ROUTES as ACCOUNT
 from voicekit.emulator.providers.elevenlabs_account import UNKNOWN_VOICE, check_voice
 from voicekit.emulator.providers.elevenlabs_models import (
@@ -33,11 +34,6 @@ from voicekit.emulator.providers.elevenlabs_speech import ConcurrencyGate, Queue
 from voicekit.emulator.providers.elevenlabs_timed import TimedSpeech
 from voicekit.emulator.providers.elevenlabs_transcription import transcribe
 from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.providers.base import Context, Exchange
 
 __all__ = ["UNKNOWN_VOICE", "ElevenLabs"]
 

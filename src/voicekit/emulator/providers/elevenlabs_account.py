@@ -6,18 +6,15 @@ objects as its SDK 2.78.0 reads them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aiohttp import web
+
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.elevenlabs_models import MODELS
 from voicekit.emulator.providers.elevenlabs_request import TRUE, Checker, HttpRefusalError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from aiohttp import web
-
-    from voicekit.emulator.providers.base import Exchange
 
 UNKNOWN_VOICE = "no-such-voice"
 """The one voice id that is refused; any other is taken for a voice of the account."""

@@ -10,9 +10,15 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from voicekit.emulator.providers.elevenlabs_messages import PolicyViolationError
+from voicekit.emulator.providers.base import Socket
+from voicekit.emulator.providers.elevenlabs_messages import (
+    ClientMessage,
+    ContextSettings,
+    PolicyViolationError,
+)
+from voicekit.emulator.providers.elevenlabs_request import SpeechQuery
 from voicekit.emulator.providers.elevenlabs_schedule import (
     DEFAULT_SCHEDULE,
     Alignment,
@@ -20,11 +26,6 @@ from voicekit.emulator.providers.elevenlabs_schedule import (
 )
 from voicekit.emulator.providers.elevenlabs_speech import ConcurrencyGate, render
 from voicekit.emulator.providers.speech_pacing import first_audio_latency, paced
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.base import Socket
-    from voicekit.emulator.providers.elevenlabs_messages import ClientMessage, ContextSettings
-    from voicekit.emulator.providers.elevenlabs_request import SpeechQuery
 
 
 @dataclass(slots=True)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from voicekit.emulator.forms import File, Form
 from voicekit.emulator.providers.elevenlabs_request import Checker, HttpRefusalError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from voicekit.emulator.forms import File, Form
 
 MODELS = ("scribe_v1", "scribe_v2", "scribe_v2_medical", "scribe_v3")
 OF_V3 = ("secondary_language_codes", "numbers_format")

@@ -6,13 +6,11 @@ Written from the vendor's AsyncAPI pages and the message types of its SDK; nothi
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from voicekit.emulator.providers.elevenlabs_schedule import SCHEDULE_LIMITS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 VOICE_SETTING_RANGES = {
     "stability": (0.0, 1.0),

@@ -6,8 +6,9 @@ ignored (deprecated options, values outside a disputed range) becomes a note, ne
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from voicekit.emulator.providers.base import RefusedError
 from voicekit.emulator.providers.elevenlabs_models import (
@@ -17,9 +18,6 @@ from voicekit.emulator.providers.elevenlabs_models import (
     Model,
     model_named,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 NORMALIZATION = ("auto", "on", "off")
 RATIO_SETTINGS = ("stability", "similarity_boost", "style", "clone_strength")

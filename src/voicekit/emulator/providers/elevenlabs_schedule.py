@@ -10,11 +10,8 @@ Source: ElevenLabs AsyncAPI description of `stream-input`, `generation_config`, 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 DEFAULT_SCHEDULE = (120, 160, 250, 290)
 """Characters. Source: the vendor's default of `chunk_length_schedule`."""

@@ -7,21 +7,18 @@ counts the silence of the client.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from voicekit.emulator.providers.base import BAD_KEY
+from voicekit.emulator.providers.base import BAD_KEY, Received, Socket
 from voicekit.emulator.providers.elevenlabs_contexts import Utterance
 from voicekit.emulator.providers.elevenlabs_messages import (
     ClientMessage,
     PolicyViolationError,
     parse,
 )
+from voicekit.emulator.providers.elevenlabs_request import SpeechQuery
 from voicekit.emulator.providers.elevenlabs_speech import ConcurrencyGate, QueueFullError
 from voicekit.emulator.providers.session import Goodbye, SocketSession
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.base import Received, Socket
-    from voicekit.emulator.providers.elevenlabs_request import SpeechQuery
 
 MAX_CONTEXTS = 5
 """Live contexts per socket. Source: the vendor's multi-context guide, August 2025."""

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from voicekit.emulator.codecs import encoder
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.speech_pacing import AudioSlice, cut, encoded
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from voicekit.emulator.providers.base import Exchange
 
 QUEUE_DELAY = 0.05
 """Seconds that queueing adds. Source: the vendor's models page, "about 50 ms"."""

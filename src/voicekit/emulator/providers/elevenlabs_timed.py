@@ -8,16 +8,13 @@ in milliseconds. Unverified in the file; third-party clients of both read them s
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from voicekit.emulator.body import as_json
+from voicekit.emulator.providers.base import BodyWriter, Exchange
 from voicekit.emulator.providers.elevenlabs_schedule import Alignment
 from voicekit.emulator.providers.speech_pacing import AudioSlice, paced
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from voicekit.emulator.providers.base import BodyWriter, Exchange
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 

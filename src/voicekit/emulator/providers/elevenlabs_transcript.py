@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.elevenlabs_form import TranscriptionOptions
-    from voicekit.emulator.providers.recording import Recording, Said
+from voicekit.emulator.providers.elevenlabs_form import TranscriptionOptions
+from voicekit.emulator.providers.recording import Recording, Said
 
 # Extension and type of each export. Source: the vendor's SDK 2.78.0, types/export_options.py, for
 # the names; the types are this emulator's choice.

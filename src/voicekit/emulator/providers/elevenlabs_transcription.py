@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
 from voicekit.emulator.forms import FormError, read_form
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.elevenlabs_form import check_form
 from voicekit.emulator.providers.elevenlabs_recording import read_recording, unfetched
 from voicekit.emulator.providers.elevenlabs_request import HttpRefusalError
 from voicekit.emulator.providers.elevenlabs_transcript import answer_of
 from voicekit.emulator.providers.recording import hear
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.providers.base import Exchange
 
 
 async def transcribe(exchange: Exchange) -> web.StreamResponse:

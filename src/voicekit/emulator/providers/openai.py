@@ -5,12 +5,13 @@ Source: this project's fact sheet of 2026-11 (SDK openai 3.52.0, OpenAPI 2.3.0, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aiohttp import web
 from typing_extensions import override
 
 from voicekit.emulator.providers import openai_azure as azure
-from voicekit.emulator.providers.base import Provider, bearer
+from voicekit.emulator.providers.base import Context, Exchange, Provider, bearer
 from voicekit.emulator.providers.openai_chat import answer_chat
 from voicekit.emulator.providers.openai_embeddings import answer_embedding
 from voicekit.emulator.providers.openai_pacing import SSE
@@ -20,11 +21,6 @@ from voicekit.emulator.providers.openai_responses import StoredResponses, answer
 from voicekit.emulator.providers.openai_speech import CONTENT_TYPES, speak
 from voicekit.emulator.providers.openai_transcriptions import transcribe
 from voicekit.emulator.records import json_object
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.providers.base import Context, Exchange
 
 # Source: fact sheet, the dates on which models end; None where none is announced.
 MODELS: dict[str, str | None] = {

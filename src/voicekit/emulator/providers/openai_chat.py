@@ -9,9 +9,13 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from voicekit.emulator.body import as_json
+from voicekit.emulator.faults import Fault
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.openai_pacing import (
     ARGUMENT_CHARACTERS,
     SERVED_TIERS,
@@ -30,13 +34,7 @@ from voicekit.emulator.providers.openai_reply import (
     last_user_text,
     usage,
 )
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.providers.base import Exchange
-    from voicekit.emulator.scenario import ToolCall
+from voicekit.emulator.scenario import ToolCall
 
 DONE = b"data: [DONE]\n\n"
 FINGERPRINT = "fp_emulator"

@@ -13,8 +13,11 @@ import random
 import sys
 from array import array
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aiohttp import web
+
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.openai_refusals import (
     Refusal,
     body_of,
@@ -24,11 +27,6 @@ from voicekit.emulator.providers.openai_refusals import (
     too_long,
     wrong_type,
 )
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.providers.base import Exchange
 
 SIZES: Mapping[str, int] = {"text-embedding-3-large": 3072}
 SIZE = 1536

@@ -9,18 +9,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from voicekit.emulator.body import as_json
+from aiohttp import web
+
+from voicekit.emulator.body import BodyWriter, as_json
 from voicekit.emulator.exchange import sleep_until
+from voicekit.emulator.faults import Fault
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.openai_refusals import SERVER_ERROR
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.body import BodyWriter
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.providers.base import Exchange
 
 SSE = "text/event-stream; charset=utf-8"
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from voicekit.emulator.providers.base import RefusedError
+from voicekit.emulator.providers.base import Exchange, RefusedError
 from voicekit.emulator.records import json_object
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.base import Exchange
 
 UNKNOWN_MODEL = "no-such-model"
 """The one model that does not exist, here; a client may name any other."""

@@ -11,9 +11,13 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from voicekit.emulator.body import as_json
+from voicekit.emulator.faults import Fault
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.openai_pacing import (
     ARGUMENT_CHARACTERS,
     SSE,
@@ -36,12 +40,6 @@ from voicekit.emulator.providers.openai_responses_refusals import (
     check_response,
     response_advice,
 )
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.providers.base import Exchange
 
 KEPT_RESPONSES = 1000
 

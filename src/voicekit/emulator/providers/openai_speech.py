@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from aiohttp import web
 
 from voicekit.emulator.codecs import UnsupportedFormat, encoder
 from voicekit.emulator.exchange import sleep_until
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.openai_pacing import AUDIO_DONE, SSE, audio_event
 from voicekit.emulator.providers.openai_refusals import Refusal, body_of, check_model
 from voicekit.emulator.providers.speech_pacing import (
@@ -22,11 +25,6 @@ from voicekit.emulator.providers.speech_pacing import (
     first_audio_latency,
     paced,
 )
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from voicekit.emulator.providers.base import Exchange
 
 VOICES: Final = (
     "alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse",

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from voicekit.emulator.providers.openai_pacing import Kind, audio_event
-from voicekit.emulator.providers.openai_transcription_request import NEWEST, WHISPER
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.openai_recording import Spell
-    from voicekit.emulator.providers.openai_transcription_request import Asked
+from voicekit.emulator.providers.openai_recording import Spell
+from voicekit.emulator.providers.openai_transcription_request import NEWEST, WHISPER, Asked
 
 
 def plain_of(said: Sequence[Spell], asked: Asked) -> str:

@@ -7,12 +7,10 @@ The words of most refusals are ours; their statuses, types and the recorded code
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from voicekit.emulator.forms import File, Form
 from voicekit.emulator.providers.openai_refusals import Refusal, check_model
-
-if TYPE_CHECKING:
-    from voicekit.emulator.forms import File, Form
 
 MAX_UPLOAD_BYTES: Final = 26_214_400
 DIARIZE: Final = "gpt-4o-transcribe-diarize"

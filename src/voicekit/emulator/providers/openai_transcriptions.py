@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
+from voicekit.emulator.faults import Fault
 from voicekit.emulator.forms import FormError, read_form
+from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.openai_pacing import (
     AUDIO_DONE,
     SSE,
@@ -25,10 +25,6 @@ from voicekit.emulator.providers.openai_transcription_request import (
     read_request,
 )
 from voicekit.emulator.providers.recording import hear
-
-if TYPE_CHECKING:
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.providers.base import Exchange
 
 
 async def transcribe(exchange: Exchange) -> web.StreamResponse:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from voicekit.emulator.codecs import UnsupportedFormat
+from voicekit.emulator.ears import Ears, Script
 from voicekit.emulator.stream_decoder import StreamDecoder
 from voicekit.emulator.voice_notes import said_in
-
-if TYPE_CHECKING:
-    from voicekit.emulator.ears import Ears, Script
 
 # How compressed recordings begin, which vendors read and this emulator does not.
 _COMPRESSED = (

@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from voicekit.emulator.providers.base import Struck
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.base import Received, Socket
+from voicekit.emulator.providers.base import Received, Socket, Struck
 
 MAX_CLOSE_REASON = 123
 """Bytes that a close frame has room for. Source: RFC 6455 §5.5."""

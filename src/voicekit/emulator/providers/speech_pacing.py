@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from voicekit.emulator.codecs import Encoder
 from voicekit.emulator.exchange import sleep_until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from voicekit.emulator.codecs import Encoder
-    from voicekit.emulator.providers.base import Exchange
+from voicekit.emulator.providers.base import Exchange
 
 FRESH_SECONDS = 1.0
 """A connection no older than this was opened for the request that it carries."""

@@ -11,16 +11,18 @@ import binascii
 import json
 import random
 import ssl
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from aiohttp import web
 from typing_extensions import override
 
 from voicekit.emulator.endpoints import ACCOUNT_SID, AUTH_TOKEN
 from voicekit.emulator.providers import twilio_media
-from voicekit.emulator.providers.base import Provider
+from voicekit.emulator.providers.base import Context, Exchange, Provider
 from voicekit.emulator.providers.twilio_delivery import Deliveries
 from voicekit.emulator.providers.twilio_form import Fields
+from voicekit.emulator.providers.twilio_inbound import CalledBack
 from voicekit.emulator.providers.twilio_messages import (
     TEST_ACCOUNT_SID,
     VERSION,
@@ -36,12 +38,6 @@ from voicekit.emulator.providers.twilio_refusals import RefusalError, coded, to_
 from voicekit.emulator.providers.twilio_rest import Rest
 from voicekit.emulator.providers.twilio_telling import Telling
 from voicekit.emulator.providers.twilio_webhooks import Webhooks
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
-
-    from voicekit.emulator.providers.base import Context, Exchange
-    from voicekit.emulator.providers.twilio_inbound import CalledBack
 
 _ACCOUNT = f"/{VERSION}/Accounts/{{account}}"
 _TEST_OPERATIONS = frozenset({"messages.create", "calls.create"})

@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
 
+from voicekit.emulator.exchange import Context
+from voicekit.emulator.journal import DeliveryRecord
 from voicekit.emulator.providers.twilio_fetching import DOWNLOAD_FAILED, fetch
-from voicekit.emulator.providers.twilio_messages import FINAL, now
+from voicekit.emulator.providers.twilio_messages import FINAL, Message, Messages, Sids, now
+from voicekit.emulator.providers.twilio_webhooks import Webhook, Webhooks
 from voicekit.emulator.scenario import draw
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Literal
-
-    from voicekit.emulator.exchange import Context
-    from voicekit.emulator.journal import DeliveryRecord
-    from voicekit.emulator.providers.twilio_messages import Message, Messages, Sids
-    from voicekit.emulator.providers.twilio_webhooks import Webhook, Webhooks
 
 OUTSIDE_WINDOW = 63016
 EXPIRED = 30036

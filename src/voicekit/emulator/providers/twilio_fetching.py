@@ -6,13 +6,11 @@ Source: fact sheet of 2026-11, §8.2 (types, sizes) and §8.3 (how it is fetched
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 from yarl import URL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DOWNLOAD_FAILED = 63019
 INVALID_CONTENT = 63021

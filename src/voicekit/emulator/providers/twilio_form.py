@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from voicekit.emulator.providers.twilio_refusals import MAGIC_FROM, MAGIC_TO, coded
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MAX_BODY = 1600
 MAX_MEDIA = 10

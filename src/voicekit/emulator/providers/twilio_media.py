@@ -9,17 +9,13 @@ import hashlib
 import hmac
 import re
 import time
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from aiohttp import web
 from typing_extensions import override
 
-from voicekit.emulator.providers.base import BodyWriter, Provider
-
-if TYPE_CHECKING:
-    from voicekit.emulator.providers.base import Context, Exchange
-    from voicekit.emulator.providers.twilio_messages import Media
+from voicekit.emulator.providers.base import BodyWriter, Context, Exchange, Provider
+from voicekit.emulator.providers.twilio_messages import Media
 
 PROVIDER = "twilio_media"
 KEY_PAIR = "APKAEMULATOR"

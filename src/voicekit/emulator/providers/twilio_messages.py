@@ -6,16 +6,14 @@ Source: fact sheet of 2026-11, §3 and §3.1.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from voicekit.emulator.providers.twilio_refusals import coded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 FINAL = frozenset(
     {"delivered", "read", "undelivered", "failed", "canceled", "received", "partially_delivered"}

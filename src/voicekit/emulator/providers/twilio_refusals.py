@@ -6,12 +6,10 @@ the meaning of a code, and the exact words of few; the others follow the diction
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _MORE = "https://www.twilio.com/docs/errors/"
 

@@ -8,11 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 from urllib.parse import urldefrag
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def sign(

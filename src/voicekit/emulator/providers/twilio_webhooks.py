@@ -6,23 +6,20 @@ Source: fact sheet of 2026-11, §4 (headers), §5 (limits, overrides in the URL'
 from __future__ import annotations
 
 import asyncio
+import random
+import ssl
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urldefrag, urlencode
 
 import aiohttp
 from yarl import URL
 
+from voicekit.emulator.journal import Journal, WebhookRecord
 from voicekit.emulator.providers.twilio_signing import sign
 from voicekit.emulator.providers.twilio_twiml import TwimlError, read_messaging
-
-if TYPE_CHECKING:
-    import random
-    import ssl
-    from collections.abc import Callable, Mapping
-
-    from voicekit.emulator.journal import Journal, WebhookRecord
 
 MAX_TOKENS = 10_000
 """Deliveries counted; of older ones an attempt is the first again."""
