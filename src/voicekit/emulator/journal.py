@@ -80,7 +80,7 @@ class Journal:
         self.deliveries: list[DeliveryRecord] = []
         self.marks: dict[str, float] = {}
         self.dropped = 0
-        self._ids: defaultdict[type[Any], Iterator[int]] = defaultdict(partial(count, 1))
+        self._ids: defaultdict[Any, Iterator[int]] = defaultdict(partial(count, 1))
         self._audio: dict[int, list[bytes]] = {}
         self._hashes: dict[int, Any] = {}
         self._audio_bytes = 0

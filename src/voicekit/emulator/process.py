@@ -16,15 +16,12 @@ import time
 from concurrent.futures import Future
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, cast
 
-from voicekit.emulator.endpoints import Addresses
 from voicekit.emulator.errors import EmulatorError
-from voicekit.emulator.journal import ConnectionRecord, Journal
+from voicekit.emulator.journal import Journal
+from voicekit.emulator.remote import RemoteEmulator
 
 if TYPE_CHECKING:
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.providers.twilio_calls_back import CallsBack
     from voicekit.emulator.providers.twilio_inbound import CalledBack
-    from voicekit.emulator.scenario import Scenario
 
 START_SECONDS = 30.0
 CALL_SECONDS = 30.0
@@ -55,7 +52,7 @@ def read_message(stream: IO[bytes]) -> Any:
     return pickle.loads(content)  # noqa: S301 - from our own parent or child, over its own pipe
 
 
-class EmulatorProcess(Addresses):
+class EmulatorProcess(RemoteEmulator):
     """An emulator in a child process: `with` and `async with` both work.
 
     The methods are short blocking calls over a pipe (a fraction of a millisecond; a journal takes
@@ -137,41 +134,6 @@ class EmulatorProcess(Addresses):
     def journal(self) -> Journal:
         """A snapshot of what the server saw so far; each reading fetches a fresh one."""
         return Journal.from_json(self._call("journal"))
-
-    def inject(self, provider: str, fault: Fault) -> None:
-        """As `Emulator.inject`."""
-        self._call("inject", provider=provider, fault=fault)
-
-    def clear_faults(self, provider: str | None = None) -> None:
-        """As `Emulator.clear_faults`."""
-        self._call("clear_faults", provider=provider)
-
-    def set_scenario(self, scenario: str | Scenario) -> None:
-        """As `Emulator.set_scenario`."""
-        self._call("set_scenario", scenario=scenario)
-
-    def clear_journal(self) -> None:
-        """As `Emulator.clear_journal`."""
-        self._call("clear_journal")
-
-    def drop_idle(self, provider: str, *, how: Literal["fin", "rst"] = "fin") -> int:
-        """As `Emulator.drop_idle`, blocking until done."""
-        return cast("int", self._call("drop_idle", provider=provider, how=how))
-
-    def cut(self, provider: str, *, how: Literal["fin", "rst", "blackhole"] = "rst") -> int:
-        """As `Emulator.cut`."""
-        return cast("int", self._call("cut", provider=provider, how=how))
-
-    def connections(self, provider: str) -> list[ConnectionRecord]:
-        """As `Emulator.connections`: a snapshot."""
-        return cast("list[ConnectionRecord]", self._call("connections", provider=provider))
-
-    @property
-    def calls_back(self) -> CallsBack:
-        """As `Emulator.calls_back`; what it begins can be awaited, or its `result()` taken."""
-        from voicekit.emulator.providers.twilio_calls_back import CallsBack
-
-        return CallsBack(self._call_back)
 
     def _call_back(self, kind: str, arguments: dict[str, Any]) -> Future[CalledBack]:
         number = self._call("call_back", kind=kind, arguments=arguments)

@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Self
 
-from voicekit.emulator.endpoints import Addresses
 from voicekit.emulator.errors import EmulatorError
+from voicekit.emulator.remote import RemoteEmulator
 from voicekit.emulator.server import Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from voicekit.emulator.faults import Fault
-    from voicekit.emulator.journal import ConnectionRecord, Journal
-    from voicekit.emulator.providers.twilio_calls_back import CallsBack
+    from voicekit.emulator.journal import Journal
     from voicekit.emulator.providers.twilio_inbound import CalledBack
-    from voicekit.emulator.scenario import Scenario
-
-T = TypeVar("T")
 
 
-class ThreadedEmulator(Addresses):
+class ThreadedEmulator(RemoteEmulator):
     """What `Emulator.in_thread()` returns: the emulator's surface, every method blocking.
 
     Args:
@@ -83,54 +79,18 @@ class ThreadedEmulator(Addresses):
             self._ready.set_result(asyncio.get_running_loop())
             await self._stop.wait()
 
-    def _call(self, action: Callable[[], T]) -> T:
-        async def run() -> T:
-            return action()
-
-        return self._await(run)
-
-    def _await(self, action: Callable[[], Awaitable[T]]) -> T:
+    def _call(self, call: str, **arguments: Any) -> Any:
         self._running()
 
-        async def run() -> T:
-            return await action()
+        async def run() -> Any:
+            found = getattr(self._world, call)(**arguments)
+            return await found if isawaitable(found) else found
 
         return asyncio.run_coroutine_threadsafe(run(), self._ready.result()).result()
 
     def _running(self) -> None:
         if self._thread is None or not self._thread.is_alive() or not self._ready.done():
             raise EmulatorError("the emulator is not running")
-
-    def inject(self, provider: str, fault: Fault) -> None:
-        """As `Emulator.inject`."""
-        self._call(lambda: self._world.inject(provider, fault))
-
-    def clear_faults(self, provider: str | None = None) -> None:
-        """As `Emulator.clear_faults`."""
-        self._call(lambda: self._world.clear_faults(provider))
-
-    def set_scenario(self, scenario: str | Scenario) -> None:
-        """As `Emulator.set_scenario`."""
-        self._call(lambda: self._world.set_scenario(scenario))
-
-    def clear_journal(self) -> None:
-        """As `Emulator.clear_journal`."""
-        self._call(self._world.clear_journal)
-
-    def drop_idle(self, provider: str, *, how: Literal["fin", "rst"] = "fin") -> int:
-        """As `Emulator.drop_idle`, blocking until done."""
-        return self._await(lambda: self._world.drop_idle(provider, how=how))
-
-    def cut(self, provider: str, *, how: Literal["fin", "rst", "blackhole"] = "rst") -> int:
-        """As `Emulator.cut`."""
-        return self._call(lambda: self._world.cut(provider, how=how))
-
-    @property
-    def calls_back(self) -> CallsBack:
-        """As `Emulator.calls_back`; what it begins can be awaited, or its `result()` taken."""
-        from voicekit.emulator.providers.twilio_calls_back import CallsBack
-
-        return CallsBack(self._call_back)
 
     def _call_back(self, kind: str, arguments: dict[str, Any]) -> Future[CalledBack]:
         self._running()
@@ -141,7 +101,3 @@ class ThreadedEmulator(Addresses):
             return told
 
         return asyncio.run_coroutine_threadsafe(tell(), self._ready.result())
-
-    def connections(self, provider: str) -> list[ConnectionRecord]:
-        """As `Emulator.connections`."""
-        return self._call(lambda: self._world.connections(provider))
