@@ -31,12 +31,8 @@ class _End(Enum):
 class Relay:
     """One accepted connection, carried to the server across a link.
 
-    Args:
-        link: What to imitate.
-        rng: Draws the jitter.
-        inner: Where the server listens.
-        crossed: Told of each piece: its direction, when it came and when it went, and the
-            port from which the server is asked.
+    `crossed` is told of each piece: its direction, when it came and when it went, and the port from
+    which the server is asked.
     """
 
     def __init__(

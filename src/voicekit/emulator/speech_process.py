@@ -28,9 +28,6 @@ class SpeechProcess:
     """One worker process, for one event loop. Any number of requests may wait at once.
 
     The worker runs on POSIX systems; it ends with its parent, however that ends.
-
-    Args:
-        role: ``"voice"`` or ``"ears"``.
     """
 
     def __init__(self, role: Role) -> None:

@@ -42,11 +42,7 @@ class _Channel:
         self._splitter = Splitter()
 
     def receive(self, timeout: float) -> list[Message]:
-        """Return what has come, waiting at most ``timeout`` seconds for something.
-
-        Raises:
-            EOFError: The emulator is gone.
-        """
+        """Return what has come within so many seconds; EOFError once the emulator is gone."""
         readable, _, _ = select.select([self._sock], [], [], timeout)
         if not readable:
             return []
@@ -222,12 +218,7 @@ _ROLES: dict[str, type[_Voice | _Ears]] = {"voice": _Voice, "ears": _Ears}
 
 
 def main(role: str, parent: int) -> None:
-    """Load a role's models, say so, and serve until the emulator is gone.
-
-    Args:
-        role: ``"voice"`` or ``"ears"``.
-        parent: Process id of the emulator.
-    """
+    """Load a role's models, say so, and serve until the emulator, the parent, is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the emulator's: it closes us
     sock = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor, not a file

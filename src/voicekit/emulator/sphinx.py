@@ -56,12 +56,7 @@ Word = tuple[str, float, float, float]
 
 @dataclass(slots=True)
 class Utterance:
-    """What is being heard: the frames so far, as 16 kHz mono.
-
-    Attributes:
-        reader: Decodes what the client sends.
-        error: What was wrong with what was fed, if anything was.
-    """
+    """What is being heard: the frames so far, as 16 kHz mono, or what was wrong with them."""
 
     reader: PcmReader
     error: str | None = None

@@ -7,17 +7,12 @@ from voicekit.emulator.samples import channel_of, mono
 
 
 class StreamDecoder:
-    """Turns the binary frames of one stream, cut anywhere, into PCM.
-
-    Args:
-        encoding: One of the raw encodings, or None to read a WAV container.
-        sample_rate: Hz of raw audio.
-        channels: Interleaved channels of raw audio.
-        split: Keep the channels apart (`multichannel`); else they are mixed down to one.
+    """Turns the frames of one stream, cut anywhere, into PCM; without an encoding it reads a WAV.
 
     Attributes:
         sample_rate: Hz; 0 until a container's header has been read.
-        channels: How many channels `feed` returns; known when `sample_rate` is.
+        channels: How many channels `feed` returns, one unless they are split; known when
+            `sample_rate` is.
     """
 
     def __init__(

@@ -22,11 +22,7 @@ def require_tls() -> None:
 
 
 class Authority:
-    """An authority that lives as long as one emulator; its key never leaves the process.
-
-    Raises:
-        EmulatorError: The `emulator` extra is not installed.
-    """
+    """An authority that lives as long as one emulator; its key never leaves the process."""
 
     def __init__(self) -> None:
         require_tls()

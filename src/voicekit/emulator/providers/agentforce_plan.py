@@ -47,13 +47,7 @@ def split(text: str, chunks: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One event of a turn.
-
-    Attributes:
-        due: Seconds after the request.
-        message: The message, as it is written outside a stream.
-        offset: The envelope's offset.
-    """
+    """One event of a turn: its message, `due` so many seconds after the request."""
 
     due: float
     message: Mapping[str, Any]
@@ -66,12 +60,7 @@ class Step:
 
 
 class Writer:
-    """Writes messages: every type with the fields that it always has.
-
-    Args:
-        new_id: Makes an identifier.
-        now: Returns the epoch's milliseconds.
-    """
+    """Writes messages, each type with the fields that it always has; `now` in milliseconds."""
 
     def __init__(self, new_id: Callable[[], str], now: Callable[[], int]) -> None:
         self._new_id = new_id
@@ -171,12 +160,7 @@ def plan(
 ) -> tuple[Step, ...]:
     """Return every event of a streamed turn, in order, with its moment.
 
-    Args:
-        turn: The script.
-        scenario: Says when, and into how many chunks.
-        chunked: Whether the session takes chunks; without them there is only the answer.
-        draw: Returns seconds from a range.
-        writer: Of the messages.
+    A session that takes no chunks gets only the answer; `draw` returns seconds from a range.
     """
     begins = draw(scenario.agent_first_event) if turn.progress else 0.0
     speaks = max(begins, draw(scenario.agent_first_text))

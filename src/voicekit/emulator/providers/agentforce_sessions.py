@@ -13,12 +13,8 @@ MOST_ENDED = 4096
 class Session:
     """One session.
 
-    Attributes:
-        id: Its name on the wire.
-        agent: The agent's id, or its name for the sessions of a core-REST action.
-        chunked: Whether it was started with `chunkTypes: ["Text"]`.
-        last_sequence: The last message's number, or None before the first.
-        turns: How many have begun.
+    `agent` is an id, or a name for the sessions of a core-REST action; `chunked` tells that it was
+    started with `chunkTypes: ["Text"]`; `last_sequence` is None before the first message.
     """
 
     def __init__(self, name: str, *, agent: str, chunked: bool) -> None:
@@ -68,12 +64,9 @@ class Sessions:
     def get(
         self, name: str, *, turns: int | None = None, idle: float | None = None
     ) -> Session | None:
-        """Return an open session, or None.
+        """Return an open session.
 
-        Args:
-            name: Its id.
-            turns: So many turns are all that it may have; None is no limit.
-            idle: Seconds without a turn after which it is lost; None is never.
+        None once it has had so many turns, or was idle for so many seconds; without limits, never.
         """
         session = self._open.get(name)
         if session is None or session.locked:

@@ -41,14 +41,9 @@ def in_stream_order(message: Mapping[str, Any]) -> dict[str, Any]:
 class TurnStream:
     """The stream of one turn.
 
-    Args:
-        exchange: The request.
-        steps: What to send and when.
-        framing: How to write it.
-        links: The answer's `_links`, for answers without envelope.
-        ended: Called when the turn is over, before its last bytes leave.
-        error: The Error object of a turn that fails, by its message.
-        limit: Seconds that a turn may take.
+    `links` are for answers without envelope; `ended` is called when the turn is over, before its
+    last bytes leave; `error` makes the Error object of a turn that fails, from its message;
+    `limit` is how many seconds a turn may take.
     """
 
     def __init__(

@@ -24,12 +24,7 @@ USER = "005xx0000000001AAA"
 
 
 class TokenRefusalError(Exception):
-    """A request for a token that is refused.
-
-    Attributes:
-        error: The code, such as "invalid_client".
-        description: The sentence beside it.
-    """
+    """A request for a token that is refused: the code, and the sentence beside it."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(description)
@@ -65,11 +60,7 @@ def credentials(body: bytes, content_type: str, authorization: str) -> Credentia
 
 
 class Tokens:
-    """Grants tokens and tells good ones from others; it needs no memory of them.
-
-    Args:
-        seed: Of the key that signs; another seed refuses these tokens.
-    """
+    """Grants tokens and tells good ones, those of its seed, without a memory of them."""
 
     def __init__(self, seed: object) -> None:
         self._key = f"agentforce/{seed}".encode()
@@ -78,13 +69,10 @@ class Tokens:
     def grant(
         self, asked: Credentials, *, lifetime: float, origin: str, bad: str
     ) -> dict[str, Any]:
-        """Return the answer to a request for a token.
+        """Return the answer to a request for a token; `bad` is the secret that is refused.
 
-        Args:
-            asked: What the request carries.
-            lifetime: Seconds; whole ones give claims in whole seconds, as the vendor's are.
-            origin: Of this server: My Domain and the API's host alike.
-            bad: The secret, and the key, that are refused.
+        A lifetime of whole seconds gives claims in whole seconds, as the vendor's are; `origin` is
+        My Domain and the API's host alike.
 
         Raises:
             TokenRefusalError: It asks for another flow, or its credentials are not good.

@@ -37,14 +37,8 @@ class Script:
 class Channel:
     """One channel of a stream that is transcribed, and what is heard in it.
 
-    Attributes:
-        index: From 0.
-        listener: Says when something falls due.
-        hearing: Of the span under way.
-        last_word_end: Of the last final result.
-        interims: The decodings under way.
-        script: For scripted ears.
-        spoken: For a recording that tells its places, in place of them.
+    `hearing` is of the span under way, as are the decodings in `interims`; `script` is for scripted
+    ears, and `spoken` in its place for a recording that tells its places.
     """
 
     index: int

@@ -57,11 +57,7 @@ class InterimDue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalDue:
-    """A frozen span [start, end); the audio after it begins the next.
-
-    Attributes:
-        voiced: Whether there was energy in it at all.
-    """
+    """A frozen span [start, end), with energy in it or not; the audio after it begins the next."""
 
     start: float
     end: float
@@ -88,13 +84,10 @@ Due = Hear | InterimDue | FinalDue | SpeechStartedDue | UtteranceEndDue
 
 
 class Listener:
-    """The listening state of one channel.
+    """The listening state of one channel; times in seconds of audio.
 
-    Args:
-        sample_rate: Hz of the PCM.
-        endpointing: Seconds of pause that end an utterance; None never does.
-        utterance_end: Seconds after which `UtteranceEndDue` comes; None never.
-        interim_every: Seconds of audio between interims.
+    `endpointing` is the pause that ends an utterance, `utterance_end` what `UtteranceEndDue` waits
+    for, None never.
     """
 
     def __init__(
@@ -143,11 +136,7 @@ class Listener:
             yield Hear(data[unheard:whole])
 
     def finalize(self, *, requested: bool) -> Iterator[Due]:
-        """End the span under way, if it holds any audio.
-
-        Args:
-            requested: Whether the client asked (`Finalize`), rather than the stream's end.
-        """
+        """End the span under way, if it holds any audio: `requested`, or at the stream's end."""
         if self._rest:
             rest, self._rest = self._rest, b""
             self._samples += len(rest) // 2

@@ -14,12 +14,10 @@ Message = dict[str, Any]
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A message in its place in the order.
+    """A message in its place in the order, sent not before `ready` on the loop's clock.
 
-    Attributes:
-        message: Builds it from what was heard, when its turn has come.
-        heard: The decoding under way, if the message needs one; cancelled, the message is dropped.
-        ready: Not before this moment, on the loop's clock.
+    It is built from what was heard, when its turn has come; where that decoding was cancelled, it
+    is dropped.
     """
 
     message: Callable[[Any], Message]

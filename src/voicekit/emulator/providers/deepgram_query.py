@@ -122,11 +122,7 @@ class ListenOptions:
 
 
 def check_listen(query: Mapping[str, Sequence[str]]) -> ListenOptions:
-    """Check the query of a `/v1/listen` handshake; repeated parameters keep all their values.
-
-    Raises:
-        QueryRefusalError: An unknown parameter or model, or a value outside its documented range.
-    """
+    """Check the query of a `/v1/listen` handshake; repeated parameters keep all their values."""
     unknown = sorted(set(query) - KNOWN)
     if unknown:
         raise QueryRefusalError(f"Unknown query parameter: {unknown[0]}")

@@ -9,11 +9,7 @@ CORRUPT = "Bad Request: failed to process audio: corrupt or unsupported data"
 
 
 def read_recording(body: bytes, options: ListenOptions, *, scripted: bool) -> Recording:
-    """Decode a body.
-
-    Raises:
-        QueryRefusalError: It is empty, or no audio.
-    """
+    """Decode a body, or refuse it: it is empty, or no audio."""
     recording = decode(
         body,
         encoding=options.encoding,

@@ -59,11 +59,7 @@ class RecordingOptions:
 
 
 def check_recording(query: Mapping[str, Sequence[str]]) -> RecordingOptions:
-    """Check the query of a `POST /v1/listen`.
-
-    Raises:
-        QueryRefusalError: An unknown parameter or model, or a value outside its documented range.
-    """
+    """Check the query of a `POST /v1/listen`."""
     for name in sorted(STREAMS_ONLY & set(query)):
         raise QueryRefusalError(f"Unknown query parameter: {name}")
     last = last_values(query)

@@ -14,13 +14,7 @@ Word = tuple[str, float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Messages:
-    """Builds the messages of one stream.
-
-    Args:
-        request_id: Repeated in every result and in the handshake's `dg-request-id`.
-        options: What the client asked for.
-        channels: Channels that are transcribed one by one.
-    """
+    """Builds the messages of one stream, whose `channels` are transcribed one by one."""
 
     request_id: str
     options: ListenOptions

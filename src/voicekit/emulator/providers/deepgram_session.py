@@ -59,12 +59,7 @@ DATA_0000 = "DATA-0000: the payload cannot be decoded as audio. See https://dpgr
 class ListenSession(SocketSession):
     """Serves one socket from its first frame to its close.
 
-    Args:
-        socket: The open WebSocket.
-        options: Its checked parameters.
-        request_id: As sent in the handshake.
-        ears: Real ears, or None for the scenario's words.
-        time_scale: Factor on the 10 s of NET-0001.
+    Without ears it hears the scenario's words; `time_scale` is a factor on the 10 s of NET-0001.
     """
 
     def __init__(

@@ -22,11 +22,7 @@ _STAND_IN: Final = "The script is not fetched. This sentence stands in for it."
 
 
 def text_of(exchange: Exchange) -> str:
-    """Return the text to speak.
-
-    Raises:
-        QueryRefusalError: There is none, there are two, or it is too long.
-    """
+    """Return the text to speak, or refuse: there is none, there are two, or it is too long."""
     body, kind = exchange.body, exchange.request.content_type
     if len(body) > MAX_BODY_BYTES:
         raise QueryRefusalError(

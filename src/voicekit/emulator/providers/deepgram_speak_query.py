@@ -96,11 +96,7 @@ class SpeakOptions:
 
 
 def check_speak(query: Mapping[str, Sequence[str]]) -> SpeakOptions:
-    """Check the query of a `POST /v1/speak`.
-
-    Raises:
-        QueryRefusalError: An unknown parameter or voice, or a combination that is not made.
-    """
+    """Check the query of a `POST /v1/speak`."""
     last = _known(query, EVERYWHERE | HTTP_ONLY)
     notes: list[str] = []
     model = _common(query, last, notes)
@@ -127,11 +123,7 @@ def check_speak(query: Mapping[str, Sequence[str]]) -> SpeakOptions:
 
 
 def check_speak_socket(query: Mapping[str, Sequence[str]]) -> SpeakOptions:
-    """Check the query of a `/v1/speak` handshake; its audio never has a container.
-
-    Raises:
-        QueryRefusalError: As `check_speak`.
-    """
+    """Check the query of a `/v1/speak` handshake; its audio never has a container."""
     last = _known(query, EVERYWHERE)
     notes: list[str] = []
     model = _common(query, last, notes)

@@ -49,13 +49,8 @@ class _Flush(NamedTuple):
 class SpeakSession(SocketSession):
     """Serves one socket from its `Metadata` to its close.
 
-    Args:
-        socket: The open WebSocket.
-        options: Its checked parameters.
-        request_id: As sent in the handshake.
-        time_scale: Factor on the vendor's own timers.
-        idle_limit: Seconds without a message before NET-0001; None never. The vendor documents
-            the label and no number.
+    `time_scale` is a factor on the vendor's own timers; `idle_limit` are the seconds without a
+    message before NET-0001, None never: the vendor documents the label and no number.
     """
 
     def __init__(

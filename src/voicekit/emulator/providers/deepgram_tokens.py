@@ -16,26 +16,14 @@ MAX_TTL = 3600.0
 
 
 class Tokens:
-    """Those granted so far.
-
-    Args:
-        rng: Draws their signatures.
-    """
+    """Those granted so far."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._ends: dict[str, float] = {}
 
     def grant(self, body: bytes, *, time_scale: float) -> dict[str, Any]:
-        """Return the answer to a request for one.
-
-        Args:
-            body: Of the request: JSON, or nothing.
-            time_scale: Factor on how long it is good.
-
-        Raises:
-            QueryRefusalError: It asks for what cannot be granted.
-        """
+        """Return the answer to a request for one; its JSON body may be missing."""
         ttl = self._ttl(body)
         now = time.time()
         parts = [

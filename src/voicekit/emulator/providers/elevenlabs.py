@@ -247,8 +247,7 @@ class ElevenLabs(Provider):
 def _check_made(output_format: str) -> None:
     """Refuse a documented format that this emulator cannot make, rather than mislabel another.
 
-    Raises:
-        HttpRefusalError: 400, in the shape that the vendor uses for parameters out of a plan.
+    400, in the shape that the vendor uses for parameters out of a plan.
     """
     try:
         encoder(output_format)

@@ -118,8 +118,7 @@ KNOWN = UNAPPLIED | {
 def check_voice(voice_id: str) -> None:
     """Refuse the one voice that is not there.
 
-    Raises:
-        HttpRefusalError: 400, as the vendor does on the speech endpoints; 404 was seen as well.
+    400, as the vendor does on the speech endpoints; 404 was seen as well.
     """
     if voice_id == UNKNOWN_VOICE:
         raise HttpRefusalError.coded(

@@ -41,14 +41,7 @@ class Utterance:
     """A context of a multi-context socket, or the only one of a single-context socket.
 
     The socket starts `speak_all` as `task`, owns it, and keeps it from outliving the connection.
-
-    Args:
-        socket: Where frames go.
-        query: The socket's checked parameters.
-        gate: The plan's concurrency limit, held while a piece is generated.
-        voice_id: The socket's voice.
-        context: The context's id; None on single-context sockets, whose frames carry none.
-        settings: What the first message set.
+    The gate is held while a piece is generated; frames of single-context sockets carry no context.
     """
 
     def __init__(

@@ -40,14 +40,10 @@ class TranscriptionOptions:
     Attributes:
         file: The recording; None where `url` says where it is.
         language: As asked for; None to find out.
-        granularity: ``"none"``, ``"word"`` or ``"character"``.
         roles: Speakers are named agent and customer.
-        speakers: How many there may be.
         events: Sounds that are no words are told, too.
         pcm: The file is 16-bit samples at 16 kHz, mono, without a container.
         combined: Several channels in one transcript.
-        entities: What kinds were asked for.
-        formats: Each as asked for.
         notes: Advice that was ignored, and what this emulator does not do.
     """
 
@@ -128,9 +124,8 @@ class _Fields:
 def check_form(form: Form) -> TranscriptionOptions:
     """Check the form of a transcription.
 
-    Raises:
-        HttpRefusalError: 422 for a schema failure; 400 for fields that exclude one another,
-            whose code is this emulator's choice.
+    422 for a schema failure; 400 for fields that exclude one another, whose code is this emulator's
+    choice.
     """
     fields = _Fields(form)
     notes = [f"unknown field {name!r} ignored" for name in fields if name not in KNOWN]

@@ -42,13 +42,7 @@ POLICY_VIOLATION = 1008
 
 
 class PolicyViolationError(Exception):
-    """A message that the vendor answers with an error frame and a close.
-
-    Attributes:
-        error: The vendor's error token.
-        message: Its prose.
-        code: The close code.
-    """
+    """A message that the vendor answers with an error frame (token and prose) and a close."""
 
     def __init__(self, error: str, message: str, code: int = POLICY_VIOLATION) -> None:
         super().__init__(message)
@@ -79,10 +73,7 @@ class ContextSettings:
         return tuple(counts) if counts else None
 
     def changed_by(self, later: ContextSettings) -> str | None:
-        """Return the name of the field that a later message changes, or None.
-
-        Repeating the same values is no change.
-        """
+        """Return the name of a field that a later message changes; repeating it is no change."""
         for name in self.__slots__:
             value = getattr(later, name)
             if value and value != getattr(self, name):
@@ -114,11 +105,7 @@ class ClientMessage:
 
 
 def parse(raw: str | bytes, *, multi: bool) -> ClientMessage:
-    """Parse and check one client frame.
-
-    Args:
-        raw: The frame's payload; a binary frame is no message of this grammar.
-        multi: Whether the socket carries several contexts.
+    """Parse and check one client frame; a binary one is no message of this grammar.
 
     Raises:
         PolicyViolationError: Not a JSON object, a field of the wrong type, or a value out of range.

@@ -21,16 +21,9 @@ def unfetched() -> Recording:
 
 
 def read_recording(body: bytes, *, pcm: bool, split: bool, scripted: bool) -> Recording:
-    """Decode a file.
+    """Decode a file, which may be said to be samples without a container (`pcm`).
 
-    Args:
-        body: The file.
-        pcm: It is said to be samples without a container.
-        split: Keep the channels apart.
-        scripted: Nobody listens to it.
-
-    Raises:
-        HttpRefusalError: 400, for what is no audio; the vendor's code is unverified.
+    400 for what is no audio; the vendor's code is unverified.
     """
     encoding = "linear16" if pcm else None
     recording = decode(

@@ -184,14 +184,8 @@ def check_query(
 ) -> SpeechQuery:
     """Check the query parameters of a speech request or of a socket's handshake.
 
-    Args:
-        query: Every parameter with its values; the last value counts.
-        formats: The output formats that this endpoint documents.
-        socket: Whether the socket-only parameters exist.
-
-    Raises:
-        HttpRefusalError: 422 for a value outside its documented type, range or enumeration; 400
-            for a model that has no realtime socket.
+    422 for a value outside its documented type, range or enumeration; 400 for a model that has no
+    realtime socket. Of several values the last counts.
     """
     check = Checker("query")
     last = {name: values[-1] for name, values in query.items() if values}
@@ -233,11 +227,7 @@ def check_query(
 
 
 def check_body(body: Any) -> SpeechRequest:
-    """Check a parsed JSON body.
-
-    Raises:
-        HttpRefusalError: 422 for a schema failure; 400 for a documented limit.
-    """
+    """Check a parsed JSON body: 422 for a schema failure, 400 for a documented limit."""
     check = Checker("body")
     if not isinstance(body, dict):
         check.fail([], "Input should be a valid dictionary", "dict_type")

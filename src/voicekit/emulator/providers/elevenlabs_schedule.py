@@ -62,9 +62,7 @@ class ChunkSchedule:
     def add(self, text: str, *, trigger: bool = False) -> str | None:
         """Buffer text and return the piece to generate now, if it is time.
 
-        Args:
-            text: What arrived, spacing included.
-            trigger: `try_trigger_generation`: do not wait for the schedule, only for a minimum.
+        With `try_trigger_generation` it does not wait for the schedule, only for a minimum.
         """
         if not self._buffer and not text.strip():
             return None

@@ -30,13 +30,8 @@ DEFAULT_CONTEXT = "default"
 class SpeechSocket(SocketSession):
     """`stream-input`: init, text, and an empty text that ends it.
 
-    Args:
-        socket: The open WebSocket.
-        query: Its checked parameters.
-        gate: The plan's concurrency limit.
-        voice_id: From the path.
-        authorized: Whether the handshake carried a credential; else the first message has to.
-        time_scale: Factor on the inactivity timeout, so that tests need not wait for it.
+    Unless the handshake carried a credential (`authorized`), the first message has to; `time_scale`
+    is a factor on the inactivity timeout.
     """
 
     multi = False

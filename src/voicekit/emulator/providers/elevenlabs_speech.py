@@ -18,10 +18,7 @@ QUEUE_DELAY = 0.05
 async def render(
     exchange: Exchange, text: str, *, voice_id: str, output_format: str
 ) -> tuple[list[AudioSlice], float]:
-    """Speak a text and cut the encoded audio as the scenario says.
-
-    Returns:
-        The slices in order, and the seconds of audio in all of them.
+    """Speak a text and cut the encoded audio as the scenario says; also returns its seconds.
 
     Raises:
         UnsupportedFormat: The format cannot be made.

@@ -20,13 +20,7 @@ DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 class TimedSpeech:
-    """The audio of one text and when its characters sound, as the vendor writes them.
-
-    Args:
-        text: What is spoken.
-        slices: Its audio.
-        duration: Seconds of all of it.
-    """
+    """The audio of one text, so many seconds, and when its characters sound, on the wire."""
 
     def __init__(self, text: str, slices: Sequence[AudioSlice], duration: float) -> None:
         self._slices = slices
@@ -40,13 +34,7 @@ class TimedSpeech:
         return self._object(audio, 0.0, float("inf"))
 
     async def stream(self, exchange: Exchange, writer: BodyWriter, *, start: float) -> None:
-        """Write one line for each slice, when it would be generated.
-
-        Args:
-            exchange: The request.
-            writer: Of its answer.
-            start: When the first slice is there, on the running loop's clock.
-        """
+        """Write a line for each slice when it would be generated; `start` on the loop's clock."""
         fault = exchange.fault if exchange.has_fault("in_stream_error") else None
         beyond = self._slices[-1:]  # the last takes the characters of no length, too
         number = 0

@@ -14,11 +14,7 @@ from voicekit.emulator.providers.recording import hear
 
 
 async def transcribe(exchange: Exchange) -> web.StreamResponse:
-    """Answer one transcription.
-
-    Raises:
-        HttpRefusalError: The form, the query or the recording is refused.
-    """
+    """Answer one transcription."""
     try:
         form = read_form(exchange.request.headers.get("Content-Type", ""), exchange.body)
     except FormError as unreadable:

@@ -30,13 +30,9 @@ def add_routes(
     deployed: Mapping[str, tuple[str, Handler]],
     common: Mapping[str, tuple[str, str, Handler]],
 ) -> None:
-    """Register operations at Azure's addresses.
+    """Register a provider's operations at Azure's addresses, by path.
 
-    Args:
-        provider: Whose operations they are.
-        router: Where to register.
-        deployed: Operation and handler by path, of those that a deployment answers.
-        common: Method, operation and handler by path, of those that need none.
+    A deployment answers those that are `deployed`, with POST; the `common` ones need none.
     """
     for path, (operation, handler) in deployed.items():
         address = f"{PREFIX}deployments/{{deployment}}{path}"

@@ -44,11 +44,7 @@ NOISE = b"9mXqT2vLr7KpZ0sWbN4cYhJ6eFgD1uRaQoV8iE5tMxHlCzPnBkSwAyGdUjIf3OqTzLw7vK
 
 
 async def answer_chat(exchange: Exchange, prompts: PromptCache) -> web.StreamResponse:
-    """Answer one chat request.
-
-    Raises:
-        Refusal: It is refused.
-    """
+    """Answer one chat request."""
     body = body_of(exchange)
     check_chat(body)
     exchange.note(*advice(body))

@@ -38,11 +38,7 @@ MAX_TOTAL_TOKENS = 300_000
 
 
 async def answer_embedding(exchange: Exchange) -> web.StreamResponse:
-    """Answer one request.
-
-    Raises:
-        Refusal: It is refused.
-    """
+    """Answer one request."""
     body = body_of(exchange)
     _check(body)
     model = body["model"]

@@ -89,14 +89,9 @@ async def send_events(
     end: bytes,
     error: Callable[[Fault], bytes],
 ) -> web.StreamResponse:
-    """Send a stream whose headers are out.
+    """Send a stream whose headers are out, and `end` after its last event.
 
-    Args:
-        exchange: The request.
-        writer: Of its response.
-        events: In order.
-        end: What follows the last event, such as `data: [DONE]`.
-        error: The events of the fault `in_stream_error`.
+    `error` makes the events of the fault `in_stream_error`.
     """
     if exchange.fault is None and not exchange.ctx.scenario.chat_token_gap:
         await exchange.pause(exchange.ctx.scenario.chat_first_token)

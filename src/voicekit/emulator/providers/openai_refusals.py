@@ -78,11 +78,7 @@ MAX_SAFETY_IDENTIFIER = 64
 
 
 def body_of(exchange: Exchange) -> dict[str, Any]:
-    """Return a request's JSON object.
-
-    Raises:
-        Refusal: It has none.
-    """
+    """Return a request's JSON object."""
     body = json_object(exchange.body)
     if body is None:
         raise Refusal(message="We could not parse the JSON body of your request.")
@@ -90,11 +86,7 @@ def body_of(exchange: Exchange) -> dict[str, Any]:
 
 
 def check_model(model: str) -> None:
-    """Refuse the one model that does not exist.
-
-    Raises:
-        Refusal: It is that one.
-    """
+    """Refuse the one model that does not exist."""
     if model == UNKNOWN_MODEL:
         raise Refusal(
             status=404,
@@ -104,11 +96,7 @@ def check_model(model: str) -> None:
 
 
 def check_chat(body: Mapping[str, Any]) -> None:
-    """Check a chat request.
-
-    Raises:
-        Refusal: The first that it earns.
-    """
+    """Check a chat request; the first refusal that it earns is raised."""
     _check_required(body)
     _check_messages(body)
     check_numbers(body)

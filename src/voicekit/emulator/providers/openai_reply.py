@@ -29,12 +29,7 @@ def tokens(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One choice, decided.
-
-    Attributes:
-        pieces: The tokens of the text, or of the refusal.
-        refused: Whether the pieces are a refusal.
-    """
+    """One choice, decided; the pieces are the tokens of the text, or of the refusal."""
 
     pieces: tuple[str, ...]
     refused: bool

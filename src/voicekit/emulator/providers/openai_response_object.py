@@ -48,15 +48,7 @@ ECHOED: Mapping[str, Any] = {
 
 
 class ResponseObject:
-    """One response, decided.
-
-    Args:
-        body: What was asked.
-        outcome: What the model said.
-        used: A chat's usage of it.
-        reasoning: What the model tells of its reasoning, or None.
-        suffix: What is random in the ids.
-    """
+    """One response, decided; `used` is the usage of a chat, `suffix` what is random in the ids."""
 
     def __init__(
         self,

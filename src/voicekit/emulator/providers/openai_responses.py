@@ -71,11 +71,7 @@ class StoredResponses:
 async def answer_response(
     exchange: Exchange, prompts: PromptCache, stored: StoredResponses
 ) -> web.StreamResponse:
-    """Answer one request.
-
-    Raises:
-        Refusal: It is refused.
-    """
+    """Answer one request."""
     body = body_of(exchange)
     check_response(body)
     before = body.get("previous_response_id")

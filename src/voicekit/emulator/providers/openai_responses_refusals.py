@@ -38,11 +38,7 @@ LEAST_OUTPUT_TOKENS = 16
 
 
 def check_response(body: Mapping[str, Any]) -> None:
-    """Check a request.
-
-    Raises:
-        Refusal: The first that it earns.
-    """
+    """Check a request; the first refusal that it earns is raised."""
     _check_required(body)
     check_numbers(body)
     _check_choices(body)

@@ -127,11 +127,7 @@ def _one_of(choices: tuple[str, ...]) -> str:
 
 
 async def speak(exchange: Exchange) -> web.StreamResponse:
-    """Answer one request. The voice hears neither ``speed`` nor ``instructions``.
-
-    Raises:
-        Refusal: It is refused.
-    """
+    """Answer one request. The voice hears neither ``speed`` nor ``instructions``."""
     body = body_of(exchange)
     _check(body)
     arrived = asyncio.get_running_loop().time()

@@ -36,14 +36,7 @@ LONGEST_UNCHUNKED_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request, checked.
-
-    Attributes:
-        granularities: Which times verbose JSON has.
-        speakers: The names of the known ones.
-        chunked: Whether the audio may be cut up.
-        notes: Advice that the request ignores.
-    """
+    """One request, checked; `granularities` are the times that verbose JSON has."""
 
     file: File
     model: str
@@ -64,15 +57,7 @@ class Asked:
 
 
 def read_request(form: Form, *, model: str | None = None) -> Asked:
-    """Check a form.
-
-    Args:
-        form: What came.
-        model: In place of the form's own.
-
-    Raises:
-        Refusal: It is refused.
-    """
+    """Check a form, with a model in place of its own or not."""
     file = form.file("file")
     if file is None:
         raise _bad("you must provide a file", "file", "missing_required_parameter")

@@ -28,11 +28,7 @@ from voicekit.emulator.providers.recording import hear
 
 
 async def transcribe(exchange: Exchange) -> web.StreamResponse:
-    """Answer one request; a deployment in its address stands for the model.
-
-    Raises:
-        Refusal: It is refused.
-    """
+    """Answer one request; a deployment in its address stands for the model."""
     if len(exchange.body) > MAX_UPLOAD_BYTES:
         raise Refusal(
             status=413,

@@ -68,15 +68,8 @@ def decode(
     """Return what a file holds; None for no audio, and 0 seconds for no samples.
 
     Compressed audio is only for scripted ears, which need but its duration; a voice note of
-    `voicekit.emulator.voice_notes` is for any ears.
-
-    Args:
-        body: The file.
-        encoding: Of samples without a container; None reads a WAV.
-        sample_rate: Hz of such samples.
-        channels: Interleaved channels of such samples.
-        split: Keep the channels apart.
-        scripted: Nobody listens to it.
+    `voicekit.emulator.voice_notes` is for any ears. Without an encoding it reads a WAV, else raw
+    samples of that rate; `split` keeps the channels apart.
     """
     if encoding is None and is_compressed(body) and (scripted or said_in(body) is not None):
         return unheard(body=body)
@@ -109,11 +102,8 @@ async def hear(
 ) -> list[list[Said]]:
     """What each channel says.
 
-    Args:
-        recording: What is heard.
-        ears: Who listens; None for the script, of which each line is the next speaker's sentence.
-        script: What scripted ears hear.
-        speakers: How many take turns in a script; None for one per line.
+    Without ears that is the script, of which each line is the next speaker's sentence; so many
+    speakers take turns, None for one per line.
     """
     heard = []
     for pcm in recording.channels:

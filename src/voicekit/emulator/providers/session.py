@@ -19,12 +19,7 @@ MAX_CLOSE_REASON = 123
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goodbye:
-    """How the server ends a socket.
-
-    Attributes:
-        message: A last message before the close frame.
-        context: The id that the journal files the message under.
-    """
+    """How the server ends a socket; a last message goes before the close frame."""
 
     code: int = 1000
     reason: str = ""

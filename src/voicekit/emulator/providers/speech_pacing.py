@@ -67,13 +67,7 @@ def first_audio_latency(exchange: Exchange, *, first: bool) -> float:
 async def paced(
     exchange: Exchange, slices: Sequence[AudioSlice], *, start: float
 ) -> AsyncIterator[AudioSlice]:
-    """Yield slices when they would be generated.
-
-    Args:
-        exchange: Whose scenario sets the pace.
-        slices: What to yield.
-        start: When the first is there, on the running loop's clock.
-    """
+    """Yield slices when the scenario has them made, the first at `start` on the loop's clock."""
     factor = exchange.ctx.scenario.speech_real_time_factor
     for piece in slices:
         await sleep_until(start + piece.start * factor)

@@ -29,15 +29,7 @@ _EVENTS = {"delivered": "DELIVERED", "read": "READ", "undelivered": "UNDELIVERED
 
 
 class Deliveries:
-    """Takes messages from their acceptance to their users.
-
-    Args:
-        ctx: Of the provider.
-        messages: Where inbound ones are looked up.
-        webhooks: Calls back.
-        sids: Makes identifiers.
-        own: Starts a task that the provider ends.
-    """
+    """Takes messages from their acceptance to their users; `own` starts a task of the provider."""
 
     def __init__(
         self,
@@ -67,15 +59,10 @@ class Deliveries:
         webhook: int | None = None,
         deliver: bool = True,
     ) -> DeliveryRecord:
-        """Take a message; returns once it may be said that it was taken.
+        """Take a message, stored already; returns once it may be said that it was taken.
 
-        Args:
-            message: Stored already.
-            source: Where it came from.
-            urls: Of its media.
-            request: Id of the request's record.
-            webhook: Id of the webhook's record.
-            deliver: False for test credentials: nothing more happens to it.
+        It was sent by a request or by a webhook's answer; without `deliver`, for test credentials,
+        nothing more happens to it.
         """
         ctx = self._ctx
         self._count += 1

@@ -62,11 +62,7 @@ class Fields:
         return found[-1] or None if found else None
 
     def number(self, name: str, low: int, high: int | None = None) -> int | None:
-        """A whole number within a range.
-
-        Raises:
-            RefusalError: It is not.
-        """
+        """A whole number within a range."""
         value = self.text(name)
         if value is None:
             return None
@@ -77,11 +73,7 @@ class Fields:
         return int(value)
 
     def flag(self, name: str) -> bool | None:
-        """A truth value.
-
-        Raises:
-            RefusalError: It is none.
-        """
+        """A truth value."""
         value = self.text(name)
         if value is None:
             return None
@@ -90,22 +82,14 @@ class Fields:
         return value.lower() == "true"
 
     def choice(self, name: str, allowed: Sequence[str]) -> str | None:
-        """One of a few words.
-
-        Raises:
-            RefusalError: It is another.
-        """
+        """One of a few words."""
         value = self.text(name)
         if value is not None and value not in allowed:
             raise coded(20001, f"{name} must be one of {', '.join(allowed)}")
         return value
 
     def sid(self, name: str, prefix: str) -> str | None:
-        """An identifier of a kind.
-
-        Raises:
-            RefusalError: It is none.
-        """
+        """An identifier of a kind."""
         value = self.text(name)
         if value is not None and not re.fullmatch(prefix + r"[0-9a-fA-F]{32}", value):
             raise coded(20001, f"{name} is no {prefix} SID")
@@ -116,12 +100,8 @@ class Fields:
 class MessageForm:
     """A checked request to send.
 
-    Attributes:
-        to: With its channel prefix.
-        from_: The same; None where a messaging service picks it.
-        validity: Seconds for which it may wait in the queue.
-        send_at: When a scheduled one goes, or None.
-        notes: What is ignored, and advice.
+    Numbers have their channel's prefix; without a sender a messaging service picks one; `validity`
+    is how many seconds it may wait in the queue.
     """
 
     to: str
@@ -138,11 +118,7 @@ class MessageForm:
 
 
 def check_message(fields: Fields) -> MessageForm:
-    """Check a request to send a message.
-
-    Raises:
-        RefusalError: It breaks a documented rule, or names a magic number.
-    """
+    """Check a request to send a message; magic numbers are refused as documented."""
     notes = [f"unknown parameter {name!r} ignored" for name, _ in fields.pairs if name not in KNOWN]
     for name, prefix in _SIDS.items():
         fields.sid(name, prefix)
@@ -191,21 +167,13 @@ def check_message(fields: Fields) -> MessageForm:
 
 
 def check_number(number: str, *, code: int) -> None:
-    """Check that a number is one.
-
-    Raises:
-        RefusalError: Of that code.
-    """
+    """Refuse what is no number, with that code."""
     if not _E164.fullmatch(number):
         raise coded(code, number)
 
 
 def check_url(url: str, *, code: int, underscore: bool = True) -> None:
-    """Check that a URL is an absolute one of the web.
-
-    Raises:
-        RefusalError: Of that code.
-    """
+    """Refuse what is no absolute URL of the web, with that code."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -102,14 +102,7 @@ def attachments(
 def inbound_fields(
     message: Message, *, origin: str, profile: str, extra: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the fields of a user's message.
-
-    Args:
-        message: Stored already.
-        origin: Where media are asked for.
-        profile: The name that a WhatsApp user shows.
-        extra: Further ones, over these.
-    """
+    """Return the fields of a user's message; media are asked for at `origin`."""
     fields = {
         "SmsMessageSid": message.sid,
         "NumMedia": str(len(message.media)),

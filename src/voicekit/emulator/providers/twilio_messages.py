@@ -195,11 +195,7 @@ class Messages:
         return None
 
     def listed(self, account: str, query: Mapping[str, Sequence[str]]) -> list[Message]:
-        """Return an account's messages that a query asks for, newest first.
-
-        Raises:
-            RefusalError: A date that is none.
-        """
+        """Return an account's messages that a query asks for, newest first."""
         found = [each for each in self._all.values() if each.account == account]
         for name, read in (("To", _to), ("From", _from)):
             if wanted := query.get(name):
@@ -245,17 +241,7 @@ def page(
     found: Sequence[Mapping[str, Any]],
     query: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    """Return one page of a list, with the way to the others.
-
-    Args:
-        name: What the list is called.
-        path: Where it is.
-        found: All of it, as resources.
-        query: The request's; its filters go into the pages' addresses.
-
-    Raises:
-        RefusalError: A page size or number that is none.
-    """
+    """Return one page of a list of resources; the query's filters go into the pages' addresses."""
     last = {key: values[-1] for key, values in query.items() if values}
     try:
         size = int(last.get("PageSize", DEFAULT_PAGE))

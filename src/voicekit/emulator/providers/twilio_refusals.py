@@ -66,14 +66,7 @@ MAGIC_FROM: Mapping[str, int] = {"+15005550001": 21212, "+15005550007": 21606}
 
 @dataclass(slots=True)
 class RefusalError(Exception):
-    """One 4xx or 5xx in the vendor's shape.
-
-    Attributes:
-        status: HTTP status.
-        code: Of the error dictionary.
-        message: For people.
-        extra: Further members of the body.
-    """
+    """One 4xx or 5xx in the vendor's shape, its code of the error dictionary."""
 
     status: int
     code: int

@@ -13,11 +13,9 @@ from voicekit.emulator.errors import EmulatorError
 
 
 def arguments_of(url: str, *, asynchronous: bool) -> dict[str, Any]:
-    """Return the arguments of the SDK's `Client`.
+    """Return the arguments of the SDK's `Client`, all of whose domains are at one URL.
 
-    Args:
-        url: Where every domain of the vendor is.
-        asynchronous: For the methods ending in ``_async``; then only inside a running event loop.
+    The asynchronous ones are for the methods ending in ``_async``, inside a running event loop.
 
     Raises:
         EmulatorError: The SDK is not installed.

@@ -12,11 +12,7 @@ _XML = ("text/xml", "application/xml", "text/html")
 
 
 class TwimlError(ValueError):
-    """What came is not TwiML.
-
-    Attributes:
-        code: Of the vendor's error dictionary.
-    """
+    """What came is not TwiML; the code is of the vendor's error dictionary."""
 
     def __init__(self, code: int, what: str) -> None:
         super().__init__(what)
@@ -25,15 +21,7 @@ class TwimlError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwimlMessage:
-    """One ``<Message>``.
-
-    Attributes:
-        body: The text; empty where there is only media.
-        media: URLs.
-        to: Another recipient than who wrote, or None.
-        from_: Another sender, or None.
-        status_callback: Where its status goes, or None.
-    """
+    """One ``<Message>``; another recipient than who wrote, another sender, or None."""
 
     body: str = ""
     media: tuple[str, ...] = ()

@@ -39,13 +39,7 @@ CONNECTION_FAILED = 11205
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What a URL's fragment says about calling it; seconds.
-
-    Attributes:
-        retries: How often it is tried again.
-        policy: After what.
-        notes: What of the fragment was ignored.
-    """
+    """What a URL's fragment says about calling it; seconds. It is retried after its policy."""
 
     connect: float = 5.0
     read: float = 15.0
@@ -131,12 +125,7 @@ class Webhook:
 class Webhooks:
     """Calls applications, and keeps what came back in the journal.
 
-    Args:
-        journal: Where.
-        provider: Under which name.
-        secret: The auth token that signs.
-        rng: Makes tokens.
-        trust: Makes the TLS settings, once.
+    `secret` is the auth token that signs; `trust` makes the TLS settings, once.
     """
 
     def __init__(
@@ -180,8 +169,7 @@ class Webhooks:
     async def deliver(self, webhook: Webhook) -> list[WebhookRecord]:
         """Call once, and again as the URL's overrides say; never raises for what the other does.
 
-        Returns:
-            A record per try; the last one tells how it ended.
+        The last of the records, one per try, tells how it ended.
         """
         rules = Overrides.of(webhook.url)
         deadline = asyncio.get_running_loop().time() + rules.total
