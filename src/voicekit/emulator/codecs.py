@@ -219,24 +219,32 @@ class WavHeader:
     data_bytes: int | None
 
 
-def wav_header(sample_rate: int, pcm_bytes: int | None) -> bytes:
-    """The 44 bytes before 16-bit mono PCM.
-
-    Args:
-        sample_rate: Hz.
-        pcm_bytes: Length of the samples; None writes `STREAMING_SIZE` for both sizes.
-    """
-    riff = STREAMING_SIZE if pcm_bytes is None else 36 + pcm_bytes
-    data = STREAMING_SIZE if pcm_bytes is None else pcm_bytes
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
-    return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + fmt + struct.pack("<4sI", b"data", data)
-
-
+# Source: RFC 2361, WAVE format tags.
 _WAV_ENCODINGS: Final[dict[tuple[int, int], Literal["linear16", "mulaw", "alaw"]]] = {
     (1, 16): "linear16",
     (6, 8): "alaw",
     (7, 8): "mulaw",
 }
+
+
+def wav_header(sample_rate: int, size: int | None, *, encoding: str = "linear16") -> bytes:
+    """The 44 bytes before mono samples.
+
+    Args:
+        sample_rate: Hz.
+        size: Bytes of the samples; None writes `STREAMING_SIZE` for both sizes.
+        encoding: How the samples are written.
+    """
+    tag, bits = next(kind for kind, name in _WAV_ENCODINGS.items() if name == encoding)
+    width = bits // 8
+    riff = STREAMING_SIZE if size is None else 36 + size
+    data = STREAMING_SIZE if size is None else size
+    fmt = struct.pack(
+        "<4sIHHIIHH", b"fmt ", 16, tag, 1, sample_rate, width * sample_rate, width, bits
+    )
+    return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + fmt + struct.pack("<4sI", b"data", data)
+
+
 _EXTENSIBLE: Final = 0xFFFE
 
 

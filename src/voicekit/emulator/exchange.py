@@ -16,13 +16,16 @@ from voicekit.emulator.websocket import Socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from types import ModuleType
 
     from voicekit.emulator.ears import Ears
     from voicekit.emulator.faults import Fault, Faults
     from voicekit.emulator.journal import ConnectionRecord, Journal, RequestRecord
     from voicekit.emulator.providers.base import Provider
     from voicekit.emulator.voice import Voice
+
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""Of one message that a client sends on a socket."""
 
 
 async def sleep_until(moment: float) -> None:
@@ -70,13 +73,6 @@ class Context:
     def scenario(self) -> Scenario:
         """The scenario in force now."""
         return self._scenario()
-
-    @property
-    def material(self) -> ModuleType:
-        """The module of self-checking audio."""
-        from voicekit.emulator import material
-
-        return material
 
     def number(self, operation: str) -> int:
         """Return how many requests of an operation came before this one."""
@@ -193,33 +189,32 @@ class Exchange:
             self.record.outcome = "fault"
 
     async def stream(
-        self, *, content_type: str, headers: Mapping[str, str] | None = None, status: int = 200
+        self, *, content_type: str, headers: Mapping[str, str] | None = None
     ) -> BodyWriter:
         """Send the headers of a chunked response and return the writer of its body."""
-        response = web.StreamResponse(status=status, headers=self.headers(headers))
+        response = web.StreamResponse(headers=self.headers(headers))
         response.headers["Content-Type"] = content_type
+        return await self.begin(response)
+
+    async def begin(self, response: web.StreamResponse, *, length: int | None = None) -> BodyWriter:
+        """Send a response's headers, chunked unless its length is known, and return its writer."""
+        if length is not None:
+            response.content_length = length
         await response.prepare(self.request)
         self.response = response
-        self.record.status = status
+        self.record.status = response.status
         return BodyWriter(self, response)
 
-    async def socket(
-        self,
-        *,
-        protocols: Iterable[str] = (),
-        headers: Mapping[str, str] | None = None,
-        max_msg_size: int = 16 << 20,
-    ) -> Socket:
+    async def socket(self, *, protocols: Iterable[str] = ()) -> Socket:
         """Accept the WebSocket handshake and return the journaling socket.
 
         Raises:
             Struck: A fault ended the socket as soon as it was open.
         """
         ws = web.WebSocketResponse(
-            protocols=protocols, compress=False, max_msg_size=max_msg_size, timeout=1.0
+            protocols=protocols, compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=1.0
         )
-        for name, value in self.headers(headers).items():
-            ws.headers[name] = value
+        ws.headers.update(self.headers())
         await ws.prepare(self.request)
         self.response = ws
         self.record.status = 101

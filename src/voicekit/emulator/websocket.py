@@ -45,11 +45,6 @@ class Socket:
         self._hung = False
 
     @property
-    def closed(self) -> bool:
-        """Whether either side has closed."""
-        return self.ws.closed
-
-    @property
     def client_close_code(self) -> int | None:
         """The close code, once there is one."""
         return self.ws.close_code

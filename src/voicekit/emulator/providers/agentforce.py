@@ -74,7 +74,6 @@ class Agentforce(Provider):
 
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
-        """Register the operations served."""
         session = f"{API}/sessions/{{session}}"
         self.add(router, "POST", TOKEN, "token", self.token)
         self.add(
@@ -99,7 +98,6 @@ class Agentforce(Provider):
 
     @override
     def credential(self, request: web.Request) -> str | None:
-        """Return the bearer token."""
         return bearer(request)
 
     @override
@@ -116,7 +114,6 @@ class Agentforce(Provider):
 
     @override
     def error(self, exchange: Exchange, status: int) -> web.Response:
-        """Return the error body of the route for a status."""
         operation = exchange.record.operation
         if operation == "token":
             return exchange.answer(token_error(status), status=status)
@@ -126,12 +123,10 @@ class Agentforce(Provider):
 
     @override
     def refuse(self, exchange: Exchange, refused: Refusal) -> web.Response:
-        """Return a refusal in the vendor's shape."""
         return exchange.answer(error_object(exchange, refused), status=refused.status)
 
     @override
     def expected_type(self, exchange: Exchange) -> str:
-        """Return the event stream's type for a streamed message."""
         return SSE if exchange.record.operation == "messages.stream" else "application/json"
 
     @override

@@ -218,11 +218,7 @@ class Provider:
         """Send a whole answer piecewise, so that a fault can strike inside it."""
         body = response.body if isinstance(response.body, bytes) else b""
         streamed = web.StreamResponse(status=response.status, headers=response.headers)
-        streamed.content_length = len(body)
-        await streamed.prepare(exchange.request)
-        exchange.response = streamed
-        exchange.record.status = response.status
-        writer = BodyWriter(exchange, streamed)
+        writer = await exchange.begin(streamed, length=len(body))
         await writer.write(body)
         return await writer.finish()
 

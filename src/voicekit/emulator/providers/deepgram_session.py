@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from typing_extensions import override
+
 from voicekit.emulator.codecs import UnsupportedFormat
 from voicekit.emulator.ears import Ears, ScriptedEars
 from voicekit.emulator.providers.base import Received, Socket
@@ -91,10 +93,9 @@ class ListenSession(SocketSession):
         self._digest = hashlib.sha256()
         self._outbox = Outbox()
 
+    @override
     async def serve(self) -> None:
-        """Serve until either side closes; see `SocketSession.serve`."""
         self.start(self._send_in_order(), name="results")
-        self.start(self.every(self._patience_left, self._expire), name="watchdog")
         try:
             await super().serve()
         finally:
@@ -103,10 +104,11 @@ class ListenSession(SocketSession):
                     channel.hearing.close()
 
     @property
+    @override
     def busy(self) -> bool:
-        """Whether results are owed."""
         return not self._outbox.empty
 
+    @override
     def failed(self, error: BaseException) -> Goodbye:
         """Close as the vendor does when it cannot produce a transcript."""
         super().failed(error)
@@ -114,8 +116,8 @@ class ListenSession(SocketSession):
 
     # -- what the client sends -------------------------------------------------------------
 
+    @override
     def take(self, received: Received) -> None:
-        """Act on a frame of audio or on a control message."""
         if self._finishing:
             return
         if received.binary is not None:
@@ -249,10 +251,7 @@ class ListenSession(SocketSession):
             return
 
         def message(text: str) -> dict[str, Any]:
-            words = spread(text, due.start, due.end)
-            return self.messages.results(
-                words, channel=channel.index, start=due.start, end=due.end, is_final=False
-            )
+            return self._results(channel, due, spread(text, due.start, due.end))
 
         silent = channel.script is not None and channel.script.silent(voiced=due.voiced)
         heard = self.start(interim_text(channel.hearing, silent=silent), name="interim")
@@ -263,10 +262,10 @@ class ListenSession(SocketSession):
     def _final(self, channel: Channel, due: FinalDue) -> None:
         for pointless in channel.interims:
             pointless.cancel()
+        ready = self._loop.time() + self.socket.exchange.draw(self._scenario.transcript_final)
         if channel.spoken is not None:
             said = self._said(channel, due)
-            wait = self.socket.exchange.draw(self._scenario.transcript_final)
-            self._outbox.put(Pending(lambda _: said, None, self._loop.time() + wait))
+            self._outbox.put(Pending(lambda _: said, None, ready))
             return
         hearing, channel.hearing = channel.hearing, None
 
@@ -275,19 +274,8 @@ class ListenSession(SocketSession):
                 (word, due.start + start, due.start + end, confidence)
                 for word, start, end, confidence in words
             ]
-            if absolute:
-                channel.last_word_end = absolute[-1][2]
-            return self.messages.results(
-                absolute,
-                channel=channel.index,
-                start=due.start,
-                end=due.end,
-                is_final=True,
-                speech_final=due.speech_final,
-                from_finalize=due.from_finalize,
-            )
+            return self._results(channel, due, absolute)
 
-        ready = self._loop.time() + self.socket.exchange.draw(self._scenario.transcript_final)
         silent = False
         if channel.script is not None:
             silent = channel.script.silent(voiced=due.voiced)
@@ -298,21 +286,28 @@ class ListenSession(SocketSession):
     def _said(self, channel: Channel, due: InterimDue | FinalDue) -> dict[str, Any]:
         """What a recording that tells its places has said in a span."""
         assert channel.spoken is not None  # noqa: S101 - whoever calls has looked
-        final = isinstance(due, FinalDue)
         words = [
             (word, max(start, due.start), min(end, due.end), confidence)
-            for word, start, end, confidence in channel.spoken.words(final=final)
+            for word, start, end, confidence in channel.spoken.words(
+                final=isinstance(due, FinalDue)
+            )
         ]
-        if final and words:
+        return self._results(channel, due, words)
+
+    def _results(
+        self, channel: Channel, due: InterimDue | FinalDue, words: Sequence[Word]
+    ) -> dict[str, Any]:
+        final = due if isinstance(due, FinalDue) else None
+        if final is not None and words:
             channel.last_word_end = words[-1][2]
         return self.messages.results(
             words,
             channel=channel.index,
             start=due.start,
             end=due.end,
-            is_final=final,
-            speech_final=isinstance(due, FinalDue) and due.speech_final,
-            from_finalize=isinstance(due, FinalDue) and due.from_finalize,
+            is_final=final is not None,
+            speech_final=final is not None and final.speech_final,
+            from_finalize=final is not None and final.from_finalize,
         )
 
     def _utterance_end(self, channel: Channel, last_speech: float) -> None:
@@ -340,14 +335,16 @@ class ListenSession(SocketSession):
             return
         await self.socket.send_json(message)
 
-    def _patience_left(self) -> float:
+    @override
+    def patience_left(self) -> float:
         """Return the seconds until NET-0001; text alone does not count before the first audio."""
         if self._finishing:
             return self._patience
         since = self._last_message if self._had_audio else self._opened
         return since + self._patience - self._loop.time()
 
-    def _expire(self) -> None:
+    @override
+    def expire(self) -> None:
         self.close(Goodbye(code=1011, reason=NET_0001))
 
 

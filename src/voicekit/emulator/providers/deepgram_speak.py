@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import struct
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from voicekit.emulator import g711
-from voicekit.emulator.codecs import STREAMING_SIZE, mp3_encoder, wav_header
+from voicekit.emulator.codecs import mp3_encoder, wav_header
 from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.deepgram_query import QueryRefusalError
 from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS, SpeakOptions
@@ -99,24 +98,11 @@ async def render(exchange: Exchange, text: str, options: SpeakOptions) -> Sequen
 
 
 def _encode(pcm: bytes, options: SpeakOptions) -> bytes:
+    rate, encoding = options.sample_rate, options.encoding
+    if encoding == "mp3":
+        encoder = mp3_encoder(rate, options.bit_rate // 1000)
+        return encoder.encode(pcm) + encoder.flush()
+    audio = pcm if encoding == "linear16" else g711.encode(cast("g711.Law", encoding), pcm)
+    # The vendor streams as it speaks, so it cannot know the length in the header.
     wav = options.container == "wav"
-    match options.encoding:
-        case "mulaw":
-            audio = g711.encode("mulaw", pcm)
-        case "alaw":
-            audio = g711.encode("alaw", pcm)
-        case "mp3":
-            encoder = mp3_encoder(options.sample_rate, options.bit_rate // 1000)
-            return encoder.encode(pcm) + encoder.flush()
-        case _:
-            # The vendor streams as it speaks, so it cannot know the length in the header.
-            return wav_header(options.sample_rate, None) + pcm if wav else pcm
-    return _g711_header(options) + audio if wav else audio
-
-
-def _g711_header(options: SpeakOptions) -> bytes:
-    rate = options.sample_rate
-    tag = 7 if options.encoding == "mulaw" else 6  # Source: RFC 2361, WAVE format tags.
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, tag, 1, rate, rate, 1, 8)
-    riff = struct.pack("<4sI4s", b"RIFF", STREAMING_SIZE, b"WAVE")
-    return riff + fmt + struct.pack("<4sI", b"data", STREAMING_SIZE)
+    return wav_header(rate, None, encoding=encoding) + audio if wav else audio

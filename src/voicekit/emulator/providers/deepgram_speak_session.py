@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from typing_extensions import override
+
 from voicekit.emulator.providers.base import Received, Socket, Struck
 from voicekit.emulator.providers.deepgram_speak import model_uuid, render
 from voicekit.emulator.providers.deepgram_speak_query import MAX_CHARACTERS, SpeakOptions
@@ -79,17 +81,17 @@ class SpeakSession(SocketSession):
         self._sequence = 0
         self._closing = False
 
+    @override
     async def serve(self) -> None:
-        """Serve until either side closes; see `SocketSession.serve`."""
         self.start(self._speak_all(), name="speech")
-        self.start(self.every(self._patience_left, self._expire), name="watchdog")
         await super().serve()
 
     @property
+    @override
     def busy(self) -> bool:
-        """Whether audio is owed."""
         return self._speaking or bool(self._queue)
 
+    @override
     def failed(self, error: BaseException) -> Goodbye:
         """Close as the vendor does when it fails."""
         super().failed(error)
@@ -97,8 +99,8 @@ class SpeakSession(SocketSession):
 
     # -- what the client sends -------------------------------------------------------------
 
+    @override
     def take(self, received: Received) -> None:
-        """Act on one message."""
         if self._closing:
             return
         self._last_message = self._loop.time()
@@ -247,7 +249,8 @@ class SpeakSession(SocketSession):
 
     # -- patience ----------------------------------------------------------------------------
 
-    def _patience_left(self) -> float:
+    @override
+    def patience_left(self) -> float:
         return min(self._ends_at, self._silent_until()) - self._loop.time()
 
     def _silent_until(self) -> float:
@@ -255,6 +258,7 @@ class SpeakSession(SocketSession):
             return self._ends_at
         return self._last_message + self._idle_limit
 
-    def _expire(self) -> None:
+    @override
+    def expire(self) -> None:
         late = self._loop.time() >= self._ends_at
         self.close(Goodbye(code=1011, reason=NET_0003 if late else NET_0001))

@@ -50,11 +50,6 @@ class ChunkSchedule:
         return self._buffer
 
     @property
-    def generated(self) -> int:
-        """How many pieces have been handed out."""
-        return self._generated
-
-    @property
     def threshold(self) -> int:
         """Characters after which the next piece is generated."""
         return self._counts[min(self._generated, len(self._counts) - 1)]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from typing_extensions import override
+
 from voicekit.emulator.providers.base import BAD_KEY, Received, Socket
 from voicekit.emulator.providers.elevenlabs_contexts import Utterance
 from voicekit.emulator.providers.elevenlabs_messages import (
@@ -56,18 +58,13 @@ class SpeechSocket(SocketSession):
         self._last_message = self._loop.time()
         self._finishing = False
 
-    async def serve(self) -> None:
-        """Serve until either side closes; see `SocketSession.serve`."""
-        self.start(self.every(self._patience_left, self._expire), name="inactivity")
-        await super().serve()
-
     @property
+    @override
     def busy(self) -> bool:
-        """Whether audio is owed."""
         return any(utterance.busy for utterance in self._utterances())
 
+    @override
     def take(self, received: Received) -> None:
-        """Parse and act on one message."""
         self._last_message = self._loop.time()
         if self._finishing:
             return
@@ -80,6 +77,7 @@ class SpeechSocket(SocketSession):
         except PolicyViolationError as violation:
             self._refuse(violation)
 
+    @override
     def failed(self, error: BaseException) -> Goodbye:
         """Close as the vendor does on a full queue, a scripted error, or an internal one."""
         if isinstance(error, QueueFullError):
@@ -155,7 +153,8 @@ class SpeechSocket(SocketSession):
 
     # -- inactivity ------------------------------------------------------------------------
 
-    def _patience_left(self) -> float:
+    @override
+    def patience_left(self) -> float:
         """Return the seconds until the next timeout; a socket that is finishing has none."""
         if self._finishing:
             return self._patience
@@ -164,7 +163,8 @@ class SpeechSocket(SocketSession):
     def _oldest_message(self) -> float:
         return self._last_message
 
-    def _expire(self) -> None:
+    @override
+    def expire(self) -> None:
         self._refuse(self._timeout())
 
     def _timeout(self) -> PolicyViolationError:
@@ -232,11 +232,12 @@ class MultiContextSocket(SpeechSocket):
     def _oldest_message(self) -> float:
         return min((each.last_message for each in self.live.values()), default=self._last_message)
 
-    def _expire(self) -> None:
+    @override
+    def expire(self) -> None:
         """Close the contexts that had no message for too long, and the socket if nothing came."""
         latest = self._loop.time() - self._patience
         if self._last_message <= latest:
-            super()._expire()
+            super().expire()
             return
         for key, utterance in list(self.live.items()):
             if utterance.last_message <= latest:

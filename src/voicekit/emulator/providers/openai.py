@@ -90,7 +90,6 @@ class OpenAI(Provider):
 
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
-        """Register the operations served."""
         self.add(router, "GET", "/v1/models", "models", self.models)
         self.add(router, "GET", "/v1/models/{model:.+}", "models.get", self.model)
         self.add(router, "POST", "/v1/chat/completions", "chat", self.chat)
@@ -137,7 +136,6 @@ class OpenAI(Provider):
 
     @override
     def credential(self, request: web.Request) -> str | None:
-        """Return the bearer key."""
         if request.path.startswith(azure.PREFIX) and (key := azure.credential(request)):
             return key
         return bearer(request)
@@ -158,13 +156,11 @@ class OpenAI(Provider):
 
     @override
     def error(self, exchange: Exchange, status: int) -> web.Response:
-        """Return the vendor's error body for a status."""
         message, kind, code = ERRORS.get(status) or (ERRORS[500] if status >= 500 else ERRORS[400])
         return self.refuse(exchange, Refusal(status=status, message=message, type=kind, code=code))
 
     @override
     def refuse(self, exchange: Exchange, refused: Refusal) -> web.Response:
-        """Return a refusal in the vendor's shape."""
         return exchange.answer(refused.body(), status=refused.status)
 
     @override
@@ -183,7 +179,6 @@ class OpenAI(Provider):
 
     @override
     async def not_found(self, exchange: Exchange) -> web.StreamResponse:
-        """Answer a path that is not served."""
         record = exchange.record
         raise Refusal(status=404, message=f"Invalid URL ({record.method} {record.path})")
 

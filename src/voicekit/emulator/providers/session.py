@@ -7,7 +7,7 @@ somebody still reads would end the connection under the client's feet, before it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,7 @@ class SocketSession:
             Struck: An injected fault ended the socket.
         """
         reader = self.start(self._read(), name="reader")
+        self.start(self._watch(), name="watchdog")
         try:
             await asyncio.wait({reader, self._goodbye}, return_when=asyncio.FIRST_COMPLETED)
             if self._goodbye.done():
@@ -91,14 +92,21 @@ class SocketSession:
         if advice not in self.socket.exchange.record.notes:
             self.socket.exchange.note(advice)
 
-    async def every(self, wait: Callable[[], float], act: Callable[[], None]) -> None:
-        """Call `act` whenever `wait` returns no more seconds to wait; run it as a task."""
+    def patience_left(self) -> float:
+        """Return the seconds until `expire` is called, unless there is less patience by then."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """Act on a client that has tried the vendor's patience."""
+        raise NotImplementedError
+
+    async def _watch(self) -> None:
         while True:
-            seconds = wait()
+            seconds = self.patience_left()
             if seconds > 0:
                 await asyncio.sleep(seconds)
             else:
-                act()
+                self.expire()
                 await asyncio.sleep(0)
 
     async def _read(self) -> None:

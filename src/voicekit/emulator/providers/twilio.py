@@ -203,7 +203,6 @@ class Twilio(Provider):
 
     @override
     def error(self, exchange: Exchange, status: int) -> web.Response:
-        """Return the vendor's error body for a status."""
         if status == 401:
             return self.unauthorized(exchange, "")
         if status in {502, 503, 504}:  # not the API's own words. Source: sheet §2.6

@@ -24,7 +24,7 @@ _BEGINNINGS = (
     (b"#!AMR", "audio/amr"),
     (b"RIFF", "audio/wav"),
 )
-_KINDS = {"audio": "audio", "image": "image", "video": "video"}
+_KINDS = frozenset({"audio", "image", "video"})
 
 
 class Attachment(NamedTuple):
@@ -117,10 +117,13 @@ def inbound_fields(
         "ApiVersion": "2010-04-01",
     }
     if message.whatsapp:
-        kind = message.media[0].content_type.partition("/")[0] if message.media else "text"
+        kind = "text"
+        if message.media:
+            top = message.media[0].content_type.partition("/")[0]
+            kind = top if top in _KINDS else "document"
         fields["ProfileName"] = profile
         fields["WaId"] = (message.from_ or "").removeprefix("whatsapp:").lstrip("+")
-        fields["MessageType"] = _KINDS.get(kind, "document") if message.media else "text"
+        fields["MessageType"] = kind
         fields["ReferralNumMedia"] = "0"
     else:
         for side in ("From", "To"):

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from typing_extensions import override
 
-from voicekit.emulator.providers.base import BodyWriter, Context, Exchange, Provider
+from voicekit.emulator.providers.base import Context, Exchange, Provider
 from voicekit.emulator.providers.twilio_messages import Media
 
 PROVIDER = "twilio_media"
@@ -40,7 +40,6 @@ class TwilioMedia(Provider):
 
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
-        """Register the one operation."""
         self.add(router, "GET", "/cdn/{sid}", "media.bytes", self._content)
         self.add(router, "HEAD", "/cdn/{sid}", "media.bytes", self._content)
 
@@ -112,11 +111,7 @@ class TwilioMedia(Provider):
             headers["Content-Length"] = str(len(data))
             return web.Response(status=status, headers=headers)
         response = web.StreamResponse(status=status, headers=headers)
-        response.content_length = len(data)
-        await response.prepare(exchange.request)
-        exchange.response = response
-        exchange.record.status = status
-        writer = BodyWriter(exchange, response)
+        writer = await exchange.begin(response, length=len(data))
         for start in range(0, len(data), _CHUNK_BYTES):
             await writer.write(data[start : start + _CHUNK_BYTES], audio=True)
         return await writer.finish()

@@ -83,10 +83,6 @@ class RefusalError(Exception):
             "status": self.status,
         }
 
-    def xml(self) -> bytes:
-        """Return the body of a path without ``.json``."""
-        return to_xml({"rest_exception": self.body()})
-
 
 def coded(code: int, subject: str = "") -> RefusalError:
     """Return the refusal of a code, about a number or a parameter."""
