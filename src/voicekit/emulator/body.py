@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
+import uuid
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ async def hang() -> NoReturn:
 def as_json(value: Any) -> bytes:
     """Return a value as the vendors write it: UTF-8 without blanks."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def uuid_of(rng: random.Random) -> str:
+    """Return a UUID of the fourth kind, from a generator."""
+    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
 
 def base64_url(data: bytes) -> str:

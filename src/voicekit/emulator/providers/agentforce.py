@@ -15,13 +15,13 @@ from typing import Any
 from aiohttp import web
 from typing_extensions import override
 
+from voicekit.emulator.body import uuid_of
 from voicekit.emulator.providers.agentforce_exchange import (
     API,
     core_error,
     error_object,
     links,
     message_writer,
-    new_uuid,
     origin,
     request_id,
     takes_chunks,
@@ -342,7 +342,7 @@ class Agentforce(Provider):
         # By the record's number, not the exchange's generator: that one begins again with
         # every new scenario, and an open session must not be opened again.
         rng = random.Random(f"{exchange.ctx.seed}/session/{exchange.record.id}")
-        session = self.sessions.open(str(new_uuid(rng)), agent=agent, chunked=chunked)
+        session = self.sessions.open(uuid_of(rng), agent=agent, chunked=chunked)
         exchange.note(f"{OPENED}{session.id}")
         return session
 

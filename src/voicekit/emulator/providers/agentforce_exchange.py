@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from voicekit.emulator.body import uuid_of
 from voicekit.emulator.providers.agentforce_plan import Writer
 from voicekit.emulator.providers.agentforce_refusals import Refusal
 from voicekit.emulator.providers.agentforce_sessions import Session
@@ -20,18 +20,12 @@ API = "/einstein/ai-agent/v1"
 
 def request_id(exchange: Exchange) -> str:
     """Return the request's id: the same each time it is asked for, and nobody else's."""
-    seeded = random.Random(f"{exchange.ctx.seed}/request/{exchange.record.id}")
-    return str(new_uuid(seeded))
-
-
-def new_uuid(rng: random.Random) -> uuid.UUID:
-    """Return a UUID of the fourth kind, from a generator."""
-    return uuid.UUID(int=rng.getrandbits(128), version=4)
+    return uuid_of(random.Random(f"{exchange.ctx.seed}/request/{exchange.record.id}"))
 
 
 def message_writer(exchange: Exchange) -> Writer:
     """Return what writes this request's messages."""
-    return Writer(lambda: str(new_uuid(exchange.rng)), epoch_ms)
+    return Writer(lambda: uuid_of(exchange.rng), epoch_ms)
 
 
 def error_object(exchange: Exchange, refusal: Refusal) -> dict[str, Any]:

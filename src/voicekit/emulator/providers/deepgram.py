@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from voicekit.emulator.body import uuid_of
 from voicekit.emulator.codecs import wav_header
 from voicekit.emulator.exchange import sleep_until
 from voicekit.emulator.providers.base import Context, Exchange, Provider, Socket
@@ -144,8 +145,7 @@ class Deepgram(Provider):
         )
 
     def _request_id(self, exchange: Exchange) -> str:
-        bits = random.Random(f"{self.ctx.seed}/{exchange.record.id}").getrandbits(128)
-        return str(uuid.UUID(int=bits, version=4))
+        return uuid_of(random.Random(f"{self.ctx.seed}/{exchange.record.id}"))
 
     # -- operations ------------------------------------------------------------------------
 

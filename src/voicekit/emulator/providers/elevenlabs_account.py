@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from voicekit.emulator.providers.base import Exchange
+from voicekit.emulator.providers.base import Exchange, Handler
 from voicekit.emulator.providers.elevenlabs_models import MODELS
 from voicekit.emulator.providers.elevenlabs_request import TRUE, Checker, HttpRefusalError
 
@@ -132,11 +132,6 @@ def check_voice(voice_id: str) -> None:
 # -- handlers ---------------------------------------------------------------------------------
 
 
-async def all_voices(exchange: Exchange) -> web.StreamResponse:
-    """`GET /v1/voices`: everything at once."""
-    return exchange.answer({"voices": [voice.wire() for voice in VOICES]})
-
-
 async def voices(exchange: Exchange) -> web.StreamResponse:
     """`GET /v2/voices`: a page of what the filters leave."""
     query = exchange.request.query
@@ -177,35 +172,22 @@ async def settings(exchange: Exchange) -> web.StreamResponse:
     return exchange.answer(SETTINGS)
 
 
-async def default_settings(exchange: Exchange) -> web.StreamResponse:
-    """`GET /v1/voices/settings/default`."""
-    return exchange.answer(SETTINGS)
+def _always(content: Any) -> Handler:
+    async def answer(exchange: Exchange) -> web.StreamResponse:
+        return exchange.answer(content)
 
-
-async def models(exchange: Exchange) -> web.StreamResponse:
-    """`GET /v1/models`: an array, not an object."""
-    return exchange.answer([model.wire() for model in MODELS.values()])
-
-
-async def user(exchange: Exchange) -> web.StreamResponse:
-    """`GET /v1/user`."""
-    return exchange.answer(USER)
-
-
-async def subscription(exchange: Exchange) -> web.StreamResponse:
-    """`GET /v1/user/subscription`."""
-    return exchange.answer(SUBSCRIPTION)
+    return answer
 
 
 ROUTES = (
     ("/v2/voices", "voices", voices),
-    ("/v1/voices", "voices", all_voices),
-    ("/v1/voices/settings/default", "voice.settings", default_settings),
+    ("/v1/voices", "voices", _always({"voices": [each.wire() for each in VOICES]})),
+    ("/v1/voices/settings/default", "voice.settings", _always(SETTINGS)),
     ("/v1/voices/{voice_id}", "voice", voice),
     ("/v1/voices/{voice_id}/settings", "voice.settings", settings),
-    ("/v1/models", "models", models),
-    ("/v1/user", "user", user),
-    ("/v1/user/subscription", "subscription", subscription),
+    ("/v1/models", "models", _always([model.wire() for model in MODELS.values()])),
+    ("/v1/user", "user", _always(USER)),
+    ("/v1/user/subscription", "subscription", _always(SUBSCRIPTION)),
 )
 """Path, operation and handler of each GET endpoint; the order matters to the router."""
 

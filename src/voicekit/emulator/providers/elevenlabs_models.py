@@ -40,6 +40,8 @@ class Model:
         }
 
 
+_LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "pl", "hi", "ja", "ko", "zh")
+
 # Source: the vendor's models page (August 2025) and its help article on errors 400 and 401 for the
 # limits; v3 and v4 from the 2026 SDK's docstrings. No realtime socket serves v3 and v4.
 MODELS: Mapping[str, Model] = {
@@ -50,7 +52,7 @@ MODELS: Mapping[str, Model] = {
             name="Eleven Flash v2.5",
             max_characters=40_000,
             group="turbo",
-            languages=("en", "es", "fr", "de", "it", "pt", "pl", "hi", "ja", "ko", "zh"),
+            languages=_LANGUAGES,
         ),
         Model(id="eleven_flash_v2", name="Eleven Flash v2", max_characters=30_000, group="turbo"),
         Model(
@@ -61,7 +63,7 @@ MODELS: Mapping[str, Model] = {
             id="eleven_multilingual_v2",
             name="Eleven Multilingual v2",
             max_characters=10_000,
-            languages=("en", "es", "fr", "de", "it", "pt", "pl", "hi", "ja", "ko", "zh"),
+            languages=_LANGUAGES,
         ),
         Model(id="eleven_multilingual_v1", name="Eleven Multilingual v1", max_characters=10_000),
         Model(id="eleven_monolingual_v1", name="Eleven English v1", max_characters=10_000),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voicekit.emulator.providers.elevenlabs_request import HttpRefusalError
-from voicekit.emulator.providers.recording import Recording, decode, unheard
+from voicekit.emulator.providers.recording import Recording, decode
 
 PCM_RATE = 16_000
 """Hz of ``file_format=pcm_s16le_16``, which is mono."""
@@ -13,11 +13,6 @@ MAX_CHANNELS = 5
 
 UNFETCHED_S = 2.0
 """Seconds that a recording at an address is taken to have; the emulator fetches nothing."""
-
-
-def unfetched() -> Recording:
-    """Return what stands in for a recording at an address."""
-    return unheard(seconds=UNFETCHED_S)
 
 
 def read_recording(body: bytes, *, pcm: bool, split: bool, scripted: bool) -> Recording:

@@ -7,10 +7,10 @@ from aiohttp import web
 from voicekit.emulator.forms import FormError, read_form
 from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.elevenlabs_form import check_form
-from voicekit.emulator.providers.elevenlabs_recording import read_recording, unfetched
+from voicekit.emulator.providers.elevenlabs_recording import UNFETCHED_S, read_recording
 from voicekit.emulator.providers.elevenlabs_request import HttpRefusalError
 from voicekit.emulator.providers.elevenlabs_transcript import answer_of
-from voicekit.emulator.providers.recording import hear
+from voicekit.emulator.providers.recording import hear, unheard
 
 
 async def transcribe(exchange: Exchange) -> web.StreamResponse:
@@ -35,7 +35,7 @@ async def transcribe(exchange: Exchange) -> web.StreamResponse:
         }
         return exchange.answer(answer, status=202)
     if options.file is None:
-        recording = unfetched()
+        recording = unheard(seconds=UNFETCHED_S)
         exchange.note("the address is not fetched: two seconds of scripted speech stand in for it")
     else:
         recording = read_recording(

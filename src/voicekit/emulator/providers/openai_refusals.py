@@ -7,6 +7,7 @@ lengths follow the recorded pattern `<type>_below_min_value`, `<type>_above_max_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,17 +56,15 @@ CHOICES: Mapping[str, frozenset[str]] = {
     "service_tier": frozenset({"auto", "default", "flex", "scale", "priority", "fast"}),
     "prompt_cache_retention": frozenset({"in_memory", "24h"}),
 }
-RANGES: Mapping[str, tuple[float, float]] = {
-    "temperature": (0, 2),
-    "top_p": (0, 1),
-    "presence_penalty": (-2, 2),
-    "frequency_penalty": (-2, 2),
-}
-INTEGERS: Mapping[str, tuple[int, int | None]] = {
-    "n": (1, 128),
-    "top_logprobs": (0, 20),
-    "max_completion_tokens": (1, None),
-    "max_tokens": (1, None),
+NUMBERS: Mapping[str, tuple[str, int, float]] = {
+    "temperature": ("decimal", 0, 2),
+    "top_p": ("decimal", 0, 1),
+    "presence_penalty": ("decimal", -2, 2),
+    "frequency_penalty": ("decimal", -2, 2),
+    "n": ("integer", 1, 128),
+    "top_logprobs": ("integer", 0, 20),
+    "max_completion_tokens": ("integer", 1, math.inf),
+    "max_tokens": ("integer", 1, math.inf),
 }
 BOOLEANS = ("stream", "logprobs", "parallel_tool_calls", "store")
 MAX_TOOLS = 128
@@ -163,22 +162,15 @@ def _check_messages(body: Mapping[str, Any]) -> None:
 
 def check_numbers(body: Mapping[str, Any]) -> None:
     """Refuse numbers that are none, or out of their range."""
-    for name, (low, high) in RANGES.items():
+    for name, (kind, low, high) in NUMBERS.items():
         value = body.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise wrong_type(name, "a decimal")
+        whole = kind == "integer"
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise wrong_type(name, f"an {kind}" if whole else f"a {kind}")
         if not low <= value <= high:
-            raise _out_of_range(name, "decimal", value, low, high)
-    for name, (least, most) in INTEGERS.items():
-        value = body.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong_type(name, "an integer")
-        if value < least or (most is not None and value > most):
-            raise _out_of_range(name, "integer", value, least, most)
+            raise _out_of_range(name, kind, value, low, high)
 
 
 def check_choice(name: str, value: object, allowed: frozenset[str]) -> None:
@@ -318,7 +310,7 @@ def not_among(name: str, value: object, allowed: frozenset[str]) -> Refusal:
     )
 
 
-def _out_of_range(name: str, kind: str, value: float, low: float, high: float | None) -> Refusal:
+def _out_of_range(name: str, kind: str, value: float, low: float, high: float) -> Refusal:
     if value < low:
         side, bound, code = "below the minimum", f">= {low}", f"{kind}_below_min_value"
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from urllib.parse import parse_qsl, urldefrag, urlencode
 import aiohttp
 from yarl import URL
 
+from voicekit.emulator.body import uuid_of
 from voicekit.emulator.journal import Journal, WebhookRecord
 from voicekit.emulator.providers.twilio_signing import sign
 from voicekit.emulator.providers.twilio_twiml import TwimlError, read_messaging
@@ -163,8 +163,7 @@ class Webhooks:
 
     def new(self, **facts: Any) -> Webhook:
         """Return a webhook with an idempotency token of its own."""
-        token = uuid.UUID(int=self._rng.getrandbits(128), version=4)
-        return Webhook(token=str(token), **facts)
+        return Webhook(token=uuid_of(self._rng), **facts)
 
     async def deliver(self, webhook: Webhook) -> list[WebhookRecord]:
         """Call once, and again as the URL's overrides say; never raises for what the other does.
