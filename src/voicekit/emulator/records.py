@@ -19,11 +19,12 @@ SECRET_HEADERS = frozenset(
         "sec-websocket-protocol",
     }
 )
+"""Header names whose values are kept as digests only."""
+
 SECRET_FIELDS = frozenset(
     {"xi-api-key", "xi_api_key", "authorization", "token", "api_key", "single_use_token"}
 )
 """Names under which queries and first messages carry credentials."""
-"""Header names whose values are kept as digests only."""
 
 Outcome = Literal["complete", "aborted", "refused", "fault"]
 

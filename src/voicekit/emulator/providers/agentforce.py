@@ -47,7 +47,7 @@ from voicekit.emulator.providers.agentforce_tokens import (
     credentials,
 )
 from voicekit.emulator.providers.agentforce_turn import AgentTurn
-from voicekit.emulator.providers.base import BAD_KEY, Context, Exchange, Provider, bearer
+from voicekit.emulator.providers.base import BAD_KEY, Context, Exchange, Provider, always, bearer
 from voicekit.emulator.records import json_object
 
 TOKEN = "/services/oauth2/token"  # noqa: S105 - a path
@@ -83,7 +83,7 @@ class Agentforce(Provider):
         self.add(router, "POST", f"{session}/messages/stream", "messages.stream", self.stream)
         self.add(router, "DELETE", session, "session.end", self.end_session)
         self.add(router, "POST", f"{session}/feedback", "feedback", self.feedback)
-        self.add(router, "GET", f"{API}/status", "status", self.status)
+        self.add(router, "GET", f"{API}/status", "status", always({"status": "UP"}))
         self.add(router, "POST", ACTION, "action", self.action)
 
     # -- what the vendor looks like --------------------------------------------------------
@@ -197,13 +197,11 @@ class Agentforce(Provider):
         stream = TurnStream(
             exchange,
             steps,
-            framing=scenario.agent_framing,
             links=links(exchange, session),
             ended=lambda: self._end_turn(session, turn),
             error=lambda message: error_object(
                 exchange, Refusal(status=500, error="InternalServerError", message=message)
             ),
-            limit=scenario.agent_timeout,
         )
         try:
             return await stream.send()
@@ -232,10 +230,6 @@ class Agentforce(Provider):
             raise lost(name)
         # Source: the vendor's examples say 201, its reference 202.
         return web.Response(status=201, headers=exchange.headers())
-
-    async def status(self, exchange: Exchange) -> web.StreamResponse:
-        """Say that the service is up."""
-        return exchange.answer({"status": "UP"})
 
     async def action(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a message by the core REST API's action; opaque tokens open it as well."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import Any, Literal
+
+from voicekit.emulator.bounded import Bounded
 
 MOST_ENDED = 4096
 """Ended sessions remembered, for the feedback that comes after."""
@@ -54,7 +55,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: Bounded[str, None] = Bounded(MOST_ENDED)
 
     def open(self, name: str, **facts: Any) -> Session:
         """Open one."""
@@ -79,11 +80,8 @@ class Sessions:
 
     def end(self, name: str) -> None:
         """End one, whoever wants it."""
-        if self._open.pop(name, None) is None:
-            return
-        self._ended[name] = None
-        while len(self._ended) > MOST_ENDED:
-            self._ended.popitem(last=False)
+        if self._open.pop(name, None) is not None:
+            self._ended[name] = None
 
     def known(self, name: str) -> Literal["open", "ended"] | None:
         """Tell what became of one."""

@@ -18,7 +18,6 @@ from aiohttp import web
 from voicekit.emulator.body import BodyWriter
 from voicekit.emulator.faults import Fault
 from voicekit.emulator.providers.agentforce_plan import Step, event_name
-from voicekit.emulator.providers.agentforce_turn import AgentFraming
 from voicekit.emulator.providers.base import Exchange
 
 SSE = "text/event-stream"
@@ -42,8 +41,7 @@ class TurnStream:
     """The stream of one turn.
 
     `links` are for answers without envelope; `ended` is called when the turn is over, before its
-    last bytes leave; `error` makes the Error object of a turn that fails, from its message;
-    `limit` is how many seconds a turn may take.
+    last bytes leave; `error` makes the Error object of a turn that fails, from its message.
     """
 
     def __init__(
@@ -51,19 +49,18 @@ class TurnStream:
         exchange: Exchange,
         steps: tuple[Step, ...],
         *,
-        framing: AgentFraming,
         links: Mapping[str, Any],
         ended: Callable[[], None],
         error: Callable[[str], Mapping[str, Any]],
-        limit: float,
     ) -> None:
         self._exchange = exchange
         self._steps = steps
-        self._framing = framing
+        scenario = exchange.ctx.scenario
+        self._framing = scenario.agent_framing
+        self._limit = scenario.agent_timeout
         self._links = links
         self._ended = ended
         self._error = error
-        self._limit = limit
         self._origin = f"{epoch_ms()}-REQ"
         self._trace = f"{exchange.rng.getrandbits(64):016x}"
 

@@ -32,6 +32,7 @@ __all__ = [
     "RefusedError",
     "Socket",
     "Struck",
+    "always",
     "bearer",
     "hang",
     "send_chunks",
@@ -45,6 +46,15 @@ Handler = Callable[["Exchange"], Awaitable[web.StreamResponse]]
 
 class RefusedError(Exception):
     """What a handler raises in place of an answer; its provider's `refuse` writes it."""
+
+
+def always(content: Any) -> Handler:
+    """Return a handler whose answer is always the same."""
+
+    async def answer(exchange: Exchange) -> web.StreamResponse:
+        return exchange.answer(content)
+
+    return answer
 
 
 def bearer(request: web.Request) -> str | None:

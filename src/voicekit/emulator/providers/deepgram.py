@@ -20,7 +20,7 @@ from aiohttp import web
 from voicekit.emulator.body import uuid_of
 from voicekit.emulator.codecs import wav_header
 from voicekit.emulator.exchange import sleep_until
-from voicekit.emulator.providers.base import Context, Exchange, Provider, Socket
+from voicekit.emulator.providers.base import Context, Exchange, Provider, Socket, always
 from voicekit.emulator.providers.deepgram_query import (
     MODEL_FAMILIES,
     QueryRefusalError,
@@ -93,8 +93,8 @@ class Deepgram(Provider):
         self.add(router, "GET", "/v1/speak", "speech.socket", self._speak_socket)
         self.add(router, "POST", "/v1/speak", "speech", self._speak)
         self.add(router, "POST", "/v1/auth/grant", "grant", self._grant)
-        self.add(router, "GET", "/v1/auth/token", "auth", self._auth)
-        self.add(router, "GET", "/v1/models", "models", self._models)
+        self.add(router, "GET", "/v1/auth/token", "auth", always(ACCOUNT))
+        self.add(router, "GET", "/v1/models", "models", always(MODELS))
 
     # -- what the vendor looks like --------------------------------------------------------
 
@@ -172,7 +172,6 @@ class Deepgram(Provider):
                 socket,
                 options=options,
                 request_id=self._request_id(exchange),
-                ears=self.ctx.ears,
                 time_scale=self.time_scale,
             ).serve()
             return socket.ws
@@ -266,32 +265,30 @@ class Deepgram(Provider):
             raise QueryRefusalError("Insufficient permissions.", status=403, code="FORBIDDEN")
         return exchange.answer(self._tokens.grant(exchange.body, time_scale=self.time_scale))
 
-    async def _auth(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.answer(
-            {
-                "api_key_id": "00000000-0000-4000-8000-000000000001",
-                "scopes": ["usage:write"],
-                "created": "2026-01-01T00:00:00.000Z",
-            }
-        )
 
-    async def _models(self, exchange: Exchange) -> web.StreamResponse:
-        stt: list[dict[str, Any]] = [
-            {
-                "name": variant,
-                "canonical_name": f"{family}-{variant}",
-                "architecture": family,
-                "languages": ["en"],
-                "version": "2026-01-01.0",
-                "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{family}-{variant}")),
-                "batch": True,
-                "streaming": True,
-                "formatted_output": True,
-            }
-            for family, variants in MODEL_FAMILIES.items()
-            for variant in sorted(variants)
-        ]
-        return exchange.answer({"stt": stt, "tts": []})
+ACCOUNT = {
+    "api_key_id": "00000000-0000-4000-8000-000000000001",
+    "scopes": ["usage:write"],
+    "created": "2026-01-01T00:00:00.000Z",
+}
+MODELS: dict[str, list[dict[str, Any]]] = {
+    "stt": [
+        {
+            "name": variant,
+            "canonical_name": f"{family}-{variant}",
+            "architecture": family,
+            "languages": ["en"],
+            "version": "2026-01-01.0",
+            "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{family}-{variant}")),
+            "batch": True,
+            "streaming": True,
+            "formatted_output": True,
+        }
+        for family, variants in MODEL_FAMILIES.items()
+        for variant in sorted(variants)
+    ],
+    "tts": [],
+}
 
 
 def _subprotocols(request: web.Request) -> list[str]:

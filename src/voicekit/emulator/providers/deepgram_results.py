@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -91,22 +91,10 @@ class Messages:
             "last_word_end": round(last_word_end, 2),
         }
 
-    def configured(self, keyterms: Iterable[str] | None) -> dict[str, Any]:
-        """Return a `ConfigureSuccess` message."""
-        return {
-            "type": "ConfigureSuccess",
-            "request_id": self.request_id,
-            "keyterms": None if keyterms is None else list(keyterms),
-        }
-
-    def not_configured(self, code: str, description: str) -> dict[str, Any]:
-        """Return a `ConfigureFailure` message."""
-        return {
-            "type": "ConfigureFailure",
-            "request_id": self.request_id,
-            "code": code,
-            "description": description,
-        }
+    def configured(self, **told: Any) -> dict[str, Any]:
+        """Return the answer to a `Configure`; one that tells a code is a failure."""
+        kind = "ConfigureFailure" if "code" in told else "ConfigureSuccess"
+        return {"type": kind, "request_id": self.request_id, **told}
 
     @staticmethod
     def error(

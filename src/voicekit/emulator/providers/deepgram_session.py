@@ -70,13 +70,13 @@ class ListenSession(SocketSession):
         *,
         options: ListenOptions,
         request_id: str,
-        ears: Ears | None,
         time_scale: float = 1.0,
     ) -> None:
         super().__init__(socket)
         self.options = options
         self.messages = Messages(request_id=request_id, options=options)
         self._scenario = socket.exchange.ctx.scenario
+        ears = socket.exchange.ctx.ears
         self._ears: Ears = ears if ears is not None else ScriptedEars(self._scenario.heard)
         self._scripted = ears is None
         self._decoder = StreamDecoder(
@@ -199,20 +199,22 @@ class ListenSession(SocketSession):
     def _configure(self, fields: dict[str, Any]) -> dict[str, Any]:
         keyterms = fields.get("keyterms")
         if keyterms is not None and not self.options.model.startswith("nova-3"):
-            return self.messages.not_configured(
-                "CONFIGURE_KEYTERMS_NOT_SUPPORTED", "Key terms need a nova-3 model."
+            return self.messages.configured(
+                code="CONFIGURE_KEYTERMS_NOT_SUPPORTED",
+                description="Key terms need a nova-3 model.",
             )
         if keyterms is not None and not (
             isinstance(keyterms, list) and all(isinstance(term, str) for term in keyterms)
         ):
             return self.messages.error("keyterms must be a list of strings or null")
         if keyterms and keyterm_words(keyterms) > MAX_KEYTERM_TOKENS:
-            return self.messages.not_configured(
-                "CONFIGURE_KEYTERM_LIMIT_EXCEEDED", f"At most {MAX_KEYTERM_TOKENS} tokens."
+            return self.messages.configured(
+                code="CONFIGURE_KEYTERM_LIMIT_EXCEEDED",
+                description=f"At most {MAX_KEYTERM_TOKENS} tokens.",
             )
         if "keyterms" in fields:
             self.options = replace(self.options, keyterms=tuple(keyterms or ()))
-        return self.messages.configured(self.options.keyterms)
+        return self.messages.configured(keyterms=list(self.options.keyterms))
 
     # -- what falls due --------------------------------------------------------------------
 

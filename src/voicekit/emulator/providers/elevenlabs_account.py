@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from voicekit.emulator.providers.base import Exchange, Handler
+from voicekit.emulator.providers.base import Exchange, always
 from voicekit.emulator.providers.elevenlabs_models import MODELS
 from voicekit.emulator.providers.elevenlabs_request import TRUE, Checker, HttpRefusalError
 
@@ -172,22 +172,15 @@ async def settings(exchange: Exchange) -> web.StreamResponse:
     return exchange.answer(SETTINGS)
 
 
-def _always(content: Any) -> Handler:
-    async def answer(exchange: Exchange) -> web.StreamResponse:
-        return exchange.answer(content)
-
-    return answer
-
-
 ROUTES = (
     ("/v2/voices", "voices", voices),
-    ("/v1/voices", "voices", _always({"voices": [each.wire() for each in VOICES]})),
-    ("/v1/voices/settings/default", "voice.settings", _always(SETTINGS)),
+    ("/v1/voices", "voices", always({"voices": [each.wire() for each in VOICES]})),
+    ("/v1/voices/settings/default", "voice.settings", always(SETTINGS)),
     ("/v1/voices/{voice_id}", "voice", voice),
     ("/v1/voices/{voice_id}/settings", "voice.settings", settings),
-    ("/v1/models", "models", _always([model.wire() for model in MODELS.values()])),
-    ("/v1/user", "user", _always(USER)),
-    ("/v1/user/subscription", "subscription", _always(SUBSCRIPTION)),
+    ("/v1/models", "models", always([model.wire() for model in MODELS.values()])),
+    ("/v1/user", "user", always(USER)),
+    ("/v1/user/subscription", "subscription", always(SUBSCRIPTION)),
 )
 """Path, operation and handler of each GET endpoint; the order matters to the router."""
 

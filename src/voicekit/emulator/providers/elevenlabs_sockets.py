@@ -7,6 +7,7 @@ counts the silence of the client.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -52,7 +53,7 @@ class SpeechSocket(SocketSession):
         self.query = query
         self.live: dict[str, Utterance] = {}
         self._gate = gate
-        self._voice_id = voice_id
+        self._utterance = partial(Utterance, socket, query=query, gate=gate, voice_id=voice_id)
         self._authorized = authorized
         self._patience = query.inactivity_timeout * time_scale
         self._last_message = self._loop.time()
@@ -109,14 +110,7 @@ class SpeechSocket(SocketSession):
             utterance.accept(message, first=first)
 
     def _open(self, key: str, context: str | None, message: ClientMessage) -> Utterance:
-        utterance = Utterance(
-            self.socket,
-            query=self.query,
-            gate=self._gate,
-            voice_id=self._voice_id,
-            context=context,
-            settings=message.settings,
-        )
+        utterance = self._utterance(context=context, settings=message.settings)
         utterance.task = self.start(utterance.speak_all(), name=f"utterance {key}")
         self.live[key] = utterance
         return utterance

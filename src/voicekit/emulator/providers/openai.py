@@ -10,14 +10,15 @@ from typing import Any
 from aiohttp import web
 from typing_extensions import override
 
+from voicekit.emulator.bounded import Bounded
 from voicekit.emulator.providers import openai_azure as azure
-from voicekit.emulator.providers.base import Context, Exchange, Provider, bearer
+from voicekit.emulator.providers.base import Context, Exchange, Provider, always, bearer
 from voicekit.emulator.providers.openai_chat import answer_chat
 from voicekit.emulator.providers.openai_embeddings import answer_embedding
 from voicekit.emulator.providers.openai_pacing import SSE
 from voicekit.emulator.providers.openai_refusals import SERVER_ERROR, Refusal
 from voicekit.emulator.providers.openai_reply import PromptCache
-from voicekit.emulator.providers.openai_responses import StoredResponses, answer_response
+from voicekit.emulator.providers.openai_responses import answer_response
 from voicekit.emulator.providers.openai_speech import CONTENT_TYPES, speak
 from voicekit.emulator.providers.openai_transcriptions import transcribe
 from voicekit.emulator.records import json_object
@@ -46,6 +47,9 @@ LIMIT_HEADERS = {
 
 LIMITED = frozenset({"chat", "responses", "embeddings", "speech", "transcriptions"})
 """The operations whose answers tell of the account's limits."""
+
+KEPT_RESPONSES = 1000
+"""Those that can be continued."""
 
 UNCOUNTED = frozenset({"transcriptions"})
 """Those of them whose answers do not tell of tokens."""
@@ -86,11 +90,12 @@ class OpenAI(Provider):
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx)
         self.prompts = PromptCache()
-        self.stored = StoredResponses()
+        self.stored: Bounded[str, dict[str, Any]] = Bounded(KEPT_RESPONSES)
 
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
-        self.add(router, "GET", "/v1/models", "models", self.models)
+        models = always({"object": "list", "data": [_model(name) for name in MODELS]})
+        self.add(router, "GET", "/v1/models", "models", models)
         self.add(router, "GET", "/v1/models/{model:.+}", "models.get", self.model)
         self.add(router, "POST", "/v1/chat/completions", "chat", self.chat)
         self.add(router, "POST", "/v1/responses", "responses", self.responses)
@@ -110,7 +115,7 @@ class OpenAI(Provider):
                 "/audio/transcriptions": ("transcriptions", transcribe),
             },
             common={
-                "/models": ("GET", "models", self.models),
+                "/models": ("GET", "models", models),
                 "/models/{model:.+}": ("GET", "models.get", self.model),
                 "/responses": ("POST", "responses", self.responses),
                 "/responses/{id}": ("GET", "responses.get", self.response),
@@ -182,10 +187,6 @@ class OpenAI(Provider):
         record = exchange.record
         raise Refusal(status=404, message=f"Invalid URL ({record.method} {record.path})")
 
-    async def models(self, exchange: Exchange) -> web.StreamResponse:
-        """List the models."""
-        return exchange.answer({"object": "list", "data": [_model(name) for name in MODELS]})
-
     async def model(self, exchange: Exchange) -> web.StreamResponse:
         """Describe one model."""
         name = exchange.request.match_info["model"]
@@ -228,7 +229,7 @@ class OpenAI(Provider):
     async def drop_response(self, exchange: Exchange) -> web.StreamResponse:
         """Forget a stored response."""
         name = exchange.request.match_info["id"]
-        if not self.stored.drop(name):
+        if self.stored.pop(name, None) is None:
             raise _no_response(name)
         return exchange.answer({"id": name, "object": "response", "deleted": True})
 

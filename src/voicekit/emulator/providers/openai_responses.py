@@ -9,13 +9,13 @@ What a request earns is decided as for a chat: the script is the same.
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from voicekit.emulator.body import as_json
+from voicekit.emulator.bounded import Bounded
 from voicekit.emulator.faults import Fault
 from voicekit.emulator.providers.base import Exchange
 from voicekit.emulator.providers.openai_pacing import (
@@ -41,35 +41,12 @@ from voicekit.emulator.providers.openai_responses_refusals import (
     response_advice,
 )
 
-KEPT_RESPONSES = 1000
-
 PADDING = ("aZ3kQ9x", "pLm2", "Tr7VbN0wYcE", "u", "Hs81JdKqXo5ZfGt")
 """What obfuscation adds; its length varies by event."""
 
 
-class StoredResponses:
-    """The responses that can be continued."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, dict[str, Any]] = OrderedDict()
-
-    def keep(self, response: dict[str, Any]) -> None:
-        """Remember a response, and forget the oldest beyond what is kept."""
-        self._kept[response["id"]] = response
-        while len(self._kept) > KEPT_RESPONSES:
-            self._kept.popitem(last=False)
-
-    def get(self, name: str) -> dict[str, Any] | None:
-        """Return a response that was kept."""
-        return self._kept.get(name)
-
-    def drop(self, name: str) -> bool:
-        """Forget a response; return whether it was kept."""
-        return self._kept.pop(name, None) is not None
-
-
 async def answer_response(
-    exchange: Exchange, prompts: PromptCache, stored: StoredResponses
+    exchange: Exchange, prompts: PromptCache, stored: Bounded[str, dict[str, Any]]
 ) -> web.StreamResponse:
     """Answer one request."""
     body = body_of(exchange)
@@ -89,7 +66,7 @@ async def answer_response(
     used = usage(chat, [outcome], prompts)
     made = ResponseObject(body, outcome, used, reply.reasoning, suffix)
     if body.get("store", True):
-        stored.keep(made.ended)
+        stored[made.ended["id"]] = made.ended
     response = _Response(exchange, body, outcome, made)
     return await (response.stream() if body.get("stream") else response.whole())
 

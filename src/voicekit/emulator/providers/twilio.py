@@ -60,7 +60,7 @@ class Twilio(Provider):
             trust=self._trust,
         )
         self.deliveries = Deliveries(
-            ctx, messages=self.messages, webhooks=self.webhooks, sids=self.sids, own=self.own
+            ctx, messages=self.messages, webhooks=self.webhooks, own=self.own
         )
         self.telling = Telling(self)
         self.rest = Rest(self)

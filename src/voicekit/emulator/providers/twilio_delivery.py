@@ -13,7 +13,7 @@ from typing import Any, Literal
 from voicekit.emulator.exchange import Context
 from voicekit.emulator.journal import DeliveryRecord
 from voicekit.emulator.providers.twilio_fetching import DOWNLOAD_FAILED, fetch
-from voicekit.emulator.providers.twilio_messages import FINAL, Message, Messages, Sids, now
+from voicekit.emulator.providers.twilio_messages import FINAL, Message, Messages, now
 from voicekit.emulator.providers.twilio_webhooks import Webhook, Webhooks
 from voicekit.emulator.scenario import draw
 
@@ -37,13 +37,11 @@ class Deliveries:
         *,
         messages: Messages,
         webhooks: Webhooks,
-        sids: Sids,
         own: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
         self._ctx = ctx
         self._messages = messages
         self._webhooks = webhooks
-        self._sids = sids
         self._own = own
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._telling: dict[str, asyncio.Task[None]] = {}

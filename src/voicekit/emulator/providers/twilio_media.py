@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from typing_extensions import override
 
+from voicekit.emulator.bounded import Bounded
 from voicekit.emulator.providers.base import Context, Exchange, Provider
 from voicekit.emulator.providers.twilio_messages import Media
 
@@ -36,7 +37,7 @@ class TwilioMedia(Provider):
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx)
         self._secret = f"{ctx.seed}/{PROVIDER}".encode()
-        self._known: dict[str, Media] = {}
+        self._known: Bounded[str, Media] = Bounded(MAX_FILES)
 
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
@@ -67,8 +68,6 @@ class TwilioMedia(Provider):
     def address(self, media: Media) -> str:
         """Return a signed path and query for a file; it can then be fetched."""
         self._known[media.sid] = media
-        if len(self._known) > MAX_FILES:
-            del self._known[next(iter(self._known))]
         expires = int(time.time()) + LIFETIME_S
         query = {"Expires": expires, "Signature": self._sign(media.sid, expires)}
         return f"/cdn/{media.sid}?{urlencode({**query, 'Key-Pair-Id': KEY_PAIR})}"

@@ -13,6 +13,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from voicekit.emulator.bounded import Bounded
 from voicekit.emulator.providers.twilio_refusals import coded
 
 FINAL = frozenset(
@@ -161,13 +162,11 @@ class Messages:
     """Every message of every account, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._all: dict[str, Message] = {}
+        self._all: Bounded[str, Message] = Bounded(MAX_MESSAGES)
 
     def add(self, message: Message) -> None:
         """Keep a message, and let go of the oldest where there are many."""
         self._all[message.sid] = message
-        if len(self._all) > MAX_MESSAGES:
-            del self._all[next(iter(self._all))]
 
     def drop(self, message: Message) -> None:
         """Forget a message and its media."""
