@@ -91,9 +91,9 @@ def encoder(output_format: str, *, pcm_bytes: int | None = None) -> Encoder:
     codec, rate, *bit_rate = output_format.split("_")
     match codec:
         case "pcm":
-            return _PcmEncoder(int(rate))
+            return _PcmEncoder(int(rate), "audio/pcm")
         case "wav":
-            return _WavEncoder(int(rate), pcm_bytes)
+            return _PcmEncoder(int(rate), "audio/wav", wav_header(int(rate), pcm_bytes))
         case "ulaw":
             return _G711Encoder("mulaw", "audio/basic")
         case "alaw":
@@ -118,24 +118,10 @@ def mp3_encoder(sample_rate: int, kilobits: int) -> Encoder:
 
 
 class _PcmEncoder:
-    content_type = "audio/pcm"
-
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, content_type: str, header: bytes = b"") -> None:
         self.sample_rate = sample_rate
-
-    def encode(self, pcm: bytes, /) -> bytes:
-        return pcm
-
-    def flush(self) -> bytes:
-        return b""
-
-
-class _WavEncoder:
-    content_type = "audio/wav"
-
-    def __init__(self, sample_rate: int, pcm_bytes: int | None) -> None:
-        self.sample_rate = sample_rate
-        self._header = wav_header(sample_rate, pcm_bytes)
+        self.content_type = content_type
+        self._header = header
 
     def encode(self, pcm: bytes, /) -> bytes:
         header, self._header = self._header, b""

@@ -103,11 +103,7 @@ class SphinxEars:
         self._numbers = count(1)
 
     def open(self, *, sample_rate: int, channels: int = 1, encoding: str = "linear16") -> Hearing:
-        """Begin to listen; see `Ears.open`.
-
-        Raises:
-            UnsupportedFormat: An encoding that is not read.
-        """
+        """Begin to listen; see `Ears.open`."""
         PcmReader(encoding, sample_rate=sample_rate, channels=channels)  # refuses, here and now
         number = next(self._numbers)
         self._worker.post(
@@ -156,11 +152,7 @@ class ScriptedEars:
         self._heard = heard
 
     def open(self, *, sample_rate: int, channels: int = 1, encoding: str = "linear16") -> Hearing:
-        """Begin to listen; see `Ears.open`.
-
-        Raises:
-            UnsupportedFormat: An encoding that is not read.
-        """
+        """Begin to listen; see `Ears.open`."""
         reader = PcmReader(encoding, sample_rate=sample_rate, channels=channels)
         return _ScriptedHearing(self._heard, reader)
 

@@ -42,7 +42,7 @@ class TonesVoice:
         self._said = PcmCache()
 
     async def speak(self, text: str, *, voice_id: str, sample_rate: int) -> bytes:
-        """Return the tones of ``text``: PCM, signed 16-bit little-endian, mono."""
+        """Return the tones of ``text``; see `Voice.speak`."""
         key = (text, voice_id, sample_rate)
         pcm = self._said.get(key)
         if pcm is None:

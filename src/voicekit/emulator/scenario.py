@@ -62,6 +62,14 @@ OPENING_HOURS = (
 """Longer than 120 characters, so that speech scheduled after 50 starts while text still comes."""
 
 
+def _scripted(replies: Any, said: str) -> Any:
+    if callable(replies):
+        return replies(said)
+    if isinstance(replies, Mapping):
+        return replies.get(said, replies.get("", ""))
+    return replies
+
+
 def _typical_answer(said: str) -> Answer:
     plain = " ".join(said.lower().split()).strip(" ?.!")
     if "opening hours" in plain or "open" in plain.split():
@@ -163,13 +171,7 @@ class Scenario:
 
     def reply_to(self, said: str) -> Reply:
         """Return the scripted answer to a user's text."""
-        found: Answer
-        if callable(self.replies):
-            found = self.replies(said)
-        elif isinstance(self.replies, Mapping):
-            found = self.replies.get(said, self.replies.get("", ""))
-        else:
-            found = self.replies
+        found: Answer = _scripted(self.replies, said)
         return found if isinstance(found, Reply) else Reply(text=found)
 
     def agent_turn(self, said: str) -> AgentTurn:
@@ -177,16 +179,9 @@ class Scenario:
 
         Without `agent_replies` it says what `replies` says.
         """
-        replies = self.agent_replies
-        if replies is None:
+        if self.agent_replies is None:
             return AgentTurn(text=self.reply_to(said).text)
-        found: str | AgentTurn
-        if callable(replies):
-            found = replies(said)
-        elif isinstance(replies, Mapping):
-            found = replies.get(said, replies.get("", ""))
-        else:
-            found = replies
+        found: str | AgentTurn = _scripted(self.agent_replies, said)
         return found if isinstance(found, AgentTurn) else AgentTurn(text=found)
 
     def with_replies(self, replies: Replies) -> Scenario:

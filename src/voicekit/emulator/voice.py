@@ -43,11 +43,7 @@ class EspeakVoice:
         self._said = PcmCache() if cache is None else cache
 
     async def speak(self, text: str, *, voice_id: str, sample_rate: int) -> bytes:
-        """Return the speech: PCM, signed 16-bit little-endian, mono.
-
-        Raises:
-            EmulatorError: The worker is not running.
-        """
+        """Return the speech; see `Voice.speak`. EmulatorError when the worker is not running."""
         key = (text, voice_id, sample_rate)
         pcm = self._said.get(key)
         if pcm is None:

@@ -64,6 +64,8 @@ class ListenSession(SocketSession):
     Without ears it hears the scenario's words; `time_scale` is a factor on the 10 s of NET-0001.
     """
 
+    failure = Goodbye(code=1011, reason=NET_0000)
+
     def __init__(
         self,
         socket: Socket,
@@ -107,12 +109,6 @@ class ListenSession(SocketSession):
     @override
     def busy(self) -> bool:
         return not self._outbox.empty
-
-    @override
-    def failed(self, error: BaseException) -> Goodbye:
-        """Close as the vendor does when it cannot produce a transcript."""
-        super().failed(error)
-        return Goodbye(code=1011, reason=NET_0000)
 
     # -- what the client sends -------------------------------------------------------------
 

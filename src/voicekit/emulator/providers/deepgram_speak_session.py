@@ -55,6 +55,8 @@ class SpeakSession(SocketSession):
     message before NET-0001, None never: the vendor documents the label and no number.
     """
 
+    failure = Goodbye(code=1011, reason=NET_0000)
+
     def __init__(
         self,
         socket: Socket,
@@ -90,12 +92,6 @@ class SpeakSession(SocketSession):
     @override
     def busy(self) -> bool:
         return self._speaking or bool(self._queue)
-
-    @override
-    def failed(self, error: BaseException) -> Goodbye:
-        """Close as the vendor does when it fails."""
-        super().failed(error)
-        return Goodbye(code=1011, reason=NET_0000)
 
     # -- what the client sends -------------------------------------------------------------
 

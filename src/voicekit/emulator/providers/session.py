@@ -31,7 +31,12 @@ class SocketSession:
     """Serves one socket; a subclass says what messages mean and starts what has to be done.
 
     Every task of it has ended when `serve` returns or is cancelled.
+
+    Attributes:
+        failure: How to close when a task has failed.
     """
+
+    failure = Goodbye(code=1011, reason="Internal server error")
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
@@ -56,7 +61,7 @@ class SocketSession:
     def failed(self, error: BaseException) -> Goodbye:
         """Say how to close when a task has failed."""
         self.note(f"emulator error: {type(error).__name__}")
-        return Goodbye(code=1011, reason="Internal server error")
+        return self.failure
 
     async def serve(self) -> None:
         """Serve until either side closes.
