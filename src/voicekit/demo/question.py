@@ -19,7 +19,6 @@ _MAX_BYTES = 1 << 24
 """More than a minute of 48 kHz stereo takes; what is larger is not read whole."""
 
 _ALLOWED = "a PCM16 WAV file, 8 to 48 kHz, mono or stereo, of at most a minute"
-_RATE = 16_000
 _SAID = "What are your opening hours today"
 
 
@@ -67,31 +66,28 @@ def load_question(path: str | Path | None = None) -> Question:
         # It speaks of bytes; whoever started the demo named a file.
         reason = error.message.partition(": ")[2].partition(";")[0]
         raise _refusal(reason) from error
-    return _cut(clip, None)
+    return _cut(clip.data, clip.format, None)
 
 
 def _built_in() -> Question:
     from voicekit.emulator.codecs import PcmReader  # the file is µ-law, half the size of PCM
 
-    content = (resources.files("voicekit.demo") / "question.wav").read_bytes()
-    pcm = PcmReader("wav", sample_rate=_RATE).feed(content)
-    return _cut(
-        AudioClip(data=pcm, format=AudioFormat(encoding="pcm", sample_rate_hz=_RATE)), _SAID
-    )
+    reader = PcmReader("wav", sample_rate=0)
+    pcm = reader.feed((resources.files("voicekit.demo") / "question.wav").read_bytes())
+    return _cut(pcm, AudioFormat(encoding="pcm", sample_rate_hz=reader.sample_rate), _SAID)
 
 
-def _cut(clip: AudioClip, said: str | None) -> Question:
-    rate, channels = clip.format.sample_rate_hz or 0, clip.format.channels
-    if len(clip.data) > LONGEST_S * rate * channels * 2:
+def _cut(pcm: bytes, format: AudioFormat, said: str | None) -> Question:  # noqa: A002
+    rate, channels = format.sample_rate_hz or 0, format.channels
+    if len(pcm) > LONGEST_S * rate * channels * 2:
         raise _refusal("is too long")
     size = round(rate * FRAME_S) * 2 * channels
     frames = tuple(
-        clip.data[start : start + size].ljust(size, b"\0")
-        for start in range(0, len(clip.data), size)
+        pcm[start : start + size].ljust(size, b"\0") for start in range(0, len(pcm), size)
     )
     if not frames:
         raise _refusal("holds no sound")
-    return Question(clip.format, frames, said)
+    return Question(format, frames, said)
 
 
 def _refusal(reason: str) -> InvalidArgumentError:

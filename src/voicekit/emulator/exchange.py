@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -62,12 +63,11 @@ class Context:
         self.journal = journal
         self.faults = faults
         self.seed = seed
-        self.rng = random.Random(f"{seed}/{provider}")
         self.voice = voice
         self.ears = ears
         self.world = world
         self._scenario = scenario
-        self._numbers: dict[str, int] = {}
+        self.restart_seed()
 
     @property
     def scenario(self) -> Scenario:
@@ -76,14 +76,14 @@ class Context:
 
     def number(self, operation: str) -> int:
         """Return how many requests of an operation came before this one."""
-        count = self._numbers.get(operation, 0)
-        self._numbers[operation] = count + 1
+        count = self._numbers[operation]
+        self._numbers[operation] += 1
         return count
 
     def restart_seed(self) -> None:
         """Begin the seeded draws again, as if nothing had been asked yet."""
         self.rng = random.Random(f"{self.seed}/{self.provider}")
-        self._numbers.clear()
+        self._numbers: Counter[str] = Counter()
 
 
 class Exchange:

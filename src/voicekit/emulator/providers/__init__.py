@@ -33,15 +33,7 @@ def with_companions(names: Iterable[str]) -> list[str]:
 
 
 def load(name: str) -> type[Provider]:
-    """Import a provider's class.
-
-    Raises:
-        ValueError: Nobody of that name is emulated.
-    """
-    try:
-        module, attribute = _MODULES.get(name) or PROVIDERS[name]
-    except KeyError:
-        known = ", ".join(sorted(PROVIDERS))
-        raise ValueError(f"unknown provider {name!r}; one of {known}") from None
+    """Import the class of a provider, or of a host that one leads to."""
+    module, attribute = _MODULES.get(name) or PROVIDERS[name]
     found: type[Provider] = getattr(import_module(module), attribute)
     return found
