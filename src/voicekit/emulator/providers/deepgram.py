@@ -195,12 +195,15 @@ class Deepgram(Provider):
         recording = read_recording(body, options.listen, scripted=ears is None)
         request_id = self._request_id(exchange)
         if options.callback is not None:
-            exchange.note("the callback is never called")
-            return exchange.answer({"request_id": request_id})
+            return self._never_called(exchange)
         scenario = self.ctx.scenario
         heard = await hear(recording, ears, scenario.heard, speakers=2)
         await exchange.pause(scenario.transcript_final)
         return exchange.answer(answer_of(body, recording, heard, options, request_id=request_id))
+
+    def _never_called(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.note("the callback is never called")
+        return exchange.answer({"request_id": self._request_id(exchange)})
 
     def _remote(self, exchange: Exchange) -> bytes:
         """Stand in for a recording at an address: scripted ears need no more than its duration."""
@@ -230,8 +233,7 @@ class Deepgram(Provider):
         exchange.note(*options.notes)
         text = text_of(exchange)
         if options.callback is not None:
-            exchange.note("the callback is never called")
-            return exchange.answer({"request_id": self._request_id(exchange)})
+            return self._never_called(exchange)
         start = asyncio.get_running_loop().time() + first_audio_latency(exchange, first=True)
         slices = await render(exchange, text, options)
         # The headers come with the first audio: the vendor's time to first byte is that of speech.

@@ -28,6 +28,7 @@ from voicekit.emulator.providers.elevenlabs_request import (
     SpeechRequest,
     check_body,
     check_query,
+    invalid,
 )
 from voicekit.emulator.providers.elevenlabs_sockets import MultiContextSocket, SpeechSocket
 from voicekit.emulator.providers.elevenlabs_speech import ConcurrencyGate, QueueFullError, render
@@ -252,6 +253,4 @@ def _check_made(output_format: str) -> None:
     try:
         encoder(output_format)
     except UnsupportedFormat as unsupported:
-        raise HttpRefusalError.coded(
-            400, "invalid_parameters", str(unsupported), param="output_format"
-        ) from None
+        raise invalid("output_format", str(unsupported)) from None

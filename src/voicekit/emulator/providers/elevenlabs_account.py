@@ -14,7 +14,7 @@ from aiohttp import web
 
 from voicekit.emulator.providers.base import Exchange, always
 from voicekit.emulator.providers.elevenlabs_models import MODELS
-from voicekit.emulator.providers.elevenlabs_request import TRUE, Checker, HttpRefusalError
+from voicekit.emulator.providers.elevenlabs_request import TRUE, Checker, HttpRefusalError, invalid
 
 UNKNOWN_VOICE = "no-such-voice"
 """The one voice id that is refused; any other is taken for a voice of the account."""
@@ -221,17 +221,13 @@ def _start(token: str | None) -> int:
         return 0
     kind, _, number = token.partition(":")
     if kind != "page" or not number.isdigit():
-        raise HttpRefusalError.coded(
-            400, "invalid_parameters", "The page token is invalid.", param="next_page_token"
-        )
+        raise invalid("next_page_token", "The page token is invalid.")
     return int(number)
 
 
 def _found(query: Mapping[str, str], ids: Sequence[str]) -> list[Voice]:
     if len(ids) > MOST_IDS:
-        raise HttpRefusalError.coded(
-            400, "invalid_parameters", f"At most {MOST_IDS} voice ids.", param="voice_ids"
-        )
+        raise invalid("voice_ids", f"At most {MOST_IDS} voice ids.")
     wanted = query.get("search", "").lower()
     category = query.get("category")
     found = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voicekit.emulator.forms import File, Form
-from voicekit.emulator.providers.elevenlabs_request import Checker, HttpRefusalError
+from voicekit.emulator.providers.elevenlabs_request import Checker, invalid
 
 MODELS = ("scribe_v1", "scribe_v2", "scribe_v2_medical", "scribe_v3")
 OF_V3 = ("secondary_language_codes", "numbers_format")
@@ -196,18 +196,14 @@ def _check_texts(fields: _Fields) -> None:
 def _check_together(fields: _Fields, options: TranscriptionOptions) -> None:
     sources = [options.file, fields.text("source_url"), fields.text("cloud_storage_url")]
     if sum(each is not None for each in sources) != 1:
-        raise _refused("file", "Exactly one of file, source_url, cloud_storage_url is required.")
+        raise invalid("file", "Exactly one of file, source_url, cloud_storage_url is required.")
     if options.multichannel and options.diarize:
-        raise _refused("diarize", "diarize cannot be used with use_multi_channel.")
+        raise invalid("diarize", "diarize cannot be used with use_multi_channel.")
     if options.roles and (options.multichannel or not options.diarize):
-        raise _refused("detect_speaker_roles", "detect_speaker_roles requires diarize.")
+        raise invalid("detect_speaker_roles", "detect_speaker_roles requires diarize.")
     if options.combined and options.granularity == "none":
-        raise _refused("multichannel_output_style", "combined requires timestamps.")
+        raise invalid("multichannel_output_style", "combined requires timestamps.")
     if "diarization_threshold" in fields and not (options.diarize and options.speakers == 32):
-        raise _refused("diarization_threshold", "It needs diarize, and no num_speakers.")
+        raise invalid("diarization_threshold", "It needs diarize, and no num_speakers.")
     if "webhook_id" in fields and not options.webhook:
-        raise _refused("webhook_id", "It is only valid when webhook is true.")
-
-
-def _refused(param: str, message: str) -> HttpRefusalError:
-    return HttpRefusalError.coded(400, "invalid_parameters", message, param=param)
+        raise invalid("webhook_id", "It is only valid when webhook is true.")

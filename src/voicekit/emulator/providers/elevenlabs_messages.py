@@ -10,18 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from voicekit.emulator.providers.elevenlabs_request import (
+    ADVISED_SPEED,
+    RATIO_SETTINGS,
+    SPEED_NOTE,
+)
 from voicekit.emulator.providers.elevenlabs_schedule import SCHEDULE_LIMITS
-
-VOICE_SETTING_RANGES = {
-    "stability": (0.0, 1.0),
-    "similarity_boost": (0.0, 1.0),
-    "style": (0.0, 1.0),
-    "clone_strength": (0.0, 1.0),
-}
-"""Documented ranges. `speed` is left out: the vendor's pages disagree (0.7-1.2 and 0.25-4.0)."""
-
-ADVISED_SPEED = (0.7, 1.2)
-"""Source: field description of `speed` in the vendor's OpenAPI file, August 2025."""
 
 KNOWN_FIELDS = frozenset(
     {
@@ -151,16 +145,16 @@ def _json_object(raw: str | bytes) -> dict[str, Any]:
 
 def _settings(fields: Mapping[str, Any], notes: list[str]) -> ContextSettings:
     voice = _mapping(fields, "voice_settings")
-    for name, (low, high) in VOICE_SETTING_RANGES.items():
+    for name in RATIO_SETTINGS:
         value = (voice or {}).get(name)
-        if value is not None and not (_number(value) and low <= value <= high):
-            raise _invalid(f"voice_settings.{name} must be between {low:g} and {high:g}")
+        if value is not None and not (_number(value) and 0 <= value <= 1):
+            raise _invalid(f"voice_settings.{name} must be between 0 and 1")
     speed = (voice or {}).get("speed")
     if speed is not None:
         if not _number(speed):
             raise _invalid("voice_settings.speed must be a number")
         if not ADVISED_SPEED[0] <= speed <= ADVISED_SPEED[1]:
-            notes.append(f"voice_settings.speed outside {ADVISED_SPEED[0]}-{ADVISED_SPEED[1]}")
+            notes.append(SPEED_NOTE)
     generation = _mapping(fields, "generation_config")
     counts = (generation or {}).get("chunk_length_schedule")
     low, high = SCHEDULE_LIMITS

@@ -21,6 +21,13 @@ from voicekit.emulator.providers.elevenlabs_models import (
 
 NORMALIZATION = ("auto", "on", "off")
 RATIO_SETTINGS = ("stability", "similarity_boost", "style", "clone_strength")
+"""From 0 to 1. `speed` is no such: the vendor's pages disagree (0.7-1.2 and 0.25-4.0)."""
+
+ADVISED_SPEED = (0.7, 1.2)
+"""Source: field description of `speed` in the vendor's OpenAPI file, August 2025."""
+
+SPEED_NOTE = "voice_settings.speed outside 0.7-1.2"
+
 HTTP_QUERY = frozenset({"output_format", "optimize_streaming_latency", "enable_logging"})
 SOCKET_QUERY = frozenset(
     {
@@ -81,6 +88,11 @@ class HttpRefusalError(RefusedError):
         """Build the vendor's 2026 shape; `status` repeats the code for older readers."""
         detail = {"type": kind, "code": code, "message": message, "status": code, **more}
         return cls(status, detail)
+
+
+def invalid(param: str, message: str) -> HttpRefusalError:
+    """Return the refusal of a parameter."""
+    return HttpRefusalError.coded(400, "invalid_parameters", message, param=param)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +284,7 @@ def _check_options(check: Checker, given: Mapping[str, Any]) -> None:
 def _check_limits(given: Mapping[str, Any], model: Model) -> None:
     text = given["text"]
     if not text.strip():
-        raise HttpRefusalError.coded(400, "invalid_parameters", "text is empty", param="text")
+        raise invalid("text", "text is empty")
     if len(text) > model.max_characters:
         raise HttpRefusalError.coded(
             400,
@@ -311,10 +323,10 @@ def _check_voice_settings(check: Checker, settings: Any) -> None:
         )
     speed = settings.get("speed")
     if speed is not None:
-        # The vendor's pages disagree about the range, so only the type refuses.
+        # Only the type refuses.
         check.number(["voice_settings", "speed"], speed, 0, 100)
-        if isinstance(speed, int | float) and not 0.7 <= speed <= 1.2:
-            check.notes.append("voice_settings.speed outside 0.7-1.2")
+        if isinstance(speed, int | float) and not (ADVISED_SPEED[0] <= speed <= ADVISED_SPEED[1]):
+            check.notes.append(SPEED_NOTE)
 
 
 def _check_effects(check: Checker, effects: Any) -> None:
