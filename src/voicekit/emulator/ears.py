@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -132,6 +132,15 @@ class _SphinxHearing:
         self._worker.post("close", hearing=self._number)
 
 
+def spread(words: Sequence[str], start: float, end: float, *, confidence: float) -> list[HeardWord]:
+    """Give words times of their own: spread evenly."""
+    each = (end - start) / max(1, len(words))
+    return [
+        HeardWord(word, start + index * each, start + (index + 1) * each, confidence)
+        for index, word in enumerate(words)
+    ]
+
+
 Script = str | Callable[[float], str] | None
 """What is to be heard: always this, or by the seconds of audio fed, or nothing."""
 
@@ -172,12 +181,7 @@ class _ScriptedHearing:
 
     async def final(self) -> HeardUtterance:
         words = self._words()
-        each = self._seconds / max(1, len(words))
-        spread = (
-            HeardWord(word, index * each, (index + 1) * each, 1.0)
-            for index, word in enumerate(words)
-        )
-        return HeardUtterance(words=tuple(spread))
+        return HeardUtterance(words=tuple(spread(words, 0.0, self._seconds, confidence=1.0)))
 
     def close(self) -> None:
         self._heard = None

@@ -63,13 +63,3 @@ async def final_words(hearing: Hearing | None, *, silent: bool) -> Sequence[Word
         return () if silent else (await hearing.final()).words
     finally:
         hearing.close()
-
-
-def spread(text: str, start: float, end: float) -> list[Word]:
-    """Give an interim's words times of their own: spread evenly, for ears give none."""
-    words = text.split()
-    each = (end - start) / len(words) if words else 0.0
-    return [
-        (word, start + index * each, start + (index + 1) * each, 0.9)
-        for index, word in enumerate(words)
-    ]

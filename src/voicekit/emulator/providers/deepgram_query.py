@@ -190,11 +190,9 @@ def _audio(last: Mapping[str, str]) -> tuple[str | None, int, int]:
     if encoding is None:
         return None, 0, channels
     if encoding not in ENCODINGS:
-        raise QueryRefusalError(f"Unsupported audio format: encoding {encoding}")
+        raise unsupported(f"encoding {encoding}")
     if encoding not in RAW_ENCODINGS:
-        raise QueryRefusalError(
-            f"Unsupported audio format: this emulator does not decode {encoding}"
-        )
+        raise unsupported(f"this emulator does not decode {encoding}")
     if rate is None:
         raise QueryRefusalError("sample_rate is required when encoding is given")
     return encoding, rate, channels
@@ -277,6 +275,11 @@ def callback_of(last: Mapping[str, str]) -> str | None:
     if callback is not None and not callback.startswith(("http://", "https://")):
         raise QueryRefusalError("The callback URL is invalid.")
     return callback
+
+
+def unsupported(what: str) -> QueryRefusalError:
+    """Return the refusal of a kind of audio."""
+    return QueryRefusalError(f"Unsupported audio format: {what}")
 
 
 def boolean(name: str, value: str) -> bool:

@@ -12,6 +12,7 @@ from voicekit.emulator.providers.deepgram_query import (
     callback_of,
     check_listen,
     last_values,
+    unsupported,
 )
 
 # Source: the vendor's OpenAPI file of /v1/listen, July 2026, and its SDK 7.17.0.
@@ -66,7 +67,7 @@ def check_recording(query: Mapping[str, Sequence[str]]) -> RecordingOptions:
     own = BOOLEANS | LISTS | MODES | {"utt_split", "diarize_model", "summarize", "detect_language"}
     common = {name: values for name, values in query.items() if name not in own}
     if (encoding := last.get("encoding")) is not None and encoding not in ENCODINGS:
-        raise QueryRefusalError(f"Unsupported audio format: encoding {encoding}")
+        raise unsupported(f"encoding {encoding}")
     whisper = last.get("model") in WHISPER
     if whisper:
         common["model"] = ["nova-3"]  # checked above; it allows the same options

@@ -16,14 +16,13 @@ from typing import Any
 from typing_extensions import override
 
 from voicekit.emulator.codecs import UnsupportedFormat
-from voicekit.emulator.ears import Ears, ScriptedEars
+from voicekit.emulator.ears import Ears, ScriptedEars, spread
 from voicekit.emulator.providers.base import Received, Socket
 from voicekit.emulator.providers.deepgram_channel import (
     Channel,
     Script,
     final_words,
     interim_text,
-    spread,
 )
 from voicekit.emulator.providers.deepgram_listen import (
     Due,
@@ -249,7 +248,9 @@ class ListenSession(SocketSession):
             return
 
         def message(text: str) -> dict[str, Any]:
-            return self._results(channel, due, spread(text, due.start, due.end))
+            return self._results(
+                channel, due, spread(text.split(), due.start, due.end, confidence=0.9)
+            )
 
         silent = channel.script is not None and channel.script.silent(voiced=due.voiced)
         heard = self.start(interim_text(channel.hearing, silent=silent), name="interim")

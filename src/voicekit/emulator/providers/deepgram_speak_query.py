@@ -14,6 +14,7 @@ from voicekit.emulator.providers.deepgram_query import (
     callback_of,
     check_tags,
     last_values,
+    unsupported,
 )
 
 MAX_CHARACTERS: Final = 2000
@@ -107,7 +108,7 @@ def check_speak(query: Mapping[str, Sequence[str]]) -> SpeakOptions:
     row = _row(encoding, ENCODINGS)
     container = last.get("container") or row.containers[0]
     if container not in row.containers:
-        raise _unsupported(f"container {container} for {encoding}")
+        raise unsupported(f"container {container} for {encoding}")
     method = last.get("callback_method")
     if method is not None and method.upper() not in {"POST", "PUT"}:
         raise QueryRefusalError("callback_method must be POST or PUT")
@@ -162,9 +163,9 @@ def _common(query: Mapping[str, Sequence[str]], last: Mapping[str, str], notes: 
 def _row(encoding: str, known: Mapping[str, _Encoding]) -> _Encoding:
     row = known.get(encoding)
     if row is None:
-        raise _unsupported(f"encoding {encoding}")
+        raise unsupported(f"encoding {encoding}")
     if encoding not in MADE:
-        raise _unsupported(f"this emulator does not make {encoding}")
+        raise unsupported(f"this emulator does not make {encoding}")
     return row
 
 
@@ -172,10 +173,10 @@ def _rate(last: Mapping[str, str], encoding: str, row: _Encoding) -> int:
     if "sample_rate" not in last:
         return row.sample_rates[0]
     if encoding in FIXED_RATES:
-        raise _unsupported(f"sample_rate is not applicable to {encoding}")
+        raise unsupported(f"sample_rate is not applicable to {encoding}")
     rate = _positive("sample_rate", last["sample_rate"])
     if rate not in row.sample_rates:
-        raise _unsupported(f"sample_rate {last['sample_rate']} for {encoding}")
+        raise unsupported(f"sample_rate {last['sample_rate']} for {encoding}")
     return int(rate)
 
 
@@ -184,7 +185,7 @@ def _bit_rate(last: Mapping[str, str], encoding: str, row: _Encoding) -> int:
         return row.bit_rate
     rate = _positive("bit_rate", last["bit_rate"])
     if rate not in row.bit_rates:
-        raise _unsupported(f"bit_rate {last['bit_rate']} for {encoding}")
+        raise unsupported(f"bit_rate {last['bit_rate']} for {encoding}")
     return int(rate)
 
 
@@ -197,7 +198,3 @@ def _positive(name: str, value: str) -> float:
     if not 0 < number < math.inf:
         raise QueryRefusalError(f"{name} must be a number above 0")
     return number
-
-
-def _unsupported(what: str) -> QueryRefusalError:
-    return QueryRefusalError(f"Unsupported audio format: {what}")

@@ -119,13 +119,7 @@ async def hear(
             hearing.close()
         heard.append(
             [
-                Said(
-                    word=word.word,
-                    start=word.start,
-                    end=word.end,
-                    confidence=word.confidence,
-                    last=number == len(words),
-                )
+                Said(**word._asdict(), last=number == len(words))
                 for number, word in enumerate(words, 1)
             ]
         )
