@@ -40,12 +40,16 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Base URL for HTTP."""
-        return f"http{'s' * self.tls}://{self.host}:{self.port}{PATHS.get(self.provider, '')}"
+        return self._base("http")
 
     @property
     def ws_url(self) -> str:
         """Base URL for WebSockets."""
-        return f"ws{'s' * self.tls}://{self.host}:{self.port}{PATHS.get(self.provider, '')}"
+        return self._base("ws")
+
+    def _base(self, scheme: str) -> str:
+        path = PATHS.get(self.provider, "")
+        return f"{scheme}{'s' * self.tls}://{self.host}:{self.port}{path}"
 
 
 class Addresses:
@@ -108,18 +112,15 @@ class Addresses:
                     "AGENTFORCE_AGENT_ID": AGENT_ID,
                     "AGENTFORCE_BASE_URL": endpoint.url,
                 }
-                continue
-            if name == "twilio":
+            elif name == "twilio":
                 env |= {
                     "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
                     "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
                     "TWILIO_BASE_URL": endpoint.url,
                 }
-                continue
-            if name == "twilio_media":
-                continue  # no client is pointed there: redirects lead to it
-            env[f"{name.upper()}_API_KEY"] = API_KEY
-            env[f"{name.upper()}_BASE_URL"] = endpoint.url
+            elif name != "twilio_media":  # no client is pointed there: redirects lead to it
+                env[f"{name.upper()}_API_KEY"] = API_KEY
+                env[f"{name.upper()}_BASE_URL"] = endpoint.url
         if self.ca_file is not None:
             env["SSL_CERT_FILE"] = str(self.ca_file)
         return env

@@ -12,8 +12,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl
 
 from voicekit.emulator.body import as_json, base64_url
@@ -32,8 +31,7 @@ class TokenRefusalError(Exception):
         self.description = description
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What a request for a token carries."""
 
     grant_type: str

@@ -40,6 +40,7 @@ from voicekit.emulator.providers.twilio_telling import Telling
 from voicekit.emulator.providers.twilio_webhooks import Webhooks
 
 _ACCOUNT = f"/{VERSION}/Accounts/{{account}}"
+WRONG = "Your AccountSid or AuthToken was incorrect."
 _TEST_OPERATIONS = frozenset({"messages.create", "calls.create"})
 
 
@@ -198,8 +199,7 @@ class Twilio(Provider):
             response.headers["WWW-Authenticate"] = 'Basic realm="Twilio API"'
             return response
         reason = "invalid username" if key is None else "invalid username or password"
-        detail = "Your AccountSid or AuthToken was incorrect."
-        return self._refused(exchange, unauthenticated(detail, reason))
+        return self._refused(exchange, unauthenticated(WRONG, reason))
 
     @override
     def error(self, exchange: Exchange, status: int) -> web.Response:
@@ -245,8 +245,7 @@ class Twilio(Provider):
         if account is None:
             return
         if username.startswith("AC") and username != account:
-            detail = "Your AccountSid or AuthToken was incorrect."
-            raise unauthenticated(detail, "invalid username")
+            raise unauthenticated(WRONG, "invalid username")
         if username.startswith("SK") and operation == "account.fetch":
             raise unauthenticated("This API key is not allowed to do that.", "key not allowed")
         if account == TEST_ACCOUNT_SID and operation not in _TEST_OPERATIONS:
