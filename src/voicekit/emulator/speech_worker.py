@@ -20,7 +20,7 @@ import socket
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from voicekit.emulator.codecs import PcmReader
 from voicekit.emulator.espeak import Espeak
@@ -53,18 +53,6 @@ class _Channel:
 
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         self._sock.sendall(pack(header, payload))
-
-
-class _Role(Protocol):
-    @property
-    def busy(self) -> bool:
-        """Whether `step` has something to do."""
-
-    def handle(self, header: dict[str, Any], payload: bytes) -> None:
-        """Take a message in; no long work."""
-
-    def step(self) -> None:
-        """Do one slice of work."""
 
 
 @dataclass(slots=True)
@@ -235,7 +223,8 @@ def main(role: str, parent: int) -> None:
             channel.send({"fatal": _last_words(error)})
 
 
-def _serve(channel: _Channel, worker: _Role, parent: int) -> None:
+def _serve(channel: _Channel, worker: _Voice | _Ears, parent: int) -> None:
+    """Hand messages to the worker, which does no long work with them, and let it work in slices."""
     while os.getppid() == parent:
         # A forked sibling of ours may hold the emulator's end open, so look for the parent too.
         for header, payload in channel.receive(0 if worker.busy else _LOOK_FOR_PARENT_S):
