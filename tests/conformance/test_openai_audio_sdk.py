@@ -17,8 +17,8 @@ from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Scenario
 from voicekit.emulator.material import check_tones
-from voicekit.emulator.providers.openai_refusals import UNKNOWN_MODEL
 from voicekit.emulator.providers.openai_azure import UNKNOWN_DEPLOYMENT
+from voicekit.emulator.providers.openai_refusals import UNKNOWN_MODEL
 from voicekit.emulator.scenario import SCENARIOS
 from voicekit.speech import AudioClip, AudioFormat
 from voicekit.speech.wav import parse_wav

@@ -14,8 +14,8 @@ import pytest
 from vendors import sdk_of
 
 from voicekit.emulator import Emulator, Fault, Reply, Scenario, ToolCall
-from voicekit.emulator.providers.openai_refusals import UNKNOWN_MODEL
 from voicekit.emulator.providers.openai_embeddings import vector
+from voicekit.emulator.providers.openai_refusals import UNKNOWN_MODEL
 
 openai = sdk_of("openai")
 pydantic = pytest.importorskip("pydantic", reason="comes with the vendor's SDK")
