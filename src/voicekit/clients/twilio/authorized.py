@@ -19,12 +19,10 @@ from voicekit.clients.twilio.hosts import Hosts, Origin, origin_of
 from voicekit.clients.twilio.message_options import MessageSettings
 from voicekit.clients.twilio.resources import Resource
 from voicekit.errors import RemoteProtocolError
-from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.transport.messages import Request, merge_headers
 
 if TYPE_CHECKING:
-    from voicekit.clients.twilio.message_request import MessageRequest
-    from voicekit.operation import Call
     from voicekit.transport.interfaces import Response
 
 T = TypeVar("T")
@@ -102,7 +100,7 @@ class Authorized(Client):
         method: str,
         path: str,
         read: Callable[..., T],
-        settings: Settings | MessageRequest,
+        settings: Settings,
         *,
         query: Mapping[str, Any] | None = None,
         body: bytes | None = None,

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from voicekit.clients.execute import read_refusal, request_id_of
 from voicekit.clients.refusals import build
 from voicekit.clients.twilio.errors import DIALECT
-from voicekit.clients.twilio.hosts import gets_credential, may_hold_media, origin_of
+from voicekit.clients.twilio.hosts import Origin, gets_credential, may_hold_media, origin_of
 from voicekit.errors import (
     InvalidRequestError,
     ProviderError,
@@ -27,7 +27,6 @@ from voicekit.resilience.waiting import pause
 from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
-    from voicekit.clients.twilio.hosts import Origin
     from voicekit.operation import Call
     from voicekit.transport.interfaces import Response
     from voicekit.transport.transport import Transport

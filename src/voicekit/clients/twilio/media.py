@@ -18,12 +18,11 @@ from voicekit.clients.twilio.hosts import gets_credential, may_hold_media, origi
 from voicekit.clients.twilio.inbound import MediaRef
 from voicekit.clients.twilio.media_body import Media, MediaDecoder, MediaStream
 from voicekit.errors import InvalidArgumentError
-from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import open_call
 from voicekit.transport.messages import Request
 
 if TYPE_CHECKING:
-    from voicekit.operation import Call
     from voicekit.streams import Opened
     from voicekit.transport.interfaces import Response
 

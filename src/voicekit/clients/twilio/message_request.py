@@ -1,4 +1,4 @@
-"""A message, checked and frozen: the forms that go out, one for each part. No I/O.
+"""A message, checked: the forms that go out, one for each part. No I/O.
 
 Source: Twilio fact sheet of 2026-11, §3.
 """
@@ -6,35 +6,20 @@ Source: Twilio fact sheet of 2026-11, §3.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from voicekit.clients.twilio.forms import encoded, form_of
 from voicekit.clients.twilio.inbound import channel_of
 from voicekit.clients.twilio.message_options import OneMessageSettings
 from voicekit.errors import InvalidArgumentError
-from voicekit.operation import Limits
-from voicekit.resilience.policies import Policies
 from voicekit.speech.sentences import passages
 
 MOST_CHARACTERS: Final = 1600
 """Of a message on any channel. Source: sheet §3, code 21617."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRequest:
-    """What goes out: a form and a text for each part. Its text and numbers are never shown."""
-
-    bodies: tuple[bytes, ...] = field(repr=False)
-    texts: tuple[str, ...] = field(repr=False)
-    extra_query: Mapping[str, Any] = field(repr=False)
-    extra_headers: Mapping[str, str] = field(repr=False)
-    limits: Limits | None
-    policies: Policies | None
-
-
-def message_request(settings: OneMessageSettings) -> MessageRequest:
-    """Check what belongs together, and freeze it.
+def parts_of(settings: OneMessageSettings) -> list[tuple[bytes, str]]:
+    """Check what belongs together: the form that goes out for each part, and its text.
 
     Raises:
         InvalidArgumentError: Something does not.
@@ -46,7 +31,7 @@ def message_request(settings: OneMessageSettings) -> MessageRequest:
     _check_content(options, text)
     texts: tuple[str, ...] = (text or "",)
     if text is not None and split and _units(text) > MOST_CHARACTERS:
-        texts = parts_of(text)
+        texts = _cut(text)
     elif len(texts[0]) > MOST_CHARACTERS:
         raise InvalidArgumentError(
             f"a text of {len(texts[0])} characters",
@@ -56,23 +41,16 @@ def message_request(settings: OneMessageSettings) -> MessageRequest:
     form = form_of(options)
     if "send_at" in options:
         form["ScheduleType"] = "fixed"
-    bodies = []
+    parts = []
     for index, part in enumerate(texts):
         fields = {**form, "Body": part} if text is not None else dict(form)
         if index:
             fields.pop("MediaUrl", None)  # goes with the first part
-        bodies.append(encoded({**fields, **settings.extra_body}))
-    return MessageRequest(
-        bodies=tuple(bodies),
-        texts=texts,
-        extra_query=settings.extra_query,
-        extra_headers=settings.extra_headers,
-        limits=settings.limits,
-        policies=settings.policies,
-    )
+        parts.append((encoded({**fields, **settings.extra_body}), part))
+    return parts
 
 
-def parts_of(text: str) -> tuple[str, ...]:
+def _cut(text: str) -> tuple[str, ...]:
     """A long text as messages, in order, cut at sentences, else at words.
 
     Nothing is lost but the white space around a cut.

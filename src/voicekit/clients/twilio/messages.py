@@ -19,7 +19,7 @@ from voicekit.clients.twilio.message_options import (
     MessageSettings,
     OneMessageSettings,
 )
-from voicekit.clients.twilio.message_request import MessageRequest, message_request
+from voicekit.clients.twilio.message_request import parts_of
 from voicekit.clients.twilio.resources import (
     Message,
     SentMessage,
@@ -123,32 +123,21 @@ class Messages(Authorized):
             limits=family.limits,
             policies=family.policies,
         ).updated({"to": addresses.recipient("to", to), "body": body, "media": media, **options})
-        request = message_request(settings)
-        if len(request.bodies) == 1:
-            return await self._send(request, 0)
-        return await self._send_parts(request)
-
-    async def _send_parts(self, request: MessageRequest) -> SentMessage:
+        parts = parts_of(settings)
+        path = f"{self._account}/Messages.json"
         sent: list[SentMessage] = []
-        for index in range(len(request.bodies)):
+        for form, _ in parts:
             try:
-                sent.append(await self._send(request, index))
+                sent.append(
+                    await self._ask(
+                        SEND_MESSAGE, "POST", path, read_sent, settings, body=form, status=201
+                    )
+                )
             except VoicekitError as error:
                 if not sent:
                     raise  # nothing went out, or the error itself says that it may have
-                raise _partly(error, sent, request) from error
-        return replace(sent[0], parts=tuple(sent))
-
-    async def _send(self, request: MessageRequest, index: int) -> SentMessage:
-        return await self._ask(
-            SEND_MESSAGE,
-            "POST",
-            f"{self._account}/Messages.json",
-            read_sent,
-            request,
-            body=request.bodies[index],
-            status=201,
-        )
+                raise _partly(error, sent, [text for _, text in parts]) from error
+        return sent[0] if len(sent) == 1 else replace(sent[0], parts=tuple(sent))
 
     async def typing(
         self, message_sid: str, /, *, strict: bool = False, **options: Unpack[CallOptions]
@@ -308,9 +297,9 @@ class Messages(Authorized):
 
 
 def _partly(
-    error: VoicekitError, sent: Sequence[SentMessage], request: MessageRequest
+    error: VoicekitError, sent: Sequence[SentMessage], texts: Sequence[str]
 ) -> PartlySentError:
-    total, failed = len(request.bodies), len(sent)
+    total, failed = len(texts), len(sent)
     maybe = isinstance(error, OutcomeUnknownError)
     return PartlySentError(
         f"{failed} of {total} parts were accepted; the next "
@@ -318,7 +307,7 @@ def _partly(
         sent=tuple(sent),
         failed=failed,
         maybe_sent=maybe,
-        unsent=request.texts[failed:],
+        unsent=tuple(texts[failed:]),
         retry_after=error.retry_after,
         request_id=error.request_id,
         attempts=error.attempts,
