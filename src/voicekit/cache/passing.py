@@ -10,12 +10,11 @@ from voicekit.cache.follower import for_one
 from voicekit.cache.source import HandleSource
 from voicekit.errors import StreamInterruptedError, VoicekitError
 from voicekit.speech import AgentAnswer, AgentRetraction
-from voicekit.streams import AgentReply
+from voicekit.streams import AgentReply, Opened
 
 if TYPE_CHECKING:
     from voicekit.cache.response_turn import Turn
     from voicekit.operation import Call
-    from voicekit.streams import Opened
     from voicekit.timing import ConnectionInfo
 
 

@@ -20,11 +20,10 @@ from voicekit.cache.teller import Teller
 from voicekit.checks import no_options, wrong
 from voicekit.errors import ClosedError, InvalidArgumentError, VoicekitError
 from voicekit.events import Observer
-from voicekit.interfaces import SpeechSessions, Synthesizer
+from voicekit.interfaces import SpeechRequest, SpeechSession, SpeechSessions, Synthesizer
 from voicekit.speech import AudioChunk, AudioClip
 
 if TYPE_CHECKING:
-    from voicekit.interfaces import SpeechRequest, SpeechSession
     from voicekit.sessions import Session
     from voicekit.streams import SpeechStream
     from voicekit.transport.config import WarmReport

@@ -16,14 +16,13 @@ from voicekit.cache.keys import Keys
 from voicekit.cache.rules import lifetime
 from voicekit.cache.speech_playing import CachedSpeech, Played, Source, audio_format, read_chunks
 from voicekit.cache.tape import Tape
-from voicekit.cache.teller import COUNTED
+from voicekit.cache.teller import COUNTED, Teller
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import PLAIN
 from voicekit.speech import AudioChunk, AudioClip
 from voicekit.tasks import Background
 
 if TYPE_CHECKING:
-    from voicekit.cache.teller import Teller
     from voicekit.interfaces import SpeechRequest
     from voicekit.streams import Opened
 

@@ -12,13 +12,12 @@ from voicekit.cache.follower import SOME, Follower
 from voicekit.cache.source import HandleSource
 from voicekit.errors import VoicekitError
 from voicekit.speech import AudioChunk, AudioClip, AudioFormat, Usage
-from voicekit.streams import SpeechStream
+from voicekit.streams import Opened, SpeechParts, SpeechStream
 
 if TYPE_CHECKING:
     from voicekit.cache.tape import Tape
     from voicekit.interfaces import SpeechRequest, Synthesizer
     from voicekit.operation import Call
-    from voicekit.streams import Opened, SpeechParts
 
 
 class Source:

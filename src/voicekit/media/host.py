@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from voicekit import checks
-from voicekit.asgi import idle_lifespan
+from voicekit.asgi import Receive, Scope, Send, idle_lifespan
 from voicekit.errors import ClosedError, InvalidArgumentError, UnavailableError
 from voicekit.media import answers
 from voicekit.media.channels import CHANNELS, CONTENT_TYPES, Channel
@@ -21,7 +21,6 @@ from voicekit.speech.clip import AudioClip
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from voicekit.asgi import Receive, Scope, Send
     from voicekit.cache.storage import Storage, StorageStats
 
 __all__ = ["MediaHost"]

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
@@ -32,8 +32,6 @@ from voicekit.errors import InvalidArgumentError, WrongLoopError
 from voicekit.tasks import Background
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from voicekit import interfaces
     from voicekit.clients.health import Health
     from voicekit.clients.settings import Settings

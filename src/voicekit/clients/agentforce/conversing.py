@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 from voicekit.checks import encodable, text, text_up_to
 from voicekit.clients.agentforce.config import (
     API_URL,
+    MessageRequest,
     MessageSettings,
     RequestSettings,
+    SessionRequest,
     SessionSettings,
 )
 from voicekit.clients.agentforce.errors import (
@@ -44,7 +46,6 @@ from voicekit.pipeline import Pipeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from voicekit.clients.agentforce.config import MessageRequest, SessionRequest
     from voicekit.clients.agentforce.options import MessageOptions, SessionOptions
     from voicekit.clients.agentforce.tokens import Tokens
     from voicekit.operation import Call

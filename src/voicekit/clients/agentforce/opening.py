@@ -7,7 +7,7 @@ import contextvars
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.clients.agentforce.config import SessionSettings
+from voicekit.clients.agentforce.config import SessionRequest, SessionSettings
 from voicekit.clients.agentforce.errors import PROVIDER, for_one
 from voicekit.clients.agentforce.operations import OPEN_SESSION
 from voicekit.deadlines import ambient_deadline
@@ -16,7 +16,6 @@ from voicekit.errors import ClosedError, TotalTimeout
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from voicekit.clients.agentforce.config import SessionRequest
     from voicekit.clients.agentforce.conversing import Conversations
     from voicekit.clients.agentforce.sessions import AgentforceSession
     from voicekit.tasks import Background

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 from voicekit import events
 from voicekit.checks import fields, no_options, word, wrong
 from voicekit.checks import text as some_text
-from voicekit.clients.agentforce.config import MessageRequest, MessageSettings, RequestSettings
+from voicekit.clients.agentforce.config import (
+    MessageRequest,
+    MessageSettings,
+    RequestSettings,
+    SessionRequest,
+)
 from voicekit.clients.agentforce.errors import PROVIDER, turn_dialect
 from voicekit.clients.agentforce.operations import SEND, STREAM_MESSAGE
 from voicekit.clients.agentforce.protocol import (
@@ -17,6 +22,7 @@ from voicekit.clients.agentforce.protocol import (
     MOST_DETAILS,
     RATINGS,
     Numbers,
+    Started,
     feedback_body,
     message_request,
 )
@@ -27,19 +33,16 @@ from voicekit.clients.execute import check_type, fetch_json, open_stream
 from voicekit.errors import ClosedError, VoicekitError
 from voicekit.pipeline import PLAIN, Pipeline
 from voicekit.speech import AgentAnswer
-from voicekit.streams import AgentReply
+from voicekit.streams import AgentReply, Opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voicekit import interfaces
-    from voicekit.clients.agentforce.config import SessionRequest
     from voicekit.clients.agentforce.conversing import Conversations
     from voicekit.clients.agentforce.options import MessageOptions
-    from voicekit.clients.agentforce.protocol import Started
     from voicekit.clients.base import CallOptions
     from voicekit.operation import Call, Operation
-    from voicekit.streams import Opened
     from voicekit.timing import ConnectionInfo, Timings
     from voicekit.transport.interfaces import Response
     from voicekit.transport.messages import Request

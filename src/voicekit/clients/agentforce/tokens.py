@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from voicekit.clients.agentforce.config import RequestSettings
 from voicekit.clients.agentforce.errors import PROVIDER, TOKEN_DIALECT, for_one
@@ -21,8 +21,6 @@ from voicekit.errors import ClosedError, VoicekitError
 from voicekit.operation import Limits, Operation, OperationClass
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from voicekit.clients.settings import Settings
     from voicekit.tasks import Background
     from voicekit.transport.interfaces import Response

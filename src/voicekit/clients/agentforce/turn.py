@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.agentforce.errors import TurnFailedError, error_of
 from voicekit.clients.refusals import body_of, build
-from voicekit.errors import RemoteProtocolError
+from voicekit.errors import ProviderError, RemoteProtocolError
 from voicekit.speech import AgentAnswer, AgentProgress, AgentRetraction
 from voicekit.wire.sse import SseDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from voicekit.errors import ProviderError
     from voicekit.operation import Call
 
 MAX_TURN_BYTES: Final = 16 << 20

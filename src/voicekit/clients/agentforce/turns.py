@@ -14,13 +14,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.clients.agentforce.turn import MAX_TURN_BYTES
+from voicekit.clients.agentforce.turn import MAX_TURN_BYTES, TurnDecoder
 from voicekit.errors import ClosedError, VoicekitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from voicekit.clients.agentforce.turn import TurnDecoder
     from voicekit.operation import Call
     from voicekit.tasks import Background
     from voicekit.timing import ConnectionInfo
