@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
 from voicekit.clients.base import Client
-from voicekit.clients.resumable import speech_in_parts
 from voicekit.clients.urls import socket_url
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.streams import SpeechStream
@@ -81,6 +80,8 @@ def spoken(
             format=request.format,
             usage=lambda headers: usage([headers]),
         )
+    from voicekit.clients.resumable import speech_in_parts  # not for a single part
+
     parts = speech_in_parts(
         len(request.bodies),
         open_part,
