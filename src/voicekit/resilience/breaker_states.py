@@ -64,33 +64,22 @@ def _succeed() -> None:
 class _Storage(pybreaker.CircuitBreakerStorage):
     """Its failure counter is 1 when the window has seen too many, else 0."""
 
+    state = pybreaker.STATE_CLOSED
+    success_counter = 0
+
     def __init__(self, too_many: Callable[[], bool]) -> None:
         super().__init__("window")
         self._too_many = too_many
-        self._state = pybreaker.STATE_CLOSED
-        self._successes = 0
-
-    @property
-    def state(self) -> str:
-        return self._state
-
-    @state.setter
-    def state(self, state: str) -> None:
-        self._state = state
 
     @property
     def counter(self) -> int:
         return int(self._too_many())
 
-    @property
-    def success_counter(self) -> int:
-        return self._successes
-
     def increment_success_counter(self) -> None:
-        self._successes += 1
+        self.success_counter += 1
 
     def reset_success_counter(self) -> None:
-        self._successes = 0
+        self.success_counter = 0
 
     @property
     def opened_at(self) -> datetime | None:

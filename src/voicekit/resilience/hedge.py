@@ -84,6 +84,9 @@ class Hedge(Guard):
             None lifts the bound. One that is given is shared by all who have it.
         clock: Monotonic seconds.
 
+    Attributes:
+        budget: What pays for second attempts.
+
     Raises:
         InvalidArgumentError: An argument is out of range.
     """
@@ -113,7 +116,7 @@ class Hedge(Guard):
         self._after = after
         self._quantile = quantile
         self._least_samples = least_samples
-        self._budget = own_or(budget)
+        self.budget = own_or(budget)
         self._clock = clock
         self._latency = RecentQuantile(quantile, least=least_samples)
         self._calls = self._hedges = self._wins = 0
@@ -123,11 +126,6 @@ class Hedge(Guard):
     def after(self) -> float | None:
         """Seconds after which a second attempt begins; None while that is not known."""
         return self._latency.value if self._after is None else self._after
-
-    @property
-    def budget(self) -> Budget | None:
-        """What pays for second attempts."""
-        return self._budget
 
     async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
         """Run ``step``, and once more beside it when it is late.
@@ -139,8 +137,8 @@ class Hedge(Guard):
         if operation.session or operation.kind not in _MAY_BE_DOUBLED:
             return await step(call)
         self._calls += 1
-        if self._budget is not None:
-            self._budget.deposit()
+        if self.budget is not None:
+            self.budget.deposit()
         after = self.after
         if after is None:
             started, queued = self._clock(), call.queue_s
@@ -213,7 +211,7 @@ class Hedge(Guard):
             await race.change()
 
     def _may_begin(self, call: Call) -> bool:
-        return call.replayable and (self._budget is None or self._budget.take())
+        return call.replayable and (self.budget is None or self.budget.take())
 
     def _learn(self, took: float, race: Race, after: float) -> None:
         """One sample for each call: how long its *first* attempt took, or at least took.
@@ -236,8 +234,10 @@ class Hedge(Guard):
         loser_s = loser.ran(self._clock())
         self._wins += winner is second
         self._loser_s += loser_s
-        if self._budget is not None and not _asked(second):
-            self._budget.give_back()
+        # What has no connection to wait for is at the server once it runs.
+        asked = second.call.dispatched or second.call.limits.connect is None
+        if self.budget is not None and (isinstance(second.error, RejectedError) or not asked):
+            self.budget.give_back()  # the provider was not asked
         number = None if winner is None else 2 if winner is second else 1
         if first.call.observer is not None:
             first.call.emit(events.HedgeEnded, winner=number, loser_s=loser_s)
@@ -257,7 +257,7 @@ class Hedge(Guard):
             after = f"after {self._after:g} s"
         else:
             after = f"after p{self._quantile * 100:g} of ≥ {self._least_samples} calls"
-        budget = "no budget" if self._budget is None else repr(self._budget)
+        budget = "no budget" if self.budget is None else repr(self.budget)
         return f"hedge ({after}, {budget})"
 
 
@@ -267,11 +267,3 @@ def _served(first: Attempt, now: float, queued: float) -> float:
     since = call.queue_since
     waiting = 0.0 if since is None else max(0.0, now - since)
     return first.ran(now) - waiting - (call.queue_s - queued)
-
-
-def _asked(attempt: Attempt) -> bool:
-    """Whether the provider was asked, or may have been."""
-    if isinstance(attempt.error, RejectedError):
-        return False
-    # What has no connection to wait for is at the server once it runs.
-    return attempt.call.dispatched or attempt.call.limits.connect is None

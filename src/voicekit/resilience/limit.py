@@ -216,7 +216,12 @@ class Limit(Guard):
                 if call.observer is not None:
                     call.emit(events.Waited, seconds=now - since)
         except BaseException:
-            self._leave_queue(future)
+            # Perhaps in the moment in which it was given a place.
+            given = future.done() and not future.cancelled() and future.result()
+            if not state.drop(future) and given:
+                state.leave()
+                self._settle()
+            self._plan()
             raise
         if not serial:
             all_there_was = ", which was all that the call had left" if hurried else ""
@@ -227,14 +232,6 @@ class Limit(Guard):
         """It has waited for as long as it may."""
         if self._state.drop(future) and not future.done():
             future.set_result(0)
-        self._plan()
-
-    def _leave_queue(self, future: asyncio.Future[int]) -> None:
-        """Its caller waits no more, perhaps in the moment in which it was given a place."""
-        given = future.done() and not future.cancelled() and future.result()
-        if not self._state.drop(future) and given:
-            self._state.leave()
-            self._settle()
         self._plan()
 
     def _overloaded(self, reason: str) -> OverloadedError:

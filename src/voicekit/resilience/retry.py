@@ -59,6 +59,9 @@ class Retry(Guard):
             given is shared by all who have it.
         rng: Where the jitter comes from.
 
+    Attributes:
+        budget: What pays for repeats.
+
     Raises:
         InvalidArgumentError: A number is negative, ``on`` holds no exception classes, or ``budget``
             or ``rng`` is something else.
@@ -91,18 +94,13 @@ class Retry(Guard):
         self._repeats = repeats
         self._base, self._longest, self._longest_wait = map(float, times.values())
         self._on = on
-        self._budget = own_or(budget)
+        self.budget = own_or(budget)
         self._rng = rng
-
-    @property
-    def budget(self) -> Budget | None:
-        """What pays for repeats."""
-        return self._budget
 
     async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
         """Run ``step`` until it succeeds or there is a reason not to run it again."""
-        if self._budget is not None:
-            self._budget.deposit()
+        if self.budget is not None:
+            self.budget.deposit()
         # The first attempt knows nothing of retries: nearly every call is only that.
         try:
             return await step(call)
@@ -112,11 +110,11 @@ class Retry(Guard):
 
     def stats(self) -> Any:
         """The ``BudgetStats``; None without a budget."""
-        return None if self._budget is None else self._budget.stats()
+        return None if self.budget is None else self.budget.stats()
 
     def __repr__(self) -> str:
         most = "" if self._repeats is None else f"≤ {self._repeats} × "
-        budget = "no budget" if self._budget is None else repr(self._budget)
+        budget = "no budget" if self.budget is None else repr(self.budget)
         return f"retry {most}({self._base:g} s × 2ⁿ, {budget})"
 
 

@@ -112,8 +112,6 @@ class Scopes:
         for circuit in self._all(CredentialCircuit):  # the same callable, with another key
             circuit.reset()
 
-    # -- what was seen -----------------------------------------------------------------
-
     def _all(self, kind: type[G]) -> list[G]:
         """Those of that kind in all pipelines, each once."""
         found = (part for pipeline in self.kept.values() for part in pipeline.policies)

@@ -40,8 +40,6 @@ class MemberHandle(FromMember, Judge):
         """Whether it goes on with the next call, when one is cancelled."""
         return False
 
-    # -- opening ----------------------------------------------------------------------------
-
     def __await__(self) -> Generator[Any, None, Self]:
         return self._begun().__await__()
 
@@ -108,8 +106,6 @@ class MemberHandle(FromMember, Judge):
                     raise StopAsyncIteration from None
                 raise
         return self._inner
-
-    # -- ending -----------------------------------------------------------------------------
 
     async def _done(self) -> None:
         """Nothing more can come; for subclasses to free what they hold."""

@@ -60,13 +60,9 @@ class Health:
         return self.epoch
 
     def failed(self, now: float, epoch: int, *, wait: float | None, exactly: bool) -> None:
-        """A call failed.
+        """A call failed that was asked in ``epoch``; ``wait`` is what it asked us to wait.
 
-        Args:
-            now: Of the clock.
-            epoch: In which it was asked.
-            wait: Seconds that it asked us to wait.
-            exactly: Not longer either: its breaker knows when it wants to be tried.
+        ``exactly``: not longer either; its breaker knows when it wants to be tried.
         """
         if epoch != self.epoch or self.state in {"resting", "probing"}:
             return

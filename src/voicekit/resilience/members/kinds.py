@@ -43,19 +43,21 @@ def common_kind(engines: Sequence[Any], names: Sequence[str], *, wrapper: str) -
             f"{wrapper} has one of them twice", argument="members", allowed="each once"
         )
     kinds = [_kinds_of(engine) for engine in engines]
+    ways = []
     for kind in KINDS:
-        if all(kind in each for each in kinds):
+        others = [
+            (engine, name)
+            for engine, name, own in zip(engines, names, kinds, strict=True)
+            if kind not in own
+        ]
+        if not others:
             return kind
+        way = kind.way
+        if way is not None and all(callable(getattr(engine, way, None)) for engine, _ in others):
+            calls = ", ".join(f"{name}.{way}()" for _, name in others)
+            ways.append(f"{kind.name}s, by way of {calls}")
     what = [" and ".join(f"a {kind.name}" for kind in own) or "none of them" for own in kinds]
     told = "; ".join(f"{name} is {each}" for name, each in zip(names, what, strict=True))
-    ways = [
-        _way_to(kind, engines, names, kinds)
-        for kind in KINDS
-        if all(
-            kind in own or (kind.way is not None and callable(getattr(engine, kind.way, None)))
-            for engine, own in zip(engines, kinds, strict=True)
-        )
-    ]
     raise InvalidArgumentError(
         f"are of no common interface: {told}",
         argument="members",
@@ -75,17 +77,6 @@ def _kinds_of(engine: Any) -> tuple[Kind, ...]:
     except (TypeError, ValueError):
         return found
     return tuple(kind for kind in found if kind.subject == subject) or found
-
-
-def _way_to(
-    kind: Kind, engines: Sequence[Any], names: Sequence[str], kinds: Sequence[tuple[Kind, ...]]
-) -> str:
-    ways = [
-        f"{name}.{kind.way}()"
-        for engine, name, own in zip(engines, names, kinds, strict=True)
-        if kind not in own
-    ]
-    return f"{kind.name}s, by way of {', '.join(ways)}"
 
 
 def names_of(engines: Sequence[Any], given: Sequence[str] | None) -> tuple[str, ...]:

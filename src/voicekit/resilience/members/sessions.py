@@ -40,8 +40,6 @@ class MemberSession(MemberHandle, Session[T]):
             raise ClosedError("the session is closed" if self._ended else "open the session first")
         return self._inner
 
-    # -- iterating --------------------------------------------------------------------------
-
     async def __anext__(self) -> T:
         inner = await self._opened_one() if self._inner is None else self._inner
         try:

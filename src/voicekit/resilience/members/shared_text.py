@@ -23,11 +23,7 @@ class SharedText:
 
     Members come and go and may be cancelled while they wait for text; the iterable never
     notices. Pieces are kept, so that the next member hears them from the beginning, until
-    ``commit()``, or until they are too many.
-
-    Args:
-        pieces: The caller's.
-        ended: Called when it gives no more.
+    ``commit()``, or until they are too many. ``ended`` is called when it gives no more.
 
     Attributes:
         over: Nothing more will come.
@@ -84,8 +80,6 @@ class SharedText:
         if task is not asyncio.current_task() and not task.done():
             await asyncio.wait([task])
 
-    # -- the task ---------------------------------------------------------------------------
-
     async def _read(self) -> None:
         try:
             self._pieces = aiter(self._pieces)
@@ -119,8 +113,6 @@ class SharedText:
 
     async def _close(self) -> None:
         await closed(self._pieces, _log, "closing the text of a speech failed: %s")
-
-    # -- for the readers --------------------------------------------------------------------
 
     async def piece(self, number: int) -> str:
         """The piece of that number, when it has come.

@@ -282,33 +282,28 @@ class FedMemberSpeech(_MemberSpeech):
     def __init__(self, group: Group, operation: str, text: AsyncIterable[str]) -> None:
         super().__init__(group, operation, never)
         # What it holds must not hold the handle, which is to be freed when nobody has it.
-        self._text = SharedText(text, self._patience.start)
-
-    @property
-    def text(self) -> SharedText:
-        """The text, for those who make a member's handle."""
-        return self._text
+        self.text = SharedText(text, self._patience.start)
 
     def _survives(self) -> bool:
         return self._entered and super()._survives()
 
     def _replayable(self) -> bool:
-        return self._text.replayable
+        return self.text.replayable
 
     def innocent(self, error: VoicekitError, /) -> bool:
         """Whether it is the text's."""
-        return self._text.came_from_here(error)
+        return self.text.came_from_here(error)
 
     def _count_opening(self) -> None:
         # Some open with the first audio, which may have to wait for the text.
-        self._text.start()
-        if self._text.over:
+        self.text.start()
+        if self.text.over:
             self._patience.start()
         else:
             self._patience.stop()
 
     def _commit(self) -> None:
-        self._text.commit()
+        self.text.commit()
 
     async def send(self, _text: str = "", /) -> NoReturn:
         """Refused: the iterable says it all."""
@@ -320,7 +315,7 @@ class FedMemberSpeech(_MemberSpeech):
 
     async def _done(self) -> None:
         await super()._done()
-        await self._text.aclose()
+        await self.text.aclose()
 
     async def _left(self, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
@@ -329,10 +324,10 @@ class FedMemberSpeech(_MemberSpeech):
                 await self._done()
             return
         await super()._left(error)
-        await self._text.aclose()
+        await self.text.aclose()
 
     async def _part(self, *, cancelled: bool) -> None:
         try:
             await super()._part(cancelled=cancelled)
         finally:
-            await self._text.aclose()
+            await self.text.aclose()

@@ -96,8 +96,6 @@ class SpeechOfMembers(Wrapper):
         clip, member, errors, asked = await self._whole("synthesize", request)
         return produced(ProducedClip, clip, member, errors, request=asked)
 
-    # -- parts ------------------------------------------------------------------------------
-
     def _request_of(
         self, text: str | interfaces.SpeechRequest, options: Mapping[str, Any]
     ) -> SpeechRequestOfMembers:

@@ -32,8 +32,6 @@ class _MemberStream(MemberHandle, Stream[Any]):
         await super()._take_member()
         self._trail.proved()
 
-    # -- iterating --------------------------------------------------------------------------
-
     async def __anext__(self) -> Any:
         inner = await self._opened_one() if self._inner is None else self._inner
         try:
@@ -69,8 +67,6 @@ class _MemberStream(MemberHandle, Stream[Any]):
         if self._entered and isinstance(error, asyncio.CancelledError):
             return
         self._trail.free()
-
-    # -- evidence ---------------------------------------------------------------------------
 
     @property
     def request(self) -> Identified | None:

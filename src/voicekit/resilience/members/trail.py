@@ -184,6 +184,7 @@ class Trail(Generic[T]):
         errors: Why members failed, by name, in the order in which they were asked.
         member: Who has the call; None before one has opened.
         before_s: Seconds that went before that member was asked.
+        attempts_before: How often members that failed put the request on the wire.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class Trail(Generic[T]):
         self.errors: dict[str, VoicekitError] = {}
         self.member: Member | None = None
         self.before_s = 0.0
+        self.attempts_before = 0
         self._group = group
         self._operation = operation
         self._asked: set[int] = set()
@@ -201,7 +203,6 @@ class Trail(Generic[T]):
         self._proved = False
         self._place: Place | None = None
         self._began: float | None = None
-        self._attempts = 0
 
     async def open(
         self,
@@ -209,14 +210,9 @@ class Trail(Generic[T]):
         patience: Patience,
         judge: Judge = ANYWHERE,
     ) -> T:
-        """Ask one member after the other until one opens.
+        """Ask one member after the other until one opens; ``ask`` leaves nothing when it fails.
 
         Cancelled, the member that was being asked counts as not asked.
-
-        Args:
-            ask: Opens at a member; leaves nothing behind when it fails.
-            patience: How long one may take.
-            judge: What the call itself says of an error.
 
         Raises:
             VoicekitError: No other member can cure it, or none is left.
@@ -256,7 +252,7 @@ class Trail(Generic[T]):
         group = self._group
         self.free()
         self.member = None
-        self._attempts += error.attempts
+        self.attempts_before += error.attempts
         if judge.innocent(error):
             raise error
         moves = self.may_move(error, judge)
@@ -302,11 +298,6 @@ class Trail(Generic[T]):
         """The call is over at its member. Idempotent."""
         if self._place is not None:
             self._place.free()
-
-    @property
-    def attempts_before(self) -> int:
-        """How often members that failed put the request on the wire."""
-        return self._attempts
 
 
 async def closed_quietly(handle: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from voicekit.events import Observer, Observers
 from voicekit.interfaces import SpeechSessions, TranscriptionSessions
@@ -42,10 +42,15 @@ def wrapped(
         timeout=checked_timeout(timeout),
         observer=Observers.of(observers),
     )
-    if kind.name == "Synthesizer":
-        speaks = all(isinstance(each, SpeechSessions) for each in members)
-        return (SpokenByMembers if speaks else SpeechOfMembers)(group, close=close)
-    if kind.name == "Transcriber":
-        hears = all(isinstance(each, TranscriptionSessions) for each in members)
-        return (HeardByMembers if hears else TranscriptionOfMembers)(group, close=close)
-    return ChatOfMembers(group, close=close)
+    if kind.name not in _OF:
+        return ChatOfMembers(group, close=close)
+    sessions, live, plain = _OF[kind.name]
+    made = live if all(isinstance(each, sessions) for each in members) else plain
+    return made(group, close=close)
+
+
+_OF: Final[dict[str, tuple[type, type[Wrapper], type[Wrapper]]]] = {
+    "Synthesizer": (SpeechSessions, SpokenByMembers, SpeechOfMembers),
+    "Transcriber": (TranscriptionSessions, HeardByMembers, TranscriptionOfMembers),
+}
+"""What opens sessions of a kind, the wrapper of those that all do, and that of others."""

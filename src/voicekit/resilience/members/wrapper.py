@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -29,8 +29,6 @@ class Wrapper:
         self._group = group
         self._close = close
 
-    # -- lifecycle --------------------------------------------------------------------------
-
     async def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
         """Warm every member at once, each with ``n``: who is asked next must be warm as well.
 
@@ -40,15 +38,9 @@ class Wrapper:
         """
         self._group.check_open()
         count = () if n is None else (n,)
-        reports: list[WarmReport] = []
-        results = await asyncio.gather(
-            *(member.engine.warm(*count, strict=strict) for member in self._group.members),
-            return_exceptions=True,
+        reports: list[WarmReport] = await _together(
+            member.engine.warm(*count, strict=strict) for member in self._group.members
         )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            reports.append(result)
         return replace(
             reports[0],
             opened=sum(each.opened for each in reports),
@@ -75,10 +67,7 @@ class Wrapper:
         self._group.closed = True
         await self._group.background.aclose()
         if self._close:
-            closing = [member.engine.aclose() for member in self._group.members]
-            for result in await asyncio.gather(*closing, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
+            await _together(member.engine.aclose() for member in self._group.members)
 
     async def __aenter__(self) -> Self:
         self._group.check_open()
@@ -91,8 +80,6 @@ class Wrapper:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
-
-    # -- evidence ---------------------------------------------------------------------------
 
     @property
     def provider(self) -> str:
@@ -119,8 +106,6 @@ class Wrapper:
             for member in self._group.members
         ]
         return f"{self._group.choice.kind}({', '.join(shown)})"
-
-    # -- for subclasses ---------------------------------------------------------------------
 
     def _requests(self, subject: Any, options: Mapping[str, Any]) -> tuple[Any, ...]:
         """What each member is asked about ``subject``."""
@@ -193,6 +178,15 @@ class Wrapper:
         member = trail.member
         assert member is not None  # noqa: S101 - it has answered
         return result, member.name, trail.errors, request.at(member)
+
+
+async def _together(work: Iterable[Awaitable[Any]]) -> list[Any]:
+    """What all of it gives; when some fails, the first failure, once all has ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 async def probe(engine: Any) -> None:
