@@ -215,8 +215,6 @@ class Alerts:
             del self._conditions[key]
         self._outbox.forget(now)
 
-    # -- by itself -------------------------------------------------------------------------
-
     def start(self) -> None:
         """Look every so often from now on. Needs a running event loop.
 

@@ -124,6 +124,9 @@ class Health:
     ``check`` may be called by everybody at any time: a report stands for ``every`` seconds, and
     callers in between share one look. Availability is of the time that somebody looked; inside
     ``async with`` it looks by itself.
+
+    Attributes:
+        latest: The last report, however old; None before the first.
     """
 
     def __init__(
@@ -156,17 +159,12 @@ class Health:
                 )
             self._leaves[name].probe = probe
         self._all = _Watched(None, "", optional=False)
-        self._latest: HealthReport | None = None
+        self.latest: HealthReport | None = None
         self._looked_at = 0.0
         self._background = Background()
         self._flight: asyncio.Task[HealthReport] | None = None
         self._probing: dict[str, asyncio.Task[str]] = {}
         self._closed = False
-
-    @property
-    def latest(self) -> HealthReport | None:
-        """The last report, however old; None before the first. No I/O."""
-        return self._latest
 
     async def check(self, *, fresh: bool = False) -> HealthReport:
         """How they are. Takes at most ``timeout`` seconds, and never fails because they do.
@@ -186,7 +184,7 @@ class Health:
             if flight.get_loop() is not asyncio.get_running_loop():
                 raise WrongLoopError("this health belongs to another event loop")
         else:
-            latest = self._latest
+            latest = self.latest
             if latest is not None and not fresh and self._clock() - self._looked_at < self._every:
                 return latest
             flight = self._flight = self._background.spawn(self._look(), "voicekit-health")
@@ -203,14 +201,14 @@ class Health:
         state = of_all((each.state, each.optional) for each in clients.values())
         self._all.become(state, now)
         self._looked_at = now
-        self._latest = HealthReport(
+        self.latest = HealthReport(
             state=state,
             since=_ago(at, now - self._all.since),
             at=at,
             availability=self._all.shares(now),
             clients=clients,
         )
-        return self._latest
+        return self.latest
 
     async def _probe(self) -> Mapping[str, str]:
         """What went wrong with those that had to be probed; empty for what went well."""
@@ -256,7 +254,7 @@ class Health:
         await self._background.aclose()
 
     def __repr__(self) -> str:
-        state = "not looked yet" if self._latest is None else self._latest.state
+        state = "not looked yet" if self.latest is None else self.latest.state
         return f"<Health of {', '.join(each.name for each in self._watched)}: {state}>"
 
 

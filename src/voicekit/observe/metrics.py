@@ -42,6 +42,10 @@ class Metrics:
         most_series: Operations of providers that are counted apart.
         clock: Monotonic seconds.
 
+    Attributes:
+        since: When it was made.
+        lock: Held by who reads; for a moment only, since events wait for it.
+
     Raises:
         ConfigurationError: The ``metrics`` extra is not installed.
         InvalidArgumentError: An argument makes no sense.
@@ -68,12 +72,12 @@ class Metrics:
         self._most = checks.integer(1)("most_series", most_series)
         self._clock = clock
         self._began = clock()
-        self._since = datetime.now(UTC)
+        self.since = datetime.now(UTC)
         # What comes while somebody else counts waits here. A plain lock around all of it would
         # wait for itself: the collector may end a forgotten stream, which is an event, in the
         # middle of our counting.
         self._waiting: deque[events.Event] = deque()
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._handlers = _handlers(self)
         self.series: dict[tuple[str, str], Series] = {}
         self.stages: dict[str, Distribution] = {}
@@ -94,14 +98,14 @@ class Metrics:
     def settle(self) -> None:
         """Count what came while somebody else counted or read."""
         waiting = self._waiting
-        while waiting and self._lock.acquire(blocking=False):
+        while waiting and self.lock.acquire(blocking=False):
             try:
                 tick = self.tick()
                 while waiting:
                     event = waiting.popleft()
                     self._handlers[type(event)](event, tick)
             finally:
-                self._lock.release()
+                self.lock.release()
 
     def observe_stage(self, name: str, seconds: float) -> None:
         """A stage of the application took so long.
@@ -115,7 +119,7 @@ class Metrics:
         """
         name = _named(name)
         seconds = checks.number(0.0, 1e6)("seconds", seconds)
-        with self._lock:
+        with self.lock:
             self._stage(name).add(seconds, self.tick())
         self.settle()
 
@@ -137,7 +141,7 @@ class Metrics:
             InvalidArgumentError: ``name`` is no name.
         """
         name = _named(name)
-        with self._lock:
+        with self.lock:
             self._stage(name)  # one that never succeeds is shown as well
             self.stage_errors[name if name in self.stages else OTHER] += 1
         self.settle()
@@ -154,7 +158,7 @@ class Metrics:
         Raises:
             InvalidArgumentError: One of them has no ``stats()``.
         """
-        with self._lock:
+        with self.lock:
             for thing in things:
                 self.sources.add(thing)
             for name, thing in named.items():
@@ -168,16 +172,6 @@ class Metrics:
     def uptime(self) -> float:
         """Seconds since it was made."""
         return self._clock() - self._began
-
-    @property
-    def since(self) -> datetime:
-        """When it was made."""
-        return self._since
-
-    @property
-    def lock(self) -> threading.Lock:
-        """Held by who reads; for a moment only, since events wait for it."""
-        return self._lock
 
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain values, which ``json.dumps`` takes. From any thread; no I/O.
@@ -230,11 +224,8 @@ class Metrics:
     def _ended(self, event: Any, tick: int) -> None:
         self.of(event).ended(event, tick)
 
-    def _first_output(self, event: Any, tick: int) -> None:
-        self.of(event).add("first_output", event.after, tick)
-
-    def _waited(self, event: Any, tick: int) -> None:
-        self.of(event).add("queue", event.seconds, tick)
+    def _took(self, name: str, fact: str, event: Any, tick: int) -> None:
+        self.of(event).add(name, getattr(event, fact), tick)
 
     def _met(self, meter: str, event: Any, _tick: int) -> None:
         self.of(event).events[meter] += 1
@@ -300,8 +291,8 @@ def _handlers(metrics: Metrics) -> dict[type, Callable[[Any, int], None]]:
     return {
         records.CallStarted: metrics._started,
         records.CallEnded: metrics._ended,
-        records.FirstOutput: metrics._first_output,
-        records.Waited: metrics._waited,
+        records.FirstOutput: partial(metrics._took, "first_output", "after"),
+        records.Waited: partial(metrics._took, "queue", "seconds"),
         records.RetryScheduled: partial(metrics._met, "retries"),
         records.HedgeStarted: partial(metrics._met, "hedges"),
         records.HedgeEnded: metrics._hedge_ended,

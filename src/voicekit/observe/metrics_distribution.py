@@ -78,11 +78,9 @@ class Distribution:
         self._recent: deque[tuple[int, Any]] = deque(maxlen=PARTS)
 
     def add(self, seconds: float, tick: int) -> None:
-        """One more. What is no duration is left out.
+        """One more, of the part ``tick`` of the past: ``int(now / PART)``.
 
-        Args:
-            seconds: How long it took.
-            tick: The part of the past that it belongs to: ``int(now / PART)``.
+        What is no duration is left out.
         """
         if not 0.0 <= seconds < _LONGEST:
             return
