@@ -59,9 +59,6 @@ def no_options(options: Mapping[str, Any], *, allowed: str) -> None:
         raise InvalidArgumentError(text, argument=names, allowed=allowed)
 
 
-# -- checks -------------------------------------------------------------------------------
-
-
 def text(name: str, value: Any) -> str:
     """Some text."""
     if not isinstance(value, str) or not value:

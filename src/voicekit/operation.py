@@ -406,11 +406,7 @@ class Call:
         """The attempt has its connection, and a body that goes out in pieces.
 
         No total limit counts until ``sent``, which then restarts it; the ambient deadline
-        goes on.
-
-        Args:
-            connection: What carries it.
-            replayable: Whether the body could be sent again.
+        goes on. ``replayable``: the body could be sent again.
         """
         self.replayable = replayable
         self._leave_queue()
@@ -434,9 +430,7 @@ class Call:
     def sent(self, connection: ConnectionInfo, *, whole: bool = True) -> None:
         """The request is on its way, an upload to its end; the first-output limit counts from here.
 
-        Args:
-            connection: What carries it.
-            whole: False when the answer came before the end of an upload.
+        Not ``whole``: the answer came before the end of an upload.
         """
         self._leave_queue()
         told = self._phase is _Phase.UPLOADING
@@ -530,11 +524,10 @@ class Call:
         assert self.deadline_at is not None  # noqa: S101 - only called once it passed
         since = self.started_at if self.deadline_at == self._ambient else self._total_from
         limit = max(0.0, self.deadline_at - since)
-        sent = self._phase.value >= _Phase.UPLOADING.value
         error = TotalTimeout(
             f"not done within {limit:.3g} s" if limit else "its deadline had passed already",
             limit=limit,
-            outcome="unknown" if sent else "not_applied",
+            outcome="unknown" if self.dispatched else "not_applied",
         )
         return self._final(error)
 

@@ -187,11 +187,7 @@ class ScriptedResponse:
         self.status = answer.status
         self.headers: Mapping[str, str] = _Headers(answer.headers)
         self.connection = connection
-
-    @property
-    def delimited(self) -> bool:
-        """As the answer says."""
-        return self._answer.delimited
+        self.delimited = answer.delimited
 
     async def chunk(self) -> bytes:
         """The next piece, when it is due; empty at the end. Cancelling loses nothing."""

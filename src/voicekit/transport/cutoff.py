@@ -42,23 +42,21 @@ class IdleCutoff:
         start: Where to begin, seconds.
         ceiling: Never above this, seconds; raised to ``start`` if that is more.
         floor: Never below this, seconds; lowered to ``start`` if that is less.
+
+    Attributes:
+        seconds: An idle connection older than this is taken for dead.
     """
 
-    __slots__ = ("_ceiling", "_close_point", "_doubts", "_floor", "_seconds")
+    __slots__ = ("_ceiling", "_close_point", "_doubts", "_floor", "seconds")
 
     def __init__(
         self, start: float = 50.0, ceiling: float = 120.0, *, floor: float = FLOOR
     ) -> None:
-        self._seconds = start
+        self.seconds = start
         self._ceiling = max(start, ceiling)
         self._floor = min(start, floor)
         self._close_point = math.inf
         self._doubts = 0
-
-    @property
-    def seconds(self) -> float:
-        """An idle connection older than this is taken for dead."""
-        return self._seconds
 
     def observe_close(self, idle_s: float) -> None:
         """The peer closed a connection that had been idle for ``idle_s`` seconds."""
@@ -66,15 +64,15 @@ class IdleCutoff:
             return
         self._doubts = 0
         self._close_point = min(self._close_point, idle_s)
-        self._seconds = max(self._floor, min(self._seconds, CLOSE_SHARE * idle_s))
+        self.seconds = max(self._floor, min(self.seconds, CLOSE_SHARE * idle_s))
 
     def observe_survival(self, idle_s: float) -> None:
         """A connection was reused without trouble after ``idle_s`` seconds of idleness."""
-        if idle_s < self._seconds / 2:
+        if idle_s < self.seconds / 2:
             return
         limit = min(self._ceiling, LIMIT_SHARE * self._close_point)
-        if self._seconds < limit:
-            self._seconds = min(limit, self._seconds * RAISE)
+        if self.seconds < limit:
+            self.seconds = min(limit, self.seconds * RAISE)
         elif limit < self._ceiling:
             self._doubts += 1
             if self._doubts >= DOUBTS:
@@ -82,4 +80,4 @@ class IdleCutoff:
                 self._close_point *= FORGET
 
     def __repr__(self) -> str:
-        return f"IdleCutoff({self._seconds:.3g} s)"
+        return f"IdleCutoff({self.seconds:.3g} s)"

@@ -39,9 +39,7 @@ class ServeStaleResolver(AbstractResolver):
     who is cancelled does not cancel it for the others.
 
     Args:
-        ttl: Seconds an answer is used without asking again.
         lookup: Blocking look-up, for tests; ``getaddrinfo`` otherwise.
-        clock: Monotonic seconds.
     """
 
     def __init__(

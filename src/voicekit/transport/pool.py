@@ -70,14 +70,11 @@ class SocketPool:
     Args:
         dial: Opens one socket. It has its own time limit, raises the typed error that
             the waiting caller shall see, and when cancelled leaves nothing open.
-        config: Sizes.
         background: Owns dials and goodbyes. To be closed after the pool.
         cutoff: Seconds of idleness after which the provider closes a socket, from the
             sheet. Sockets are replaced before; an earlier close teaches a shorter time.
         one_use: A socket serves one lease; a dialled spare replaces it at once.
         max_age: Seconds after which the provider ends a socket whatever it does.
-        clock: Monotonic seconds.
-        rng: Source of the jitter.
     """
 
     def __init__(
