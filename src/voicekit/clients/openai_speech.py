@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from voicekit.checks import UTF8, wrong
-from voicekit.clients.settings import dumps, identity_of, split_above
+from voicekit.clients.settings import Asked, dumps, identity_of, split_above
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -51,7 +51,7 @@ _ALLOWED: Final = "pcm_24000, wav_24000, mp3, ogg_opus, aac, flac"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechRequest:
+class SpeechRequest(Asked):
     """What is to be spoken and how, validated and as JSON, so that nothing changes it any more.
 
     Made by a client's ``speech_request()``; may be sent any number of times.
@@ -63,10 +63,6 @@ class SpeechRequest:
         model: Which model speaks.
         bodies: JSON, encoded; several where the text is spoken in parts.
         characters: How many each of them speaks.
-        query: Encoded, without the question mark.
-        headers: Of the caller's own; may hold secrets.
-        limits: Replaces those of the operation and of the client.
-        policies: Replaces those of the client.
         resume: A part that breaks off may be asked for again.
     """
 

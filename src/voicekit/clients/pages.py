@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from voicekit.errors import RemoteProtocolError
+from voicekit.speech.evidence import Evidence
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
@@ -15,20 +16,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[T]):
+class Page(Evidence, Generic[T]):
     """Some of a list, with the evidence of how it came about. Iterates over its items.
 
     Attributes:
         items: What is on it.
         next: Names the page after it; None on the last.
         total: How many there are on all pages, where the provider was asked and says so.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        request_id: For the provider's support.
-        headers: Response headers.
-        raw: The provider's own object.
     """
 
     items: tuple[T, ...]

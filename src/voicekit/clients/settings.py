@@ -88,6 +88,19 @@ class Settings:
         return ()
 
 
+class Asked:
+    """What a frozen request carries besides what is asked. Some have no query.
+
+    Attributes:
+        query: Encoded, without the question mark.
+        headers: The caller's own; they may hold secrets.
+        limits: Replaces the limits of the operation and of the client.
+        policies: Replaces those of the client.
+    """
+
+    __slots__ = ()
+
+
 class PlacedSettings(Settings):
     """Checked options of which some have an effect in one place only.
 

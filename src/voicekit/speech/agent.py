@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from voicekit.speech.evidence import Evidence
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,7 +42,7 @@ class AgentRetraction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentAnswer:
+class AgentAnswer(Evidence):
     """A whole turn of an agent, with the evidence of how it came about.
 
     Attributes:
@@ -50,12 +52,8 @@ class AgentAnswer:
         ended: Whether the agent ended the session with it, or handed it over to a person.
         feedback_id: What feedback on this answer refers to, when the provider gives one.
         session_id: Of which session; empty for one from a cache.
-        request_id: The id of the HTTP request, for the provider's support.
         cache: ``"hit"`` or ``"joined"`` when it is a cache's, else None.
-        timings: Where the time went.
-        connection: Which connection carried it.
         attempts: How often it was put on a wire; 0 for one from a cache.
-        headers: Response headers.
         raw: The provider's own messages, in order.
     """
 

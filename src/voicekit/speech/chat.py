@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from voicekit.speech.evidence import Evidence
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,7 +31,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatResult:
+class ChatResult(Evidence):
     """A whole answer, with the evidence of how it came about.
 
     Attributes:
@@ -40,18 +42,11 @@ class ChatResult:
             or a newer word of the provider; None when it gave none.
         usage: Tokens, when the provider reported them.
         model: The model that answered, as the provider names it.
-        request_id: The id of the HTTP request, for the provider's support.
         id: The id of the answer itself.
         service_tier: Which of the provider's tiers served it, when it says so; under load it
             may be another than was asked for.
         rate_limits: What is left of the account's limits, when the provider says so.
         cache: ``"hit"`` or ``"joined"`` when it is a cache's, else None.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for; 0 for one from a cache.
-        hedged: Whether a second attempt was made beside a slow first one.
-        headers: Response headers.
-        raw: The provider's own object.
     """
 
     text: str = field(repr=False)

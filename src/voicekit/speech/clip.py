@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from voicekit.errors import InvalidArgumentError
 from voicekit.speech.audio_format import AudioFormat
 from voicekit.speech.duration import mp3_duration_s, ogg_opus_duration_s
+from voicekit.speech.evidence import Evidence
 from voicekit.speech.wav import WavError, parse_wav, wav_header
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def clip_of(speech: Any) -> AudioClip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class AudioClip:
+class AudioClip(Evidence):
     """Audio with its format and the evidence of how it came about.
 
     As the last value of a notebook cell it shows a player, and where the time went.
@@ -66,17 +67,10 @@ class AudioClip:
         words: Words with their times in seconds, when asked for.
         characters: Characters with their times in seconds, when asked for and the provider
             tells them.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
         resumed: How often it broke off and was asked for from a sentence on.
         cache: ``"hit"`` when a cache had it, ``"joined"`` when it was being made for another
             caller; else None.
         usage: What it cost.
-        request_id: For the provider's support.
-        headers: Response headers.
-        raw: The provider's own object.
     """
 
     data: bytes

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from voicekit.errors import InvalidArgumentError
+from voicekit.speech.evidence import Evidence
 from voicekit.speech.subtitles import Cue, cues_of, spread, srt, vtt
 from voicekit.speech.word import Speaker, Word
 
@@ -78,7 +79,7 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transcript:
+class Transcript(Evidence):
     """All that was heard in one recording.
 
     Attributes:
@@ -90,14 +91,7 @@ class Transcript:
         confidence: 0 to 1.
         duration: Seconds of audio.
         language: As the provider names it.
-        request_id: For the provider's support.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
         usage: What it cost.
-        headers: Response headers.
-        raw: The provider's own object.
     """
 
     text: str = field(repr=False)
@@ -197,18 +191,12 @@ def _name(passage: Utterance, speakers: bool | Mapping[Speaker, str]) -> str | N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PendingTranscript:
+class PendingTranscript(Evidence):
     """A transcript that the provider will send elsewhere: to a callback or a webhook.
 
     Attributes:
         request_id: What the delivery will carry.
         transcription_id: Under which the provider keeps the transcript, where it says so.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        headers: Response headers.
-        raw: The provider's own object.
     """
 
     request_id: str | None

@@ -20,7 +20,7 @@ from voicekit.clients.deepgram.options import (
     ListenDefaults,
     ListenOptions,
 )
-from voicekit.clients.settings import EXTRAS, PlacedSettings, Settings, identity_of
+from voicekit.clients.settings import EXTRAS, Asked, PlacedSettings, Settings, identity_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -53,7 +53,7 @@ _LESS_LIVE = frozenset({"model", "diarize_model", "redact"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListenRequest:
+class ListenRequest(Asked):
     """What will be asked of a live transcription: validated, and a URL's query already.
 
     Made by ``DeepgramClient.request()``; may open any number of sessions.
@@ -64,12 +64,8 @@ class ListenRequest:
         audio: The same in the vendor's words and in numbers.
         interim_results: Whether results come before they are final.
         callback: Whether the results go elsewhere.
-        query: Encoded, without the question mark.
         reconnect: Whether a lost connection is replaced.
         max_replay_s: Seconds of audio that are kept for that.
-        headers: The caller's own; they may hold secrets.
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     model: str

@@ -11,7 +11,7 @@ from voicekit.checks import wrong
 from voicekit.clients.deepgram.config import AUDIO, LISTEN_PATH, audio_of, check_keyterm, query_of
 from voicekit.clients.deepgram.file_options import FILE_CHECKS
 from voicekit.clients.deepgram.options import MODEL
-from voicekit.clients.settings import identity_of, json_of
+from voicekit.clients.settings import Asked, identity_of, json_of
 from voicekit.clients.uploads import OR_URL, Recording, upload_of
 from voicekit.errors import ConfigurationError, InvalidArgumentError
 from voicekit.speech import AudioClip, AudioSource, AudioURL
@@ -31,7 +31,7 @@ _UNKNOWN: Final = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptionRequest:
+class TranscriptionRequest(Asked):
     """What will be asked about a recording: validated, and a URL's query already.
 
     Made by ``DeepgramClient.request(audio)``. One with bytes, a clip, a path, an address or
@@ -43,12 +43,8 @@ class TranscriptionRequest:
         recording: The body's facts; None for an address.
         body: What is sent.
         content_type: What it is called.
-        query: Encoded, without the question mark.
         multichannel: Whether channels are told apart.
         callback: Whether the answer goes elsewhere.
-        headers: The caller's own; they may hold secrets.
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     audio: AudioSource = field(repr=False)

@@ -18,6 +18,7 @@ from voicekit.clients.execute import fetch_json
 from voicekit.clients.settings import Settings, json_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.operation import Limits, Operation, OperationClass
+from voicekit.speech.evidence import Evidence
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
@@ -38,7 +39,7 @@ _MAX_TTL_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessToken:
+class AccessToken(Evidence):
     """A token that stands in place of a key for a while. Never shows it.
 
     Good for transcription and speech, not for the management of an account, nor for
@@ -50,12 +51,6 @@ class AccessToken:
         expires_in: Seconds from when it was granted.
         expires_at: Seconds since the epoch; counted from before it was asked for, so rather
             too early.
-        request_id: For the provider's support.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        headers: Response headers.
         raw: The provider's own object, without the token.
     """
 

@@ -25,7 +25,7 @@ from voicekit.clients.elevenlabs.options import (
 )
 from voicekit.clients.elevenlabs.passages import Passage, passages_of
 from voicekit.clients.elevenlabs.speech_request import SpeechRequest
-from voicekit.clients.settings import EXTRAS, PlacedSettings, dumps, json_of, missing
+from voicekit.clients.settings import EXTRAS, Asked, PlacedSettings, dumps, json_of, missing
 from voicekit.clients.urls import query_of, segment_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -60,7 +60,7 @@ _STITCHING: Final = ("previous_text", "next_text", *_STITCHING_IDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
+class SessionSettings(Asked):
     """How a session's text will be spoken: what its handshake and its first message fix.
 
     Attributes:
@@ -70,7 +70,6 @@ class SessionSettings:
         single: A socket is one utterance; else it serves one after the other.
         schedule: Characters before each piece of audio; None with ``auto_mode``.
         inactivity_timeout: Seconds of silence that the server bears.
-        headers: Of the caller's own; may hold secrets.
     """
 
     format: AudioFormat

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from voicekit.clients.elevenlabs.models import KNOWN_TO_STITCH
 from voicekit.clients.elevenlabs.passages import CONTEXT
-from voicekit.clients.settings import dumps, identity_of
+from voicekit.clients.settings import Asked, dumps, identity_of
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
 from voicekit.speech import AudioFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechRequest:
+class SpeechRequest(Asked):
     """What is to be spoken and how, validated and as JSON, so that nothing changes it any more.
 
     Made by ``ElevenLabsClient.request()``; may be sent any number of times.
@@ -26,9 +26,6 @@ class SpeechRequest:
         format: What the audio will be.
         target: Path and query.
         body: JSON, encoded.
-        headers: Of the caller's own; may hold secrets.
-        limits: Replaces those of the operation and of the client.
-        policies: Replaces those of the client.
         whole: The endpoint answers when all of it is made: it cannot be streamed.
         timed: Which text's characters come with their times; None for none.
         parts: The requests that speak it one after the other, when one does not.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from voicekit.checks import Check, is_sequence, without, wrong
 from voicekit.clients.elevenlabs.transcription_options import CHECKS
-from voicekit.clients.settings import EXTRAS, Settings, dumps, identity_of
+from voicekit.clients.settings import EXTRAS, Asked, Settings, dumps, identity_of
 from voicekit.clients.uploads import OR_URL, Recording, upload_of
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
@@ -59,7 +59,7 @@ _AS_JSON: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptionRequest:
+class TranscriptionRequest(Asked):
     """What is to be transcribed and how, validated, so that nothing changes it any more.
 
     Made by ``ElevenLabsClient.transcription_request()``; may be sent any number of times,
@@ -70,9 +70,6 @@ class TranscriptionRequest:
         recording: The same, ready to be sent; None for an address.
         fields: The form's, in order.
         target: Path and query.
-        headers: Of the caller's own; may hold secrets.
-        limits: Replaces those of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     audio: AudioSource = field(repr=False)

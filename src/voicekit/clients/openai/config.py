@@ -17,7 +17,7 @@ from voicekit.clients.openai.options import (
     ChatDefaults,
     ChatOptions,
 )
-from voicekit.clients.settings import EXTRAS, Settings, identity_of, json_of, missing
+from voicekit.clients.settings import EXTRAS, Asked, Settings, identity_of, json_of, missing
 from voicekit.clients.urls import query_of
 from voicekit.operation import Limits
 from voicekit.resilience.policies import Policies
@@ -55,7 +55,7 @@ _DELIVERY = dict.fromkeys(
 """Fields that say how the answer comes, not which: the method called decides them."""
 
 
-class JsonRequest:
+class JsonRequest(Asked):
     """What every request with a body of JSON can say of itself."""
 
     __slots__ = ()
@@ -86,10 +86,6 @@ class ChatRequest(JsonRequest):
         choices: How many choices the answer will hold.
         body: JSON of everything but how the answer is delivered.
         stream_options: JSON of that field, sent with streams only; None is not to send it.
-        query: Encoded, without the question mark.
-        headers: The caller's own; they may hold secrets.
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     path: ClassVar[str] = CHAT_PATH

@@ -74,10 +74,6 @@ class EmbeddingRequest(JsonRequest):
         model: Which model is asked.
         count: How many vectors the answer will hold.
         body: JSON of it all.
-        query: Encoded, without the question mark.
-        headers: The caller's own; they may hold secrets.
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     path: ClassVar[str] = EMBEDDINGS_PATH

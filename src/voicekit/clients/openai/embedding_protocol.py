@@ -16,6 +16,7 @@ from voicekit.clients.openai.errors import error_of
 from voicekit.clients.openai.protocol import count_of, field_of, token_of
 from voicekit.errors import RemoteProtocolError
 from voicekit.speech import RateLimits, Usage
+from voicekit.speech.evidence import Evidence
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
@@ -25,7 +26,7 @@ BYTES_PER_VECTOR: Final = 128 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embeddings:
+class Embeddings(Evidence):
     """Vectors, with the evidence of how they came about. Iterates over them.
 
     Attributes:
@@ -33,14 +34,7 @@ class Embeddings:
             without a copy (``numpy.frombuffer(vector, "float32")``).
         usage: Tokens, when the provider reported them.
         model: The model that embedded, as the provider names it.
-        request_id: For the provider's support.
         rate_limits: What is left of the account's limits, when the provider says so.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        headers: Response headers.
-        raw: The provider's own object.
     """
 
     vectors: tuple[array[float], ...] = field(repr=False)

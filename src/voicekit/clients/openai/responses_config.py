@@ -45,10 +45,6 @@ class ResponseRequest(JsonRequest):
         model: Which model is asked.
         body: JSON of everything but how the answer is delivered.
         stream_options: JSON of that field, sent with streams only; None is not to send it.
-        query: Encoded, without the question mark.
-        headers: The caller's own; they may hold secrets.
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     path: ClassVar[str] = RESPONSES_PATH

@@ -18,7 +18,7 @@ from voicekit.clients.openai.transcription_options import (
     check_model,
     format_of,
 )
-from voicekit.clients.settings import EXTRAS, Settings, identity_of, missing
+from voicekit.clients.settings import EXTRAS, Asked, Settings, identity_of, missing
 from voicekit.clients.uploads import Recording, upload_of
 from voicekit.clients.urls import query_of
 from voicekit.errors import ConfigurationError, InvalidArgumentError
@@ -35,7 +35,7 @@ _SUFFIX_OF: Final = {"audio/ogg": ".ogg"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptionRequest:
+class TranscriptionRequest(Asked):
     """What will be asked about a recording: validated, and a form's fields already.
 
     Made by ``OpenAIClient.transcription_request()``. One with bytes, a clip, a path or a
@@ -47,10 +47,6 @@ class TranscriptionRequest:
         response_format: How the answer is written.
         fields: Of the form, beside the file.
         recording: The body and its facts.
-        query: Encoded, without the question mark.
-        headers: The caller's own; they may hold secrets.
-        limits: Replaces the limits of the operation and of the client.
-        policies: Replaces those of the client.
     """
 
     audio: AudioSource = field(repr=False)

@@ -19,7 +19,7 @@ from voicekit.clients.deepgram.speech.options import (
     WHOLE_TEXT_ONLY,
 )
 from voicekit.clients.resuming import check_resume
-from voicekit.clients.settings import EXTRAS, PlacedSettings, dumps, identity_of, json_of
+from voicekit.clients.settings import EXTRAS, Asked, PlacedSettings, dumps, identity_of, json_of
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -43,7 +43,7 @@ chained Ogg (RFC 3533 §4). ``AudioClip.wav()`` puts a header before PCM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechRequest:
+class SpeechRequest(Asked):
     """What is to be spoken and how, validated and as JSON, so that nothing changes it any more.
 
     Made by ``DeepgramClient.speech_request()``; may be sent any number of times.
@@ -55,9 +55,6 @@ class SpeechRequest:
         bodies: JSON, encoded; several where the text is spoken in parts.
         characters: How many each of them has.
         callback: Whether the audio goes elsewhere.
-        headers: Of the caller's own; may hold secrets.
-        limits: Replaces those of the operation and of the client.
-        policies: Replaces those of the client.
         resume: A part that breaks off may be asked for again.
     """
 
@@ -83,14 +80,13 @@ class SpeechRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
+class SessionSettings(Asked):
     """How a session's text will be spoken: what its handshake fixes.
 
     Attributes:
         format: What the audio will be.
         target: Path and query of the socket.
         extra: JSON text of the caller's own fields of each message with text.
-        headers: Of the caller's own; may hold secrets.
     """
 
     format: AudioFormat

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from voicekit.errors import RemoteProtocolError
+from voicekit.speech.evidence import Evidence
 from voicekit.timing import ConnectionInfo, Timings
 
 if TYPE_CHECKING:
@@ -14,16 +15,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PendingSpeech:
+class PendingSpeech(Evidence):
     """Speech that the vendor has accepted, and sends to a callback.
 
     Attributes:
         request_id: The vendor's id, which comes with the audio, too.
-        timings: Where the time went.
-        connection: Which connection carried it.
-        attempts: How often it was asked for.
-        hedged: Whether a second attempt was made beside a slow first one.
-        headers: Response headers.
         raw: The answer as it came.
     """
 
