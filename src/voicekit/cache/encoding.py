@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Final
 
 from voicekit.speech import AudioChunk, AudioFormat, Word
@@ -16,6 +17,7 @@ from voicekit.speech.character import Character
 _MAGIC: Final = b"vks1"
 """Version of the encoding: what an older or newer one wrote is a miss."""
 _HEAD: Final = struct.Struct(">4sI")
+_told_of: Final = attrgetter("text", "start", "end", "confidence", "speaker", "punctuated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ def encoded(
             sizes.append(len(chunk))
         at = len(sizes) - 1
         if isinstance(chunk, AudioChunk):
-            words += [[at, *_word(each)] for each in chunk.words]
+            words += [[at, *_told_of(each)] for each in chunk.words]
             signs += [[at, each.text, each.start, each.end] for each in chunk.characters]
     header: dict[str, Any] = {"format": format.name, "chunks": sizes}
     told = {"member": member, "words": words, "signs": signs}
@@ -110,10 +112,6 @@ def _decoded(data: bytes) -> StoredSpeech | None:
         _words=words,
         _signs=signs,
     )
-
-
-def _word(word: Word) -> list[Any]:
-    return [word.text, word.start, word.end, word.confidence, word.speaker, word.punctuated]
 
 
 def _read_word(

@@ -23,12 +23,6 @@ MOST_EXCHANGES: Final = 20
 PREAMBLE: Final = "Earlier in this conversation, already answered: "
 
 
-def history_json(exchanges: Sequence[tuple[str, str]]) -> str:
-    """The exchanges, oldest first, each the user's words and the answer."""
-    told = [{"user": user, "agent": agent} for user, agent in exchanges]
-    return json.dumps(told, ensure_ascii=False)
-
-
 def with_history(
     text: str,
     options: Mapping[str, Any],
@@ -41,7 +35,9 @@ def with_history(
     """
     if not exchanges:
         return text, dict(options)
-    told = history_json(exchanges)
+    told = json.dumps(
+        [{"user": user, "agent": agent} for user, agent in exchanges], ensure_ascii=False
+    )
     given = options.get("variables")
     if variable is None or not isinstance(given, Mapping | None) or variable in (given or {}):
         return f"{PREAMBLE}{told}\n\n{text}", dict(options)

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 from cachetools import LRUCache
@@ -78,7 +79,7 @@ class MemoryStorage:
         self._most_item = most if most_item is None else integer(1, most)("most_item", most_item)
         self.secret: str | bytes = os.urandom(32) if secret is None else secret
         self._clock = clock
-        self._kept: LRUCache[str, _Entry] = LRUCache(most, getsizeof=_size_of)
+        self._kept: LRUCache[str, _Entry] = LRUCache(most, getsizeof=attrgetter("size"))
         # Keys by the second in which their time is over, and these seconds in order: one that is
         # overwritten leaves its second at once, where a heap of entries would keep a corpse.
         self._due: dict[int, dict[str, None]] = {}
@@ -236,7 +237,3 @@ class MemoryStorage:
             else:
                 del self._due[heapq.heappop(seconds)]
         return now
-
-
-def _size_of(entry: _Entry) -> int:
-    return entry.size

@@ -262,11 +262,8 @@ def _dialect(asked: Asked, session: Callable[[], str] = str) -> Dialect:
     )
 
 
-def turn_dialect(session: Callable[[], str]) -> Dialect:
-    """For the turns of the session with this id, whichever it is by then."""
-    return _dialect("turn", session)
-
-
+turn_dialect: Final = partial(_dialect, "turn")
+"""For the turns of the session with this id, whichever it is by then."""
 TOKEN_DIALECT: Final = _dialect("token")
 START_DIALECT: Final = _dialect("start")
 DIALECT: Final = _dialect("other")

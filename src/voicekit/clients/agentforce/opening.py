@@ -45,6 +45,7 @@ class Opener:
         self.key = key
         self.kept = kept
         self.since = time.monotonic()
+        self.family = client._family(SessionSettings)  # the defaults that it was started on
         self._openers = openers
         self._client = client
         self._waiters = 0
@@ -67,10 +68,6 @@ class Opener:
         if self._given_up or time.monotonic() - self.since >= MAX_AGE:
             return True
         return self.task.done() and self._opened is None
-
-    def of(self, client: Conversations) -> bool:
-        """Whether sessions of ``client`` have the defaults that this one was started on."""
-        return self._client._family(SessionSettings) == client._family(SessionSettings)
 
     async def join(self) -> AgentforceSession:
         """The session, as soon as it is there. Cancelled, it takes nothing from the others.
@@ -186,7 +183,7 @@ class Openers:
         """
         known = None if key is None else self._by_key.get(key)
         if known is not None:
-            like = like and known.of(client)
+            like = like and known.family == client._family(SessionSettings)
             if not known.stale and (like or known.request.identity == request.identity):
                 known.kept = known.kept or kept
                 return known
