@@ -40,6 +40,10 @@ S = TypeVar("S", bound="Settings")
 class Extras(TypedDict, total=False):
     """The escape hatches of every constructor and every call, for what has no option yet.
 
+    Of all options that derive from this, one that is absent or None is not sent, so that the
+    provider's default holds, which is in brackets; None in a call takes the constructor's value
+    back.
+
     Attributes:
         extra_query: Added to the URL's query, over ours: sequences as repeated names, booleans in
             small letters, None left out.

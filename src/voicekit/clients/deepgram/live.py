@@ -85,14 +85,12 @@ class LiveTranscription(Authorized):
 
         Raises:
             InvalidArgumentError: At once; everything else is raised by the handle.
-            AuthenticationError: The key is wrong or may not do this.
             InvalidRequestError: The vendor refuses the request, or cannot decode the audio.
             RateLimitError: Too many streams are open on the account.
-            QuotaError: The account has no credit.
             UnavailableError: The vendor failed, or closed for want of audio.
             TransportError: The connection failed, or what came is no transcription.
-            DeadlineError: A limit passed.
             StreamInterruptedError: While iterating: it broke off after its first result.
+            VoicekitError: As for ``transcribe``.
         """
         if request is None:
             request = self.live_request(**options)

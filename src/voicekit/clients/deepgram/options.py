@@ -37,8 +37,7 @@ speaks; and without interims silence of the service cannot be told from a long s
 class CommonDefaults(Extras, total=False):
     """Options that transcriptions share, live or of a recording.
 
-    An option that is absent or None is not sent, so that the vendor's default holds
-    (in brackets); None in a call takes the constructor's value back. Where several
+    Absent, None and brackets mean what ``Extras`` says. Where several
     values are allowed, a single one may be given without a list.
 
     Attributes:

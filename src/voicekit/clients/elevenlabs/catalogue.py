@@ -55,7 +55,6 @@ class Voice(Record):
         """
         fields = _object(value, "voice_id")
         settings = fields.get("settings")
-        verified = fields.get("verified_languages")
         return cls(
             id=fields["voice_id"],
             name=_text(fields, "name") or "",
@@ -65,11 +64,7 @@ class Voice(Record):
             preview_url=_text(fields, "preview_url"),
             settings=settings_of(settings) if isinstance(settings, dict) else None,
             high_quality_models=_words(fields.get("high_quality_base_model_ids")),
-            languages=_words(
-                [each.get("language") for each in verified if isinstance(each, dict)]
-                if isinstance(verified, list)
-                else None
-            ),
+            languages=_words(_column(fields.get("verified_languages"), "language")),
             created_at=_whole(fields, "created_at_unix"),
             raw=value,
             **evidence,
@@ -113,17 +108,12 @@ class Model(Record):
         """
         fields = _object(value, "model_id")
         rates = fields.get("model_rates")
-        languages = fields.get("languages")
         return cls(
             id=fields["model_id"],
             name=_text(fields, "name") or "",
             description=_text(fields, "description"),
             speaks=fields.get("can_do_text_to_speech") is True,
-            languages=_words(
-                [each.get("language_id") for each in languages if isinstance(each, dict)]
-                if isinstance(languages, list)
-                else None
-            ),
+            languages=_words(_column(fields.get("languages"), "language_id")),
             # The two that are by kind of user are deprecated, and not enforced.
             max_characters=_whole(fields, "maximum_text_length_per_request"),
             character_cost=_number(
@@ -261,6 +251,12 @@ def _whole(fields: Mapping[str, Any], name: str) -> int | None:
 
 def _number(value: Any) -> float | None:
     return float(value) if type(value) in (int, float) else None
+
+
+def _column(rows: Any, name: str) -> list[Any] | None:
+    if not isinstance(rows, list):
+        return None
+    return [each.get(name) for each in rows if isinstance(each, dict)]
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -22,10 +22,9 @@ from voicekit.speech import AudioFormat
 class SpeechDefaults(Extras, total=False):
     """Options of speech, for the constructor and for each call alike.
 
-    An option that is absent or None is not sent, so that the vendor's default holds;
-    None in a call takes the constructor's value back. The vendor's default is in
-    brackets. Those marked † need the whole text and are no option of a session; those
-    marked ‡ are for sessions alone, which is text that arrives in pieces.
+    Absent, None and brackets mean what ``Extras`` says. Those marked † need the
+    whole text and are no option of a session; those marked ‡ are for sessions alone, which is
+    text that arrives in pieces.
 
     Attributes:
         voice: Id of the voice. Required, here or in the constructor.

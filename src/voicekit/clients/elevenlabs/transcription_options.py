@@ -19,9 +19,8 @@ from voicekit.speech import AudioFormat
 class TranscriptionDefaults(Extras, total=False):
     """Options of a transcription, for the constructor and for each call alike.
 
-    An option that is absent or None is not sent, so that the vendor's default holds;
-    None in a call takes the constructor's value back. The vendor's default is in
-    brackets. ``extra_body`` adds fields to the form.
+    Absent, None and brackets mean what ``Extras`` says. ``extra_body`` adds fields
+    to the form.
 
     Attributes:
         model: Which model listens (``scribe_v2``, ours; always sent).

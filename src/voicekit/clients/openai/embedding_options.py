@@ -34,8 +34,7 @@ Texts = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
 class EmbeddingDefaults(Extras, total=False):
     """Options of an embedding, for the constructor (under ``embedding``) and for each call.
 
-    An option that is absent or None is not sent, so that the vendor's default holds; None
-    in a call takes the constructor's value back.
+    Absent, None and brackets mean what ``Extras`` says.
 
     Attributes:
         model: Which model embeds, such as ``"text-embedding-3-small"``. Required, here or in

@@ -26,9 +26,7 @@ DEFAULT_STREAM_OPTIONS: Mapping[str, Any] = {
 class ChatDefaults(Extras, total=False):
     """Options of a chat, for the constructor and for each call alike.
 
-    An option that is absent or None is not sent, so that the vendor's default holds;
-    None in a call takes the constructor's value back. The vendor's default is in
-    brackets.
+    Absent, None and brackets mean what ``Extras`` says.
 
     Attributes:
         model: Which model answers. Required, here or in the constructor: the vendor's

@@ -24,10 +24,8 @@ DEFAULT_STREAM_OPTIONS: Final[Mapping[str, Any]] = {"include_obfuscation": False
 class ResponseDefaults(Extras, total=False):
     """Options of a response, for the constructor (under ``responses``) and for each call.
 
-    An option that is absent or None is not sent, so that the vendor's default holds;
-    None in a call takes the constructor's value back. The vendor's default is in
-    brackets. Those that a chat has too, by the same name or as said here, are the chat's
-    unless they are named for responses.
+    Absent, None and brackets mean what ``Extras`` says. Those that a chat has
+    too, by the same name or as said here, are the chat's unless they are named for responses.
 
     Attributes:
         model: Which model answers. Required, here or in the constructor.

@@ -39,7 +39,7 @@ _VENDORS: Final = _OLDER | {"gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"}
 class SpeechDefaults(Extras, total=False):
     """Options of speech, for the constructor (under ``speech``) and for each call alike.
 
-    An option that is absent or None is not sent, so that the server's default holds.
+    Absent, None and brackets mean what ``Extras`` says.
 
     Attributes:
         model: Which model speaks. Required, here or in the constructor: the vendor's models

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from voicekit.speech import Transcript, Usage
-from voicekit.streams import Decoder, DeltaStream
+from voicekit.streams import DeltaStream
 
-
-class _TranscriptDecoder(Decoder[Any], Protocol):
-    usage: Usage | None
-
-    def transcript(self) -> Transcript: ...
+if TYPE_CHECKING:
+    from voicekit.clients.openai.transcript import NotStreamed, TranscriptDecoder
 
 
 class TranscriptStream(DeltaStream):
@@ -27,7 +24,7 @@ class TranscriptStream(DeltaStream):
         """What was heard so far; complete once iteration has ended."""
         if self._opened is None:
             return Transcript(text="")
-        decoder = cast("_TranscriptDecoder", self._opened.decoder)
+        decoder = cast("TranscriptDecoder | NotStreamed", self._opened.decoder)
         return replace(
             decoder.transcript(),
             request_id=self.request_id,
@@ -48,7 +45,7 @@ class TranscriptStream(DeltaStream):
         """What it cost, once reported."""
         if self._opened is None:
             return None
-        return cast("_TranscriptDecoder", self._opened.decoder).usage
+        return cast("TranscriptDecoder | NotStreamed", self._opened.decoder).usage
 
     @property
     def raw(self) -> Any:

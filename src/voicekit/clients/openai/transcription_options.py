@@ -45,7 +45,7 @@ _VAD: Final[Mapping[str, Check]] = {
 class TranscriptionDefaults(Extras, total=False):
     """Options of a transcription, for the constructor (under ``transcription``) and each call.
 
-    An option that is absent or None is not sent, so that the server's default holds.
+    Absent, None and brackets mean what ``Extras`` says.
     ``extra_body`` adds fields to the form: text, numbers, flags, sequences and mappings.
 
     Attributes:

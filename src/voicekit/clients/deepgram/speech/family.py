@@ -109,14 +109,10 @@ class Speech(LiveSpeech):
 
         Raises:
             InvalidArgumentError: At once; everything else is raised by the handle.
-            AuthenticationError: The key is wrong or may not do this.
-            InvalidRequestError: The vendor refuses the request as it is.
             RateLimitError: Too many requests or sockets are under way in the project.
-            QuotaError: The account has no credit.
-            UnavailableError: The vendor failed.
             TransportError: The connection failed, or what came is no such audio.
-            DeadlineError: A limit passed.
             StreamInterruptedError: While iterating: it broke off after its first audio.
+            VoicekitError: As for ``transcribe``.
         """
         if isinstance(text, str | SpeechRequest):
             request = self._speech_of(text, options)

@@ -35,8 +35,7 @@ _SHORTEST_PART: Final = 50
 class SpeechDefaults(Extras, total=False):
     """Options of speech, for the constructor and for each call alike.
 
-    An option that is absent or None is not sent, so that the vendor's default holds (in
-    brackets); None in a call takes the constructor's value back. Those marked † need the
+    Absent, None and brackets mean what ``Extras`` says. Those marked † need the
     whole text and are no option of a session; those marked ‡ are for sessions alone, which
     is text that arrives in pieces.
 
