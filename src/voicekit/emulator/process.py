@@ -133,10 +133,10 @@ class EmulatorProcess(RemoteEmulator):
     @property
     def journal(self) -> Journal:
         """A snapshot of what the server saw so far; each reading fetches a fresh one."""
-        return Journal.from_json(self._call("journal"))
+        return Journal.from_json(self._ask("journal"))
 
     def _call_back(self, kind: str, arguments: dict[str, Any]) -> Future[CalledBack]:
-        number = self._call("call_back", kind=kind, arguments=arguments)
+        number = self._ask("call_back", kind=kind, arguments=arguments)
         future: Future[CalledBack] = Future()
         # Nobody is kept from the pipe while an application thinks: it is asked again and again.
         threading.Thread(
@@ -148,7 +148,7 @@ class EmulatorProcess(RemoteEmulator):
         future.set_running_or_notify_cancel()
         pause = 0.002
         try:
-            while (found := self._call("called_back", number=number)) is None:
+            while (found := self._ask("called_back", number=number)) is None:
                 time.sleep(pause)
                 pause = min(0.025, pause * 1.5)
         except Exception as broken:  # noqa: BLE001 - for who waits
@@ -156,7 +156,7 @@ class EmulatorProcess(RemoteEmulator):
         else:
             future.set_result(found)
 
-    def _call(self, call: str, **arguments: Any) -> Any:
+    def _ask(self, call: str, **arguments: Any) -> Any:
         message = _picklable((call, arguments), call)
         with self._lock:
             if self._child is None or self._child.poll() is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class RemoteEmulator(Addresses):
     """What `Emulator` does, elsewhere; a subclass says how a call gets there."""
 
-    def _call(self, call: str, **arguments: Any) -> Any:
+    def _ask(self, call: str, **arguments: Any) -> Any:
         """Call the emulator's method of that name and wait for what it returns."""
         raise NotImplementedError
 
@@ -29,33 +29,33 @@ class RemoteEmulator(Addresses):
 
     def inject(self, provider: str, fault: Fault) -> None:
         """As `Emulator.inject`."""
-        self._call("inject", provider=provider, fault=fault)
+        self._ask("inject", provider=provider, fault=fault)
 
     def clear_faults(self, provider: str | None = None) -> None:
         """As `Emulator.clear_faults`."""
-        self._call("clear_faults", provider=provider)
+        self._ask("clear_faults", provider=provider)
 
     def set_scenario(self, scenario: str | Scenario) -> None:
         """As `Emulator.set_scenario`."""
-        self._call("set_scenario", scenario=scenario)
+        self._ask("set_scenario", scenario=scenario)
 
     def clear_journal(self) -> None:
         """As `Emulator.clear_journal`."""
-        self._call("clear_journal")
+        self._ask("clear_journal")
 
     def drop_idle(self, provider: str, *, how: Literal["fin", "rst"] = "fin") -> int:
         """As `Emulator.drop_idle`, blocking until done."""
-        dropped: int = self._call("drop_idle", provider=provider, how=how)
+        dropped: int = self._ask("drop_idle", provider=provider, how=how)
         return dropped
 
     def cut(self, provider: str, *, how: Literal["fin", "rst", "blackhole"] = "rst") -> int:
         """As `Emulator.cut`."""
-        there: int = self._call("cut", provider=provider, how=how)
+        there: int = self._ask("cut", provider=provider, how=how)
         return there
 
     def connections(self, provider: str) -> list[ConnectionRecord]:
         """As `Emulator.connections`; of another process, a snapshot."""
-        records: list[ConnectionRecord] = self._call("connections", provider=provider)
+        records: list[ConnectionRecord] = self._ask("connections", provider=provider)
         return records
 
     @property

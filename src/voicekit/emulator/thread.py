@@ -79,12 +79,15 @@ class ThreadedEmulator(RemoteEmulator):
             self._ready.set_result(asyncio.get_running_loop())
             await self._stop.wait()
 
-    def _call(self, call: str, **arguments: Any) -> Any:
+    def _ask(self, call: str, **arguments: Any) -> Any:
+        return self._call(lambda: getattr(self._world, call)(**arguments))
+
+    def _call(self, action: Callable[[], Any]) -> Any:
         self._running()
 
         async def run() -> Any:
-            found = getattr(self._world, call)(**arguments)
-            return await found if isawaitable(found) else found
+            done = action()
+            return await done if isawaitable(done) else done
 
         return asyncio.run_coroutine_threadsafe(run(), self._ready.result()).result()
 
