@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, overload
 
 from voicekit import checks, events
 from voicekit.cache.answers import Kept, decoded, encoded
+from voicekit.cache.around import Around
 from voicekit.cache.guarded import Guarded, StorageTrouble
 from voicekit.cache.keys import Keys
 from voicekit.cache.memory import MemoryStorage
@@ -26,7 +27,6 @@ from voicekit.tasks import Background
 if TYPE_CHECKING:
     from voicekit.cache.response_agent import CachedAgent
     from voicekit.cache.response_chat import CachedChat
-    from voicekit.transport.config import WarmReport
 
 __all__ = ["Question", "ResponseCache", "ResponseCacheStats"]
 
@@ -88,7 +88,7 @@ class AgentCacheOptions(CacheOptions, total=False):
     history_variable: str | None
 
 
-class ResponseCache:
+class ResponseCache(Around):
     """A ``ChatModel`` around a ``ChatModel``, an ``Agent`` around an ``Agent``, with a memory.
 
     A question that was answered before is answered again without a call. The same question is
@@ -309,17 +309,6 @@ class ResponseCache:
             storage=self._storage.stats(),
         )
 
-    async def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
-        """Have ``inner`` warm: see its own.
-
-        Raises:
-            ClosedError: The cache is closed.
-            VoicekitError: ``strict``, and it failed.
-        """
-        self._check_open()
-        report: WarmReport = await self._inner.warm(*(() if n is None else (n,)), strict=strict)
-        return report
-
     async def aclose(self) -> None:
         """Free everything, and close ``inner`` unless it is somebody else's. Idempotent.
 
@@ -332,15 +321,6 @@ class ResponseCache:
             if self._own_storage:
                 stack.push_async_callback(self._storage.aclose)
             stack.push_async_callback(self._background.aclose)
-
-    async def __aenter__(self) -> Self:
-        self._check_open()
-        if self._close:  # else whoever closes it has entered it
-            await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -18,6 +18,7 @@ from voicekit.cache.answer_tape import (
     shared,
 )
 from voicekit.cache.answers import Kept
+from voicekit.cache.around import places_of, producers
 from voicekit.cache.flights import Flights
 from voicekit.cache.follower import SOME
 from voicekit.cache.response import CacheOptions, ResponseCache
@@ -116,8 +117,8 @@ class CachedChat(ResponseCache):
         return CachedChatRequest(of=asked, owner=self, question=question, names=names)
 
     def _names(self, asked: interfaces.ChatRequest, again: Any) -> tuple[Question, dict[str, str]]:
-        leaves = _leaves(asked)
-        if any(acts(leaf.identity) for leaf in leaves):
+        leaves = producers(self._inner, asked)
+        if any(acts(leaf.identity) for leaf, _ in leaves):
             raise NotCached("tools")
         leading, before, last = conversation_of(asked.messages)
         text, with_text = spoken_part(last)
@@ -128,21 +129,17 @@ class CachedChat(ResponseCache):
             # Earlier turns are what ``context`` has made of them.
             messages = [*leading, with_text(question.normalized)]
             try:
-                folded = _leaves(again(messages))
+                folded = producers(self._inner, again(messages))
             except InvalidArgumentError:
                 raise NotCached("normalize") from None
         if len(folded) != len(leaves):
             raise NotCached("producer")
-        # Who serves a model is no part of a request: two may have the same, and answer otherwise.
-        places: dict[str, set[str]] = {}
-        addresses = _addresses(self._inner, asked)
-        for leaf, address in zip(leaves, addresses, strict=True):
-            places.setdefault(leaf.identity, set()).add(address)
+        places = places_of(leaves)
         names = {
             leaf.identity: self._keys.of(
-                one.identity, canonical(sorted(places[leaf.identity]), "producer"), *parts
+                one.identity, canonical(places[leaf.identity], "producer"), *parts
             )
-            for leaf, one in zip(leaves, folded, strict=True)
+            for (leaf, _), (one, _) in zip(leaves, folded, strict=True)
         }
         return question, names
 
@@ -324,25 +321,3 @@ class CachedChat(ResponseCache):
             self._told_stored(operation, decision.reason)
         else:
             await self._keep(operation, decision.key, decision.kept, decision.ttl)
-
-
-def _leaves(request: Any) -> list[Any]:
-    """The requests of all who may answer: a wrapper's are in its ``of``."""
-    of = getattr(request, "of", None)
-    if isinstance(of, tuple):
-        return [leaf for each in of for leaf in _leaves(each)]
-    return [request] if of is None else _leaves(of)
-
-
-def _addresses(engine: Any, request: Any) -> list[str]:
-    """Where each of them is, in the same order; empty where that is not known."""
-    of = getattr(request, "of", None)
-    if isinstance(of, tuple):
-        engines = getattr(engine, "engines", None)
-        if not isinstance(engines, tuple) or len(engines) != len(of):
-            engines = (None,) * len(of)
-        pairs = zip(engines, of, strict=True)
-        return [address for one, each in pairs for address in _addresses(one, each)]
-    if of is not None:
-        return _addresses(engine._inner if isinstance(engine, CachedChat) else None, of)
-    return [str(getattr(engine, "base_url", ""))]

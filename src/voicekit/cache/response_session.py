@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.cache.around import Closing
 from voicekit.cache.history import MOST_EXCHANGES, with_history
 from voicekit.cache.passing import CachedReply, Passing
 from voicekit.cache.response_replies import Replay
@@ -27,7 +28,7 @@ _MOST_TURNS: Final = 100
 """Earlier turns that ``context=`` sees."""
 
 
-class CachedSession:
+class CachedSession(Closing):
     """A conversation; made by the ``open_session`` of a cached agent.
 
     Only its first turn may be answered from the cache, or any with ``context=``. From the first
@@ -97,7 +98,7 @@ class CachedSession:
             ClosedError: It is closed.
             VoicekitError: It cannot be opened.
         """
-        self._check()
+        self._check_open()
         async with self._lock:
             await self._own()
 
@@ -106,7 +107,7 @@ class CachedSession:
 
         One that fails is tried again by that turn.
         """
-        self._check()
+        self._check_open()
         if self._inner is None and (self._starting is None or self._starting.done()):
             name = f"voicekit-start-session-{self._cache.provider}"
             self._starting = self._cache._background.spawn(self._start(), name)
@@ -133,13 +134,13 @@ class CachedSession:
             await PLAIN.open(call, lambda _: asyncio.wait([starting]))
             self._starting = None
         if self._inner is None:
-            self._check()
+            self._check_open()
             await self._start()
-            self._check()
+            self._check_open()
         assert self._inner is not None  # noqa: S101 - just opened
         return self._inner
 
-    def _check(self) -> None:
+    def _check_open(self) -> None:
         if self._closed or self._cache._closed:
             raise ClosedError("the session is closed", provider=self._cache.provider)
 
@@ -156,7 +157,7 @@ class CachedSession:
             ClosedError: The session is closed.
             VoicekitError: As the agent's own raises it.
         """
-        self._check()
+        self._check_open()
         some_text("text", text)
         call = Call(self._cache._operations["send"])
         turn = Turn(self, "send", text, options)
@@ -194,12 +195,12 @@ class CachedSession:
             ClosedError: The session is closed.
             VoicekitError: From the handle: as the agent's own raises it.
         """
-        self._check()
+        self._check_open()
         some_text("text", text)
         return CachedReply(partial(self._stream, text, options))
 
     async def _stream(self, text: str, options: Mapping[str, Any]) -> Opened[Any]:
-        self._check()
+        self._check_open()
         call = Call(self._cache._operations["stream_message"])
         turn = Turn(self, "stream_message", text, options)
         try:
@@ -300,13 +301,6 @@ class CachedSession:
                 await self._inner.aclose()
         finally:
             cache._open.discard(self)
-
-    async def __aenter__(self) -> Self:
-        self._check()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended" if self.ended else "open"

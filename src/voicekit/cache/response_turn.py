@@ -47,7 +47,7 @@ class Turn:
             await self._session._lock.acquire()
             self._locked = True
             self._unsure = self._session._unsure
-            self._session._check()
+            self._session._check_open()
             return await self._look()
 
         kept = await PLAIN.open(call, step)

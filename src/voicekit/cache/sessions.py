@@ -7,9 +7,10 @@ import copy
 import inspect
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from voicekit import events
+from voicekit.cache.around import Closing
 from voicekit.cache.session_ids import SessionIds, Why
 from voicekit.cache.session_reports import Held, SessionStoreStats
 from voicekit.cache.stored_session import StoredSession
@@ -33,7 +34,7 @@ END_WITHIN: Final = 5.0
 """How long ending one session may take before it is left to the provider, in seconds."""
 
 
-class SessionStore:
+class SessionStore(Closing):
     """Sessions of an agent by the conversation that they belong to.
 
     A key's session is opened once, whoever asks first; others join. Several may use it at once:
@@ -371,13 +372,6 @@ class SessionStore:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the store is closed", provider=self._provider)
-
-    async def __aenter__(self) -> Self:
-        self._check_open()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
 
     def __repr__(self) -> str:
         return f"<SessionStore of {self._provider}, {len(self._held)} sessions>"

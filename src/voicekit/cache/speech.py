@@ -6,9 +6,11 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from voicekit import checks
+from voicekit.cache.around import Around, producers
 from voicekit.cache.guarded import Guarded
 from voicekit.cache.keys import Keys
 from voicekit.cache.memory import MemoryStorage
@@ -26,7 +28,6 @@ from voicekit.speech import AudioChunk, AudioClip
 if TYPE_CHECKING:
     from voicekit.sessions import Session
     from voicekit.streams import SpeechStream
-    from voicekit.transport.config import WarmReport
 
 __all__ = ["SpeechCache"]
 
@@ -34,7 +35,7 @@ _MOST_ITEM: Final = 16 << 20
 """Bytes; five minutes of 24 kHz PCM. Longer texts are hardly said twice. Source: ours."""
 
 
-class SpeechCache:
+class SpeechCache(Around):
     """A ``Synthesizer`` that keeps what another one has said.
 
     - What is kept is played back, the first audio within a tenth of a millisecond from memory.
@@ -80,6 +81,8 @@ class SpeechCache:
         ...     clip = await tts.synthesize("One moment, please.")   # free
     """
 
+    _inner: Synthesizer
+
     def __new__(cls, inner: Synthesizer, **_options: Any) -> Self:  # noqa: D102
         # Whoever looks for SpeechSessions must find them exactly where the inner has them.
         if cls is SpeechCache and isinstance(inner, SpeechSessions):
@@ -115,7 +118,7 @@ class SpeechCache:
             Guarded(kept, timeout=storage_timeout),
             Keys("speech", secret, storage=kept),
             scope=scope,
-            addresses=lambda request: _addresses(inner, request),
+            producers=partial(producers, inner),
             ttl=ttl,
             most_item=most_item,
             teller=Teller("speech", self.provider, observers),
@@ -251,16 +254,6 @@ class SpeechCache:
 
     # -- lifecycle --------------------------------------------------------------------------
 
-    async def warm(self, n: int | None = None, /, *, strict: bool = False) -> WarmReport:
-        """Warm the inner; see there.
-
-        Raises:
-            ClosedError: The cache is closed.
-            VoicekitError: ``strict``, and it failed.
-        """
-        self._check_open()
-        return await self._inner.warm(*(() if n is None else (n,)), strict=strict)
-
     async def aclose(self) -> None:
         """End what is being made, and close the inner unless told otherwise; may be called twice.
 
@@ -275,15 +268,6 @@ class SpeechCache:
         finally:
             if self._close:
                 await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        self._check_open()
-        if self._close:  # else whoever closes it has entered it
-            await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
 
     # -- evidence ---------------------------------------------------------------------------
 
@@ -340,20 +324,6 @@ class _CacheWithSessions(SpeechCache):
         session: Session[AudioChunk] = speaks.open_speech(**options)
         self._answers.bypassed("open_speech", "session")
         return session
-
-
-def _addresses(engine: Any, request: Any) -> list[str]:
-    """Where each of those is who may speak, in the order of the requests in its ``of``."""
-    while isinstance(engine, SpeechCache):
-        engine = engine._inner
-    of = getattr(request, "of", None)
-    if not isinstance(of, tuple) or not of:
-        return [str(getattr(engine, "base_url", ""))]
-    engines = getattr(engine, "engines", None)
-    if not isinstance(engines, tuple) or len(engines) != len(of):
-        engines = (None,) * len(of)
-    pairs = zip(engines, of, strict=True)
-    return [address for one, each in pairs for address in _addresses(one, each)]
 
 
 def _check_inner(inner: object) -> None:

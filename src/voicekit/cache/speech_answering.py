@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.cache.around import places_of
 from voicekit.cache.encoding import StoredSpeech, decoded, encoded
 from voicekit.cache.flights import Flights
 from voicekit.cache.follower import Follower
@@ -66,7 +67,7 @@ class Answering:
         keys: Keys,
         *,
         scope: str,
-        addresses: Callable[[SpeechRequest], Sequence[str]],
+        producers: Callable[[SpeechRequest], Sequence[tuple[SpeechRequest, str]]],
         ttl: float | TimeToLive,
         most_item: int,
         teller: Teller,
@@ -76,7 +77,7 @@ class Answering:
         self._provider = provider
         self._keys = keys
         self._scope = scope
-        self._addresses = addresses
+        self._producers = producers
         self._ttl = ttl
         self._most_item = most_item
         self._teller = teller
@@ -92,23 +93,15 @@ class Answering:
     def asked(self, request: SpeechRequest) -> Asked:
         """What ``request`` wants, with the keys of it."""
         by_key: dict[str, SpeechRequest] = {}
-        places = self._places(request)
-        for each in _requests(request):
+        found = self._producers(request)
+        places = places_of(found)
+        for each, _ in found:
             by_key.setdefault(self._key(each.identity, places, each.format.name), each)
         return Asked(request=request, by_key=by_key)
 
-    def _places(self, request: SpeechRequest) -> dict[str, str]:
-        """Where those are who may speak, by the identities of their requests.
-
-        Where somebody is, is no part of a request: two may have the same, and sound otherwise.
-        """
-        found: dict[str, set[str]] = {}
-        for each, address in zip(_requests(request), self._addresses(request), strict=True):
-            found.setdefault(each.identity, set()).add(address)
-        return {identity: " ".join(sorted(places)) for identity, places in found.items()}
-
-    def _key(self, identity: str, places: Mapping[str, str], format_name: str) -> str:
-        return self._keys.of(self._scope, places.get(identity, ""), identity, format_name)
+    def _key(self, identity: str, places: Mapping[str, Sequence[str]], format_name: str) -> str:
+        where = " ".join(places.get(identity, ()))
+        return self._keys.of(self._scope, where, identity, format_name)
 
     def handle(
         self, request: SpeechRequest, operation: str, make: Callable[[], Any]
@@ -238,21 +231,12 @@ class Answering:
         identity = getattr(handle, "identity", None) or request.identity
         member = getattr(handle, "member", None)
         data = encoded(chunks, made_of, member=member if isinstance(member, str) else None)
+        places = places_of(self._producers(asked.request))
         try:
-            await self.storage.put(
-                self._key(identity, self._places(asked.request), made_of.name), data, ttl
-            )
+            await self.storage.put(self._key(identity, places, made_of.name), data, ttl)
         except StorageTrouble:
             return "storage", 0.0, size
         return None, ttl, size
-
-
-def _requests(request: Any) -> tuple[SpeechRequest, ...]:
-    """Of a request to several members, each member's own; else itself."""
-    of = getattr(request, "of", None)
-    if not isinstance(of, tuple) or not of:
-        return (request,)
-    return tuple(own for each in of for own in _requests(each))
 
 
 def _clip(chunks: Sequence[AudioChunk], made_of: Any) -> AudioClip:
