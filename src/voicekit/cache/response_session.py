@@ -114,10 +114,8 @@ class CachedSession(Closing):
             self._starting.add_done_callback(_heard)
 
     async def _start(self) -> None:
-        await self._adopt(await self._cache._inner.open_session(key=self.key, **self._options))
-
-    async def _adopt(self, session: AgentSession) -> None:
-        """It is ours, unless it comes too late: then it ends."""
+        session = await self._cache._inner.open_session(key=self.key, **self._options)
+        # It is ours, unless it comes too late: then it ends.
         if self._inner is None and not self._closed:
             self._inner = session
             self._cache._open.add(self)
@@ -167,13 +165,7 @@ class CachedSession(Closing):
                 call.attempts = 0
                 call.committed()
                 call.end()
-                return AgentAnswer(
-                    text=kept.text,
-                    plain=True,
-                    cache=turn.result,
-                    timings=call.timings,
-                    attempts=0,
-                )
+                return Replay(kept, turn.result).answer(call, {})
             session = await self._own()
             said, with_options = self._said(text, options)
             answer = await session.send(said, **with_options)
