@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from voicekit import AudioFormat
 from voicekit.clients.audio_body import AudioDecoder, most_bytes
-from voicekit.clients.deepgram.speech.errors import error_in_body, error_of_message, is_of_flushes
+from voicekit.clients.deepgram.errors import read_error_message
+from voicekit.clients.deepgram.speech.errors import error_in_body, is_of_flushes
 from voicekit.clients.deepgram.speech.messages import (
     FLUSH,
     SpeakScript,
     WholeSentences,
-    read_message,
 )
+from voicekit.clients.sockets import read_frame
 from voicekit.errors import VoicekitError
 from voicekit.wire.pcm import Aligner
 
@@ -98,9 +99,9 @@ FIELDS = st.sampled_from(["type", "code", "description", "warn_code", "warn_msg"
 def test_messages_of_any_fields(message: dict[str, Any]) -> None:
     """A message with fields of any type is read, or refused with a typed error."""
     with contextlib.suppress(VoicekitError):
-        read = read_message(json.dumps(message))
+        read = read_frame(json.dumps(message))
         is_of_flushes(read)
-        assert isinstance(error_of_message(read), VoicekitError)
+        assert isinstance(read_error_message(read), VoicekitError)
         assert isinstance(error_in_body(read, 200, {}), VoicekitError)
 
 
@@ -108,4 +109,4 @@ def test_messages_of_any_fields(message: dict[str, Any]) -> None:
 def test_messages_of_any_text(text: str) -> None:
     """Whatever a text frame holds: an object, or a typed error."""
     with contextlib.suppress(VoicekitError):
-        assert isinstance(read_message(text), dict)
+        assert isinstance(read_frame(text), dict)

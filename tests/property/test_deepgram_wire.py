@@ -79,7 +79,7 @@ def test_one_field_of_any_type(data: st.DataObject, wrong: Any, drop: bool) -> N
             assert isinstance(word.start, float)
         assert state.heard_s >= state.acknowledged_s >= 3.0
     state.owes()
-    assert isinstance(state.transcript, str)
+    assert isinstance(state.finals.transcript, str)
     assert state.duration >= 0
 
 

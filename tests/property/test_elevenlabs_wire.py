@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicekit.clients.elevenlabs.alignment import FollowedText, WordTimes, alignment_of
-from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of, read_frame
+from voicekit.clients.elevenlabs.contexts import ContextScript, audio_of
 from voicekit.clients.elevenlabs.errors import error_of_frame, read_error
 from voicekit.clients.elevenlabs.protocol import audio_decoder
+from voicekit.clients.sockets import read_frame
 from voicekit.errors import ProviderError, RemoteProtocolError, VoicekitError
 from voicekit.speech import AudioFormat
 from voicekit.wire.words import WholeWords

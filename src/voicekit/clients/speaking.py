@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -112,25 +112,15 @@ def part_decoder(
     )
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Studio:
     """What a client lends to its utterances."""
 
-    __slots__ = ("background", "dialect", "key", "make_call", "pool")
-
-    def __init__(
-        self,
-        *,
-        make_call: Callable[[], Call],
-        pool: Callable[[], SocketPool],
-        key: Callable[[], Awaitable[str]],
-        background: Callable[[], Background],
-        dialect: Dialect,
-    ) -> None:
-        self.make_call = make_call
-        self.key = key
-        self.pool = pool
-        self.background = background
-        self.dialect = dialect
+    make_call: Callable[[], Call]
+    pool: Callable[[], SocketPool]
+    key: Callable[[], Awaitable[str]]
+    background: Callable[[], Background]
+    dialect: Dialect
 
 
 class Speaking(Client):

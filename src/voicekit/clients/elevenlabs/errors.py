@@ -30,30 +30,36 @@ PROVIDER = "elevenlabs"
 
 # What a code says is more exact than its status: 401 is a wrong key, an empty account or a
 # text that is too long; sockets have one close code for all of them.
-_BY_CODE: dict[str, type[ProviderError]] = {
-    "invalid_api_key": AuthenticationError,
-    "missing_permissions": AuthenticationError,  # Unverified name.
-    "needs_authorization": AuthenticationError,
-    "auth_error": AuthenticationError,
-    "detected_unusual_activity": AuthenticationError,
-    "only_for_creator+": AuthenticationError,
-    "quota_exceeded": QuotaError,
-    "max_character_limit_exceeded": InvalidRequestError,
-    "voice_not_found": InvalidRequestError,
-    "invalid_uid": InvalidRequestError,
-    "invalid_parameters": InvalidRequestError,
-    "unsupported_model": InvalidRequestError,
-    "unsupported_parameter": InvalidRequestError,
-    "invalid_input_message": InvalidRequestError,
-    "input_timeout_exceeded": InvalidRequestError,
-    "too_many_concurrent_requests": RateLimitError,
-    "concurrent_limit_exceeded": RateLimitError,
-    "rate_limit_exceeded": RateLimitError,
-    "max_active_conversations": RateLimitError,
-    "system_busy": RateLimitError,
-    "internal_error": UnavailableError,
-    "internal_server_error": UnavailableError,
+_CODES: dict[type[ProviderError], tuple[str, ...]] = {
+    AuthenticationError: (
+        "invalid_api_key",
+        "missing_permissions",  # Unverified name.
+        "needs_authorization",
+        "auth_error",
+        "detected_unusual_activity",
+        "only_for_creator+",
+    ),
+    QuotaError: ("quota_exceeded",),
+    InvalidRequestError: (
+        "max_character_limit_exceeded",
+        "voice_not_found",
+        "invalid_uid",
+        "invalid_parameters",
+        "unsupported_model",
+        "unsupported_parameter",
+        "invalid_input_message",
+        "input_timeout_exceeded",
+    ),
+    RateLimitError: (
+        "too_many_concurrent_requests",
+        "concurrent_limit_exceeded",
+        "rate_limit_exceeded",
+        "max_active_conversations",
+        "system_busy",
+    ),
+    UnavailableError: ("internal_error", "internal_server_error"),
 }
+_BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes}
 
 # Source: RFC 6455 §7.4 and the IANA registry; 1011 for an internal error by the vendor's
 # changelog of 31 March 2025 (1008 before).
