@@ -127,7 +127,10 @@ class Alerts:
         least_gap: float = 60.0,
         send_timeout: float = 10.0,
     ) -> None:
-        self._rules = _checked(rules)
+        checks.sequence_of(Rule, "Rule(…)")("rules", rules)
+        self._rules = tuple(rules)
+        if len({rule.name for rule in self._rules}) != len(self._rules):
+            raise InvalidArgumentError("two have the same name", argument="rules")
         if not callable(send):
             raise checks.wrong("send", send, "an async function of an Alert")
         if metrics is None and health is None:
@@ -167,23 +170,21 @@ class Alerts:
             ClosedError: It is closed.
         """
         self._check_open()
-        seen = await self._look()
-        now = asyncio.get_running_loop().time()
-        at = datetime.now(UTC)
-        for rule in self._rules:
-            self._apply(rule, seen, now, at)
-        self._forget(now)
-        if len(self._outbox) and not self._outbox.running:
-            self._outbox.running = True
-            self._background.spawn(self._outbox.run(), "voicekit-alerts-send")
-
-    async def _look(self) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         if self._metrics is not None:
             seen.update(self._metrics.snapshot())
         if self._health is not None:
             seen["health"] = (await self._health.check()).to_dict()
-        return seen
+        now = asyncio.get_running_loop().time()
+        at = datetime.now(UTC)
+        for rule in self._rules:
+            self._apply(rule, seen, now, at)
+        for key in [key for key, each in self._conditions.items() if each.idle]:
+            del self._conditions[key]
+        self._outbox.forget(now)
+        if len(self._outbox) and not self._outbox.running:
+            self._outbox.running = True
+            self._background.spawn(self._outbox.run(), "voicekit-alerts-send")
 
     def _apply(self, rule: Rule, seen: Mapping[str, Any], now: float, at: datetime) -> None:
         try:
@@ -209,11 +210,6 @@ class Alerts:
         if condition.firing != was:
             key = (condition.rule.name, condition.place)
             self._outbox.put(key, _alert(condition, now, at))
-
-    def _forget(self, now: float) -> None:
-        for key in [key for key, each in self._conditions.items() if each.idle]:
-            del self._conditions[key]
-        self._outbox.forget(now)
 
     def start(self) -> None:
         """Look every so often from now on. Needs a running event loop.
@@ -262,14 +258,6 @@ class Alerts:
 
     def __repr__(self) -> str:
         return f"<Alerts of {len(self._rules)} rules, {len(self.firing)} firing>"
-
-
-def _checked(rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    checks.sequence_of(Rule, "Rule(…)")("rules", rules)
-    names = [rule.name for rule in rules]
-    if len(set(names)) != len(names):
-        raise InvalidArgumentError("two have the same name", argument="rules")
-    return tuple(rules)
 
 
 def _alert(condition: Condition, now: float, at: datetime) -> Alert:

@@ -92,16 +92,14 @@ class Rule:
                 raise checks.wrong(name, number, "a number")
         for name in ("lasting", "clear_lasting"):
             checks.number(0.0, 7 * 86400.0)(name, getattr(self, name))
-        self._check_clear()
-
-    def _check_clear(self) -> None:
-        if self.clear_at is None:
-            return
-        fine = (self.above is not None and self.clear_at <= self.above) or (
-            self.below is not None and self.clear_at >= self.below
+        clear = self.clear_at
+        fine = (
+            clear is None
+            or (self.above is not None and clear <= self.above)
+            or (self.below is not None and clear >= self.below)
         )
         if not fine:
-            raise checks.wrong("clear_at", self.clear_at, "a number on the good side of the other")
+            raise checks.wrong("clear_at", clear, "a number on the good side of the other")
 
     def judge(self, value: Value) -> Literal["bad", "good", "between"]:
         """What a value is. One that is not there is good: of nothing nothing is wrong."""
@@ -152,7 +150,10 @@ class Condition:
                 self._bad_from = now
                 if not self.firing:
                     self.since, self.worst = now, value
-            self._remember(value)
+            worst = self.worst
+            if checks.is_number(value) and checks.is_number(worst):
+                further = max if self.rule.above is not None else min
+                self.worst = further(value, worst)
             if now - self._bad_from >= self.rule.lasting:
                 self.firing = True
         elif verdict == "good":
@@ -163,11 +164,6 @@ class Condition:
                 self.firing = False
         else:
             self._bad_from = self._good_from = None
-
-    def _remember(self, value: Value) -> None:
-        worst = self.worst
-        if checks.is_number(value) and checks.is_number(worst):
-            self.worst = max(value, worst) if self.rule.above is not None else min(value, worst)
 
     @property
     def idle(self) -> bool:

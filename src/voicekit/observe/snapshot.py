@@ -37,6 +37,7 @@ def snapshot_of(metrics: Metrics) -> dict[str, Any]:
         if name != SESSIONS:
             results.update(answers.results)
     pools, storages = metrics.sources.look()
+    own = [pool for pool in pools.values() if not pool["shared"]]
     failed = calls["ok"] + calls["failed"]
     return {
         "since": metrics.since.isoformat(timespec="seconds"),
@@ -51,7 +52,7 @@ def snapshot_of(metrics: Metrics) -> dict[str, Any]:
         "cache_bytes": bytes_of(storages),
         "storages": storages,
         "clients": pools,
-        "connections": _connections(pools),
+        "connections": {name: sum(pool[name] for pool in own) for name in _CONNECTIONS},
         "warmed": {name: metrics.warmed[name] for name in ("runs", "opened", "reused", "failed")},
         "credentials": dict(metrics.credentials),
         "process": process_summary(),
@@ -61,10 +62,7 @@ def snapshot_of(metrics: Metrics) -> dict[str, Any]:
 _CALLS = ("count", "ok", "failed", "cancelled", "under_way")
 
 
-def _connections(pools: dict[str, Any]) -> dict[str, int]:
-    own = [pool for pool in pools.values() if not pool["shared"]]
-    names = ("open", "ready", "leased", "dialing", "waiting", "opened", "reused")
-    return {name: sum(pool[name] for pool in own) for name in names}
+_CONNECTIONS = ("open", "ready", "leased", "dialing", "waiting", "opened", "reused")
 
 
 def stage_distributions(metrics: Metrics) -> dict[str, Distribution]:

@@ -25,7 +25,16 @@ PIECE_BYTES = 1 << 16
 """Handed on at a time, so that a slow line still shows progress."""
 
 
-class FileUpload:
+class _Upload:
+    __slots__ = ()
+    size: int | None
+
+    def __repr__(self) -> str:
+        size = "unknown size" if self.size is None else f"{self.size} bytes"
+        return f"<{type(self).__name__} {size}>"
+
+
+class FileUpload(_Upload):
     """A file on disk, opened anew for each attempt. See ``transport.messages.Upload``.
 
     Args:
@@ -53,11 +62,8 @@ class FileUpload:
         handle = self._path.open("rb", buffering=0)
         return (lambda _, n: cast("bytes", handle.read(n))), handle.close
 
-    def __repr__(self) -> str:
-        return f"<FileUpload {self.size} bytes>"
 
-
-class HandleUpload:
+class HandleUpload(_Upload):
     """Somebody's open file from where it stands. Never closed here.
 
     Args:
@@ -102,12 +108,8 @@ class HandleUpload:
                 self._handle.seek(self._start + at)
             return self._take(n)
 
-    def __repr__(self) -> str:
-        size = "unknown size" if self.size is None else f"{self.size} bytes"
-        return f"<HandleUpload {size}>"
 
-
-class StreamUpload:
+class StreamUpload(_Upload):
     """What is still coming, sent on as it comes. See ``transport.messages.Upload``.
 
     Args:
@@ -143,10 +145,6 @@ class StreamUpload:
             ) from error
         finally:
             await let_go(self._stream)
-
-    def __repr__(self) -> str:
-        size = "unknown size" if self.size is None else f"{self.size} bytes"
-        return f"<StreamUpload {size}>"
 
 
 class _Worker:

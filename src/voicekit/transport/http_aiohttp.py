@@ -53,7 +53,9 @@ async def send(
         VoicekitError: A TransportError or DeadlineError; see ``failures``.
     """
     url = parse_url(request.url)
-    limits = call.limits
+    first_output, gap = call.limits.first_output, call.limits.gap
+    # The per-read limit of aiohttp is a second beyond ours: it acts only if ours cannot.
+    backstop = None if first_output is None or gap is None else max(first_output, gap) + 1.0
     try:
         response, connection = await pool.connector.open(
             request.method,
@@ -62,7 +64,7 @@ async def send(
             request.body,
             ssl=ssl,
             call=call,
-            sock_read=_backstop(limits.first_output, limits.gap),
+            sock_read=backstop,
         )
     except VoicekitError:
         raise
@@ -76,13 +78,6 @@ async def send(
         abort_response(response)
         raise proxy_refused(response.status)
     return AiohttpResponse(pool, response, connection)
-
-
-def _backstop(first_output: float | None, gap: float | None) -> float | None:
-    """The per-read limit of aiohttp, a second beyond ours: it acts only if ours cannot."""
-    if first_output is None or gap is None:
-        return None
-    return max(first_output, gap) + 1.0
 
 
 class AiohttpResponse:

@@ -179,7 +179,12 @@ class Transport:
         pool = self._sockets.pop(key, None)
         if pool is None:
             if len(self._sockets) >= _SOCKET_KINDS:
-                self._close_one_kind(http)
+                stats = {each: kind.stats() for each, kind in self._sockets.items()}
+                idle = [each for each, seen in stats.items() if not (seen.leased or seen.dialing)]
+                unasked = [each for each in idle if not self._sockets[each].minimum]
+                for each in (unasked or idle)[:1]:
+                    closing = self._sockets.pop(each).aclose()
+                    http.background.spawn(closing, "voicekit-close-sockets")
             pool = make()
         self._sockets[key] = pool  # the last is the one used last
         return pool
@@ -199,13 +204,6 @@ class Transport:
             del kept[next(iter(kept))]
         kept[key] = value  # the last is the one asked for last
         return value
-
-    def _close_one_kind(self, http: HttpPool) -> None:
-        stats = {key: pool.stats() for key, pool in self._sockets.items()}
-        idle = [key for key, seen in stats.items() if not seen.leased and not seen.dialing]
-        unasked = [key for key in idle if not self._sockets[key].minimum]
-        for key in (unasked or idle)[:1]:
-            http.background.spawn(self._sockets.pop(key).aclose(), "voicekit-close-sockets")
 
     async def warm(self, url: str, n: int, *, timeout: float = 10.0) -> WarmReport:
         """Have ``n`` connections to the host of ``url`` ready. Never raises for a failed dial.

@@ -167,7 +167,8 @@ class AiohttpSocket:
         lost = self._lost
         if lost is None:
             return ConnectionLostError("the socket is closed")
-        return type(lost)(*lost.args, **_facts(lost))
+        facts = {name: value for name, value in vars(lost).items() if not name.startswith("_")}
+        return type(lost)(*lost.args, **facts)
 
     async def _read(self) -> None:
         ws = self._ws
@@ -220,17 +221,14 @@ class AiohttpSocket:
         if self._lost is not None:
             return
         self._lost = error
-        self._abort_transport()
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.lost(error)
-
-    def _abort_transport(self) -> None:
         if self._protocol is not None:
             self._protocol.drop("used")
         self._response.close()  # gives the pool its place back
         if (connection := self._response.connection) is not None:
             connection.close()  # where the loop has ended, aiohttp leaves that
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.lost(error)
 
     async def aclose(self) -> None:
         """Close frame, at most half a second for the answer, then the end."""
@@ -251,7 +249,3 @@ class AiohttpSocket:
         self._receiver = None
         self._end(ClosedError("closed"))
         self._reader.cancel()
-
-
-def _facts(error: VoicekitError) -> dict[str, object]:
-    return {name: value for name, value in vars(error).items() if not name.startswith("_")}

@@ -55,7 +55,7 @@ class MemberHandle(FromMember, Judge):
             return self
         if self._ended:
             raise ClosedError(f"the {self._kind} is closed")
-        if self._starting.running:
+        if self._starting.task is not None:
             raise LocalProtocolError(f"the {self._kind} is being opened by another task")
         try:
             await self._take_member()

@@ -12,27 +12,22 @@ T = TypeVar("T")
 
 
 class Opening:
-    """The opening of a handle: by one task at a time, which another may call off."""
+    """The opening of a handle: by one ``task`` at a time, which another may call off."""
 
-    __slots__ = ("_off", "_over", "_task")
+    __slots__ = ("_off", "_over", "task")
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self._over: asyncio.Future[None] | None = None
         self._off = False
 
-    @property
-    def running(self) -> bool:
-        """Whether a task is at it."""
-        return self._task is not None
-
     async def run(self, start: Callable[[], Awaitable[T]]) -> T:
-        """Run ``start``; only when no other task is ``running`` it.
+        """Run ``start``; only while ``task`` is None.
 
         Raises:
             ClosedError: It was called off.
         """
-        task = self._task = asyncio.current_task()
+        task = self.task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are awaited
         self._over = task.get_loop().create_future()
         cancelling = task.cancelling()
@@ -44,12 +39,12 @@ class Opening:
                 raise ClosedError("the handle was closed while it was being opened") from None
             raise
         finally:
-            self._task = None
+            self.task = None
             self._over.set_result(None)
 
     async def call_off(self) -> None:
         """End it, if it is under way, and wait until nothing of it is left."""
-        task, over = self._task, self._over
+        task, over = self.task, self._over
         if task is None or over is None:
             return
         if not self._off:

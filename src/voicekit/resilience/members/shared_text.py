@@ -53,10 +53,6 @@ class SharedText:
                 self._read(), name="voicekit-member-text", context=contextvars.copy_context()
             )
 
-    def reader(self) -> TextReader:
-        """All of it, for one member."""
-        return TextReader(self)
-
     def commit(self) -> None:
         """It was heard: nothing has to be kept."""
         self._keeps = False

@@ -63,7 +63,10 @@ class SpeechOfMembers(Wrapper):
         """
         self._group.check_open()
         if isinstance(text, AsyncIterable):
-            return self._fed(text, options)
+            speech = FedMemberSpeech(self._group, "stream_speech", text)
+            fed = self._sessions("stream_speech", options, speech.text)
+            speech.handle_of, speech.format = fed, _common_format(self._group, fed.first)
+            return speech
         request = self._request_of(text, options)
         handles = self._handles("stream_speech", request)
         return MemberSpeechStream(
@@ -108,12 +111,6 @@ class SpeechOfMembers(Wrapper):
                 allowed="a str, an async iterable of str, or what request() of this returned",
             )
         return self._finished(text, "text", options)
-
-    def _fed(self, text: AsyncIterable[str], options: Mapping[str, Any]) -> FedMemberSpeech:
-        speech = FedMemberSpeech(self._group, "stream_speech", text)
-        handles = self._sessions("stream_speech", options, speech.text)
-        speech.handle_of, speech.format = handles, _common_format(self._group, handles.first)
-        return speech
 
 
 class SpokenByMembers(SpeechOfMembers):

@@ -62,7 +62,8 @@ class TranscriptionOfMembers(Wrapper):
         """
         self._group.check_open()
         request = self._request_of(audio, options)
-        judge = _judge_of(request.audio)
+        read, seekable = hasattr(request.audio, "read"), getattr(request.audio, "seekable", None)
+        judge = _ReadOnce() if read and not (callable(seekable) and seekable()) else ANYWHERE
         result, member, errors, _ = await self._whole("transcribe", request, judge)
         return produced(ProducedTranscript, result, member, errors)
 
@@ -96,9 +97,3 @@ class _ReadOnce(Judge):
             return True
         error.retry_stopped = error.retry_stopped or "not_replayable"
         return False
-
-
-def _judge_of(audio: object) -> Judge:
-    seekable = getattr(audio, "seekable", None)
-    again = not hasattr(audio, "read") or (callable(seekable) and seekable())
-    return ANYWHERE if again else _ReadOnce()

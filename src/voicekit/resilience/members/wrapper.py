@@ -12,10 +12,10 @@ from voicekit.checks import no_options
 from voicekit.errors import ConnectError, InvalidArgumentError, VoicekitError
 from voicekit.resilience.members.patience import Patience
 from voicekit.resilience.members.requests import RequestOfMembers
+from voicekit.resilience.members.shared_text import SharedText, TextReader
 from voicekit.resilience.members.trail import ANYWHERE, Group, Judge, Member, MemberStats, Trail
 
 if TYPE_CHECKING:
-    from voicekit.resilience.members.shared_text import SharedText
     from voicekit.transport.config import WarmReport
 
 R = TypeVar("R")
@@ -150,7 +150,7 @@ class Wrapper:
         own = [self._group.options.of(member.index, options) for member in self._group.members]
 
         def make(member: Member) -> Any:
-            said = () if text is None else (text.reader(),)
+            said = () if text is None else (TextReader(text),)
             return getattr(member.engine, operation)(*said, **own[member.index])
 
         return Handles(self._group, make)
