@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
     from voicekit.transport.config import WarmReport
@@ -22,6 +23,12 @@ class Closing:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+
+def heard(task: asyncio.Task[Any]) -> None:
+    """Take note of how it ended: whoever waits has its error, or the next use will."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Around(Closing):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from voicekit.cache.around import Closing
+from voicekit.cache.around import Closing, heard
 from voicekit.cache.history import MOST_EXCHANGES, with_history
 from voicekit.cache.passing import CachedReply, Passing
 from voicekit.cache.response_replies import Replay
@@ -111,7 +111,7 @@ class CachedSession(Closing):
         if self._inner is None and (self._starting is None or self._starting.done()):
             name = f"voicekit-start-session-{self._cache.provider}"
             self._starting = self._cache._background.spawn(self._start(), name)
-            self._starting.add_done_callback(_heard)
+            self._starting.add_done_callback(heard)
 
     async def _start(self) -> None:
         session = await self._cache._inner.open_session(key=self.key, **self._options)
@@ -297,9 +297,3 @@ class CachedSession(Closing):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended" if self.ended else "open"
         return f"<{type(self).__name__} {state}>"
-
-
-def _heard(starting: asyncio.Task[Any]) -> None:
-    """One that fails is tried again by the turn that needs it."""
-    if not starting.cancelled():
-        starting.exception()

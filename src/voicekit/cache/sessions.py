@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit import events
-from voicekit.cache.around import Closing
+from voicekit.cache.around import Closing, heard
 from voicekit.cache.session_ids import SessionIds, Why
 from voicekit.cache.session_reports import Held, SessionStoreStats
 from voicekit.cache.stored_session import StoredSession
@@ -182,7 +182,7 @@ class SessionStore(Closing):
         held.opening = self._background.spawn(
             self._open(held, options), f"voicekit-open-session-{self._provider}"
         )
-        held.opening.add_done_callback(_heard)
+        held.opening.add_done_callback(heard)
         return held
 
     async def _open(self, held: Held, options: Mapping[str, Any]) -> None:
@@ -396,12 +396,6 @@ class _Use:
 
     async def __aexit__(self, *exc: object) -> None:
         self._store._give_back(self._held.pop())
-
-
-def _heard(opening: asyncio.Task[Any]) -> None:
-    """Whoever waits has its error; where nobody does, the next use will."""
-    if not opening.cancelled():
-        opening.exception()
 
 
 def _now() -> float:

@@ -16,7 +16,12 @@ from voicekit.cache.keys import Keys
 from voicekit.cache.memory import MemoryStorage
 from voicekit.cache.speech_answering import Answering, TimeToLive
 from voicekit.cache.speech_playing import CachedSpeech, WholeSpeech
-from voicekit.cache.speech_reports import PreloadedPhrase, PreloadReport, SpeechCacheStats
+from voicekit.cache.speech_reports import (
+    PreloadedPhrase,
+    PreloadOutcome,
+    PreloadReport,
+    SpeechCacheStats,
+)
 from voicekit.cache.storage import Storage, StorageStats
 from voicekit.cache.teller import Teller
 from voicekit.checks import no_options, wrong
@@ -236,21 +241,20 @@ class SpeechCache(Around):
         return PreloadReport(phrases=tuple(done), elapsed=time.monotonic() - began)
 
     async def _preloaded(self, index: int, request: SpeechRequest) -> PreloadedPhrase:
-        characters = len(request.text)
-        if isinstance(await self._answers.find(self._answers.asked(request)), tuple):
-            return PreloadedPhrase(index=index, outcome="present", characters=characters)
-        speech = self._whole(request)
-        try:
-            async with speech:
-                while await speech.take():
-                    pass
-            kept = await speech.kept()
-        except VoicekitError as error:
-            return PreloadedPhrase(
-                index=index, outcome="failed", characters=characters, error=error
-            )
-        outcome: Any = "made" if kept else "unstored"
-        return PreloadedPhrase(index=index, outcome=outcome, characters=characters)
+        outcome: PreloadOutcome = "present"
+        error: VoicekitError | None = None
+        if not isinstance(await self._answers.find(self._answers.asked(request)), tuple):
+            speech = self._whole(request)
+            try:
+                async with speech:
+                    while await speech.take():
+                        pass
+                outcome = "made" if await speech.kept() else "unstored"
+            except VoicekitError as failure:
+                outcome, error = "failed", failure
+        return PreloadedPhrase(
+            index=index, outcome=outcome, characters=len(request.text), error=error
+        )
 
     # -- lifecycle --------------------------------------------------------------------------
 
