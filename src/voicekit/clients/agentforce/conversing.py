@@ -161,7 +161,7 @@ class Conversations(Client):
             InvalidArgumentError: The id or an option is not allowed.
             ClosedError: The client is closed.
         """
-        request = self._family(SessionSettings).updated(options).request(self._domain)
+        request = self.session_request(**options)
         started = Started(
             id=encodable("id", text_up_to(256)("id", id)), greeting="", raw={}, headers={}
         )
@@ -177,7 +177,7 @@ class Conversations(Client):
     ) -> Callable[[], Opener]:
         if key is not None:
             text("key", key)
-        request = self._family(SessionSettings).updated(options).request(self._domain)
+        request = self.session_request(**options)
         return partial(self._openers.open, self, request, key, like=not options, kept=kept)
 
     @property
