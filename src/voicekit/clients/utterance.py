@@ -96,15 +96,33 @@ class SpokenSession(Session[AudioChunk]):
     # -- for subclasses ----------------------------------------------------------------------
 
     async def send(self, text: str, /) -> None:
-        """Say this too."""
+        """Say this too. Pieces may end anywhere.
+
+        Waits only when the network takes nothing more. Cancelled, the text counts as said.
+
+        Raises:
+            InvalidArgumentError: Not a str, or one that UTF-8 cannot carry.
+            ClosedError: The session is over, or ``finish`` was called.
+            VoicekitError: The session broke.
+        """
         raise NotImplementedError
 
     async def flush(self) -> None:
-        """Speak what was sent so far without waiting for more; the text may go on."""
+        """Speak what was sent so far now, without waiting for more; the text may go on.
+
+        Raises:
+            ClosedError: The session is over, or ``finish`` was called.
+            VoicekitError: The session broke.
+        """
         raise NotImplementedError
 
     async def finish(self) -> None:
-        """That was all; iteration ends with the last audio."""
+        """That was all; iteration ends with the last audio. May be called twice.
+
+        Raises:
+            ClosedError: The session is over before its text was.
+            VoicekitError: The session broke.
+        """
         raise NotImplementedError
 
     async def _borrow(self) -> Lease:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from voicekit.checks import is_integer
 from voicekit.clients.elevenlabs.concurrency import read_capacity
 from voicekit.clients.refusals import Dialect, body_of, build, class_of
 from voicekit.errors import (
@@ -122,7 +123,7 @@ def _class(code: object, status: int) -> type[ProviderError]:
 def error_of_frame(frame: Mapping[str, Any]) -> ProviderError:
     """Our error for an error frame, ``{"message": "…", "error": "…", "code": 1008}``."""
     code = frame.get("code")
-    status = code if isinstance(code, int) and not isinstance(code, bool) else 1008
+    status = code if is_integer(code) else 1008
     name = frame.get("error")
     known = _BY_CODE.get(name) if isinstance(name, str) else None
     return build(

@@ -61,15 +61,7 @@ class Utterance(SpokenSession):
     # -- text --------------------------------------------------------------------------------
 
     async def send(self, text: str, /) -> None:
-        """Say this too. Pieces may end anywhere; they go out in whole words.
-
-        Waits only when the network takes nothing more. Cancelled, the text counts as said.
-
-        Raises:
-            InvalidArgumentError: Not a str, or one that UTF-8 cannot carry.
-            ClosedError: The session is over, or ``finish`` was called.
-            VoicekitError: The session broke.
-        """
+        """Say this too; pieces go out in whole words. See ``SpokenSession.send``."""
         self._check(text)
         self._taking_text()
         if words := self._typed.feed(text):
@@ -77,12 +69,7 @@ class Utterance(SpokenSession):
             await self._write()
 
     async def flush(self) -> None:
-        """Speak what was sent so far now, without waiting for more; the text may go on.
-
-        Raises:
-            ClosedError: The session is over, or ``finish`` was called.
-            VoicekitError: The session broke.
-        """
+        """Speak what was sent so far now; see ``SpokenSession.flush``."""
         self._taking_text()
         rest = self._typed.flush()
         if rest.strip():
@@ -94,12 +81,7 @@ class Utterance(SpokenSession):
         await self._write()
 
     async def finish(self) -> None:
-        """That was all; iteration ends with the last audio. May be called twice.
-
-        Raises:
-            ClosedError: The session is over before its text was.
-            VoicekitError: The session broke.
-        """
+        """That was all; see ``SpokenSession.finish``."""
         if self._script.finished:
             return
         self._ready()

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from voicekit.checks import is_integer, is_number
 from voicekit.errors import RemoteProtocolError
 from voicekit.speech import Channel, PendingTranscript, Transcript, Utterance, Word
 from voicekit.speech.word import Speaker
@@ -199,9 +200,7 @@ def _confidence(logprob: object) -> float | None:
 
 
 def _number(value: object, least: float = 0.0) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if least <= value <= _DAY_S else None
+    return float(value) if is_number(value) and least <= value <= _DAY_S else None
 
 
 def _speaker(value: object) -> Speaker | None:
@@ -213,4 +212,4 @@ def _speaker(value: object) -> Speaker | None:
 
 
 def _index(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if is_integer(value) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from voicekit.checks import is_integer
 from voicekit.clients.openai.account import EVENTS, JSON
 from voicekit.clients.openai.errors import error_of
 from voicekit.errors import RemoteProtocolError
@@ -125,7 +126,7 @@ def usage_of(
 def count_of(value: object, name: str) -> int | None:
     """A field that counts; None where it does not."""
     count = field_of(value, name)
-    return count if isinstance(count, int) and not isinstance(count, bool) else None
+    return count if is_integer(count) else None
 
 
 def field_of(value: object, name: str) -> Any:

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from voicekit.checks import is_number
 from voicekit.clients.openai.deltas import LogProbs
 from voicekit.clients.openai.errors import error_of
 from voicekit.clients.openai.protocol import count_of, token_of
@@ -142,7 +143,7 @@ def _seconds(value: object) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(value) if is_number(value) else None
 
 
 # -- plain text and subtitles ---------------------------------------------------------------

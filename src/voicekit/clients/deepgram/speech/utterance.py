@@ -67,15 +67,7 @@ class Utterance(SpokenSession):
     # -- text --------------------------------------------------------------------------------
 
     async def send(self, text: str, /) -> None:
-        """Say this too. Pieces may end anywhere; they go out in whole sentences.
-
-        Waits only when the network takes nothing more. Cancelled, the text counts as said.
-
-        Raises:
-            InvalidArgumentError: Not a str, or one that UTF-8 cannot carry.
-            ClosedError: The session is over, or ``finish`` was called.
-            VoicekitError: The session broke.
-        """
+        """Say this too; pieces go out in whole sentences. See ``SpokenSession.send``."""
         self._check(text)
         self._taking_text()
         for sentence in self._written_text.feed(text):
@@ -84,14 +76,10 @@ class Utterance(SpokenSession):
         await self._write()
 
     async def flush(self) -> None:
-        """Speak what was sent so far now, without waiting for more; the text may go on.
+        """Speak what was sent so far now; see ``SpokenSession.flush``.
 
         A socket may flush 20 times a minute. Where it has none left but for the end, the
         flush waits until it has, and takes along what was sent meanwhile.
-
-        Raises:
-            ClosedError: The session is over, or ``finish`` was called.
-            VoicekitError: The session broke.
         """
         self._taking_text()
         self._say(self._written_text.flush())
@@ -101,12 +89,7 @@ class Utterance(SpokenSession):
         await self._write()
 
     async def finish(self) -> None:
-        """That was all; iteration ends with the last audio. May be called twice.
-
-        Raises:
-            ClosedError: The session is over before its text was.
-            VoicekitError: The session broke.
-        """
+        """That was all; see ``SpokenSession.finish``."""
         if self._script.finished:
             return
         self._ready()
