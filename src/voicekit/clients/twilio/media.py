@@ -67,6 +67,11 @@ class MediaSettings(Settings):
         "fresh": checks.flag,
     }
 
+    @property
+    def waits(self) -> tuple[float, ...]:
+        """Seconds between asking again for a file that is not there."""
+        return () if self.options.get("fresh") is False else NOT_THERE_YET
+
 
 class MediaFiles(Authorized):
     """Files that came with messages.
@@ -183,7 +188,7 @@ class MediaFiles(Authorized):
             partial(self._headers, settings.extra_headers),
             own=self._own_origin,
             media_hosts=self._media_hosts,
-            waits=() if settings.options.get("fresh") is False else NOT_THERE_YET,
+            waits=settings.waits,
         )
 
 
