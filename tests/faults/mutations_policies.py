@@ -241,7 +241,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="a Retry-After that is a date is read",
-        without=swap(retry_after, _date=constant(None)),
+        without=swap(retry_after, http_date=constant(None)),
         cells=((_CHAT, "21"),),
         says="a date: ",
     ),
