@@ -56,11 +56,7 @@ class Boundary:
 
 
 def check_resume(options: Mapping[str, Any], *proofs: str) -> None:
-    """Refuse the option ``resume`` without any that proves where sentences end.
-
-    Raises:
-        InvalidArgumentError: None of them is set.
-    """
+    """Refuse the option ``resume`` without any that proves where sentences end."""
     if options.get("resume") and not any(options.get(name) for name in proofs):
         raise InvalidArgumentError(
             "needs proof of where a sentence has ended",

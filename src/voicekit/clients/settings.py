@@ -1,4 +1,8 @@
-"""Options, checked and merged once: what all clients' settings share, and how they freeze."""
+"""Options, checked and merged once: what all clients' settings share, and how they freeze.
+
+The tables of checks refuse only what a vendor documents; words and fields that are newer than
+they are go through the extras.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from voicekit.streams import SpeechStream
 from voicekit.transport.config import WarmReport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 
     from voicekit.clients.in_parts import OpenPart
     from voicekit.clients.refusals import Dialect
@@ -52,6 +52,17 @@ def whole_of(stream: Operation) -> Operation:
 def patient(whole: Operation, text: str) -> Limits:
     """The limits of a whole synthesis of this text."""
     return replace(whole.limits, total=_WHOLE_S + _PER_CHARACTER_S * len(text))
+
+
+def misplaced(
+    sessions: Container[str], whole: Container[str], allowed: str
+) -> Mapping[str, tuple[Container[str], str, str]]:
+    """Options of speech that have no effect on a whole text, and those that need one."""
+    pieces = "open_speech(), text in pieces, or the constructor"
+    return {
+        "text": (sessions, "is an option of sessions", pieces),
+        "session": (whole, "needs the whole text", allowed),
+    }
 
 
 def dial_of(provider: str) -> Operation:

@@ -166,11 +166,7 @@ class ListenSettings(PlacedSettings):
 
 
 def check_keyterm(options: Mapping[str, Any], model: str) -> None:
-    """Refuse key terms for a model that is known to have none.
-
-    Raises:
-        InvalidArgumentError: It is.
-    """
+    """Refuse key terms for a model that is known to have none."""
     older = model == "nova" or model.startswith(("nova-", *_OLDER_FAMILIES))
     if "keyterm" in options and older and not model.startswith("nova-3"):
         raise InvalidArgumentError(

@@ -2,9 +2,7 @@
 
 What a transcription of a recording has beside them is in ``file_options.py``.
 
-Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026). Only bounds
-that the vendor documents refuse here; parameters that are newer than this file go
-through ``extra_query``.
+Source: Deepgram fact sheet of 2026-11, §3 (AsyncAPI of /v1/listen, July 2026).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
@@ -26,6 +26,7 @@ from voicekit.clients.elevenlabs.options import (
 from voicekit.clients.elevenlabs.passages import Passage, passages_of
 from voicekit.clients.elevenlabs.speech_request import SpeechRequest
 from voicekit.clients.settings import EXTRAS, Asked, PlacedSettings, dumps, json_of, missing
+from voicekit.clients.speaking import misplaced
 from voicekit.clients.urls import query_of, segment_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -93,18 +94,11 @@ class SpeechSettings(PlacedSettings):
         **EXTRAS,
         "extra_body": without(dict.fromkeys(("text", "context_id"), "other fields")),
     }
-    out_of_place: ClassVar[Mapping[str, tuple[Container[str], str, str]]] = {
-        "text": (
-            SESSION_ONLY,
-            "is an option of sessions",
-            "open_speech(), text in pieces, or the constructor",
-        ),
-        "session": (
-            WHOLE_TEXT_ONLY,
-            "needs the whole text",
-            "synthesize() and stream_speech() of a str, or the constructor",
-        ),
-    }
+    out_of_place = misplaced(
+        SESSION_ONLY,
+        WHOLE_TEXT_ONLY,
+        "synthesize() and stream_speech() of a str, or the constructor",
+    )
 
     # -- what is asked for ------------------------------------------------------------
 

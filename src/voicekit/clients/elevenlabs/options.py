@@ -1,8 +1,7 @@
 """Every option of speech, what it may be, and the check that says so before any I/O.
 
 Source: ElevenLabs fact sheet of 2026-11, §3, §4, §9 and §10 (OpenAPI and AsyncAPI of
-August 2025, SDK elevenlabs 2.78.0). Only bounds that the vendor documents refuse here;
-fields that are newer than this file go through ``extra_query`` and ``extra_body``.
+August 2025, SDK elevenlabs 2.78.0).
 """
 
 from __future__ import annotations

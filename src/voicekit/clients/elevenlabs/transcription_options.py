@@ -1,7 +1,6 @@
 """Every option of transcription, what it may be, and the check that says so before any I/O.
 
-Source: ElevenLabs fact sheet of 2026-11, §7 (SDK elevenlabs 2.78.0, speech_to_text). Only
-bounds that the vendor documents refuse here; newer fields go through ``extra_body``.
+Source: ElevenLabs fact sheet of 2026-11, §7 (SDK elevenlabs 2.78.0, speech_to_text).
 """
 
 from __future__ import annotations

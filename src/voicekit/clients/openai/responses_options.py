@@ -1,8 +1,7 @@
 """Every option of a response, what it may be, and the check that says so before any I/O.
 
 Source: OpenAI fact sheet of 2026-11, request table of responses (OpenAPI 2.3.0, SDK openai
-3.52.0). Only bounds that the vendor documents refuse here; words and fields that are newer
-than this file go through ``extra_body``.
+3.52.0).
 """
 
 from __future__ import annotations

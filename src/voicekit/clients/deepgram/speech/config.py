@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -20,6 +20,7 @@ from voicekit.clients.deepgram.speech.options import (
 )
 from voicekit.clients.resuming import check_resume
 from voicekit.clients.settings import EXTRAS, Asked, PlacedSettings, dumps, identity_of, json_of
+from voicekit.clients.speaking import misplaced
 from voicekit.clients.urls import query_of
 from voicekit.errors import InvalidArgumentError
 from voicekit.operation import Limits
@@ -108,18 +109,9 @@ class SpeechSettings(PlacedSettings):
         "extra_query": without(_NOT_FOR_EXTRA),
         "extra_body": without(dict.fromkeys(("text", "type"), "other fields")),
     }
-    out_of_place: ClassVar[Mapping[str, tuple[Container[str], str, str]]] = {
-        "text": (
-            SESSION_ONLY,
-            "is an option of sessions",
-            "open_speech(), text in pieces, or the constructor",
-        ),
-        "session": (
-            WHOLE_TEXT_ONLY,
-            "needs the whole text",
-            "whole texts as a str, or the constructor",
-        ),
-    }
+    out_of_place = misplaced(
+        SESSION_ONLY, WHOLE_TEXT_ONLY, "whole texts as a str, or the constructor"
+    )
 
     @cached_property
     def model(self) -> str:

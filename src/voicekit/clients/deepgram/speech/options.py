@@ -1,8 +1,6 @@
 """Every option of speech, what it may be, and the check that says so before any I/O.
 
-Source: Deepgram fact sheet of 2026-11, §5 and §6 (OpenAPI and AsyncAPI of July 2026). Only
-bounds that the vendor documents refuse here; parameters that are newer than this file go
-through ``extra_query``, fields of a text's message through ``extra_body``.
+Source: Deepgram fact sheet of 2026-11, §5 and §6 (OpenAPI and AsyncAPI of July 2026).
 """
 
 from __future__ import annotations
