@@ -89,9 +89,6 @@ class Breaker(Guard):
         on_change: Told of every change of state, on the event loop. Must not block; what it
             raises is logged.
 
-    Attributes:
-        state: An open one turns half open with the first call after its period.
-
     Raises:
         InvalidArgumentError: A number is out of its range, or ``ignore`` or ``rng`` something else.
     """
@@ -147,7 +144,7 @@ class Breaker(Guard):
         self._on_change = on_change
         self._window = Window(window)
         self._states: States | None = None
-        self.state: State = "closed"
+        self._state: State = "closed"
         self._since = clock()
         # Each state is a generation: what entered in another one is late.
         self._generation = 0
@@ -165,7 +162,7 @@ class Breaker(Guard):
         Raises:
             CircuitOpenError: It is. ``retry_after`` says when to ask again.
         """
-        probe = 0 if self.state == "closed" else self._admit(call)
+        probe = 0 if self._state == "closed" else self._admit(call)
         generation = self._generation
         attempts, queued = call.attempts, call.queue_s
         began = self._clock()
@@ -187,7 +184,7 @@ class Breaker(Guard):
         return result
 
     def _ended(self, call: Call, verdict: Verdict, probe: int, took: float) -> None:
-        state = self.state
+        state = self._state
         if state == "half_open":
             self._under_way.pop(probe, None)
         if verdict is Verdict.NOTHING:
@@ -206,7 +203,7 @@ class Breaker(Guard):
             else:
                 self._probes_passed += 1
                 self._machine().succeeded()
-        if state != self.state:
+        if state != self._state:
             self._announce(state, call)
 
     def _slow_limit(self, call: Call) -> float | None:
@@ -233,7 +230,7 @@ class Breaker(Guard):
     def _admit(self, call: Call) -> int:
         """Let the call through, as a probe if need be; else raise."""
         now = self._clock()
-        if self.state == "open" and now >= self._open_until:
+        if self._state == "open" and now >= self._open_until:
             self._machine().half_open()
             self._announce("open", call)
         state = self.state  # whoever heard of that may have forced another one
@@ -258,7 +255,7 @@ class Breaker(Guard):
     def _refusal(self, retry_after: float | None) -> CircuitOpenError:
         self._rejected += 1
         when = "" if retry_after is None else f", for {retry_after:.3g} s"
-        how = self.state.replace("_", " ")
+        how = self._state.replace("_", " ")
         return CircuitOpenError(f"the circuit is {how}{when}", retry_after=retry_after)
 
     # -- states -------------------------------------------------------------------------
@@ -288,7 +285,7 @@ class Breaker(Guard):
         self._enter(state)
 
     def _enter(self, state: State) -> None:
-        self.state = state
+        self._state = state
         self._since = self._clock()
         self._generation += 1
         self._under_way.clear()
@@ -304,7 +301,7 @@ class Breaker(Guard):
                     provider=operation.provider,
                     operation=operation.name,
                     call=0 if call is None else call.id,
-                    state=self.state,
+                    state=self._state,
                     previous=previous,
                     failure_rate=seen.failure_rate,
                     slow_rate=seen.slow_rate,
@@ -318,6 +315,11 @@ class Breaker(Guard):
                 _log.warning("on_change of a breaker failed: %s", type(error).__name__)
 
     # -- by hand ------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Its state; an open one turns half open with the first call after its period."""
+        return self._state
 
     def tell(self, observer: events.Observer | None, operation: Operation) -> None:
         """Have an observer hear of changes by hand too, which no call makes; None changes nothing.
@@ -340,7 +342,7 @@ class Breaker(Guard):
         self._force("closed")
 
     def _force(self, state: State) -> None:
-        previous = self.state
+        previous = self._state
         self._states = None  # a new one is closed
         self._period.start_over()
         self._window.clear()
@@ -352,17 +354,17 @@ class Breaker(Guard):
         """What it has seen until now."""
         now = self._clock()
         seen = self._window
-        if self.state == "closed":
+        if self._state == "closed":
             seen.slide(now)
         return BreakerStats(
-            state=self.state,
+            state=self._state,
             calls=seen.calls,
             failure_rate=seen.failure_rate,
             slow_rate=seen.slow_rate,
             opened=self._opened,
             rejected=self._rejected,
             since=self._since,
-            retry_in=max(self._open_until - now, 0.0) if self.state == "open" else None,
+            retry_in=max(self._open_until - now, 0.0) if self._state == "open" else None,
         )
 
     def __repr__(self) -> str:

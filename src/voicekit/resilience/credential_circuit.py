@@ -94,9 +94,6 @@ class CredentialCircuit(Guard):
         clock: Monotonic seconds.
         rng: For the jitter of the open periods.
 
-    Attributes:
-        state: An open one turns half open with the first call after its period.
-
     Raises:
         InvalidArgumentError: A number is out of its range.
     """
@@ -117,7 +114,7 @@ class CredentialCircuit(Guard):
             "rng": rng,
         }
         self._clock = clock
-        self.state: CredentialState = "closed"
+        self._state: CredentialState = "closed"
         self._since = clock()
         self._generation = 0
         self._refusal: ProviderError | None = None
@@ -130,7 +127,7 @@ class CredentialCircuit(Guard):
         Raises:
             CircuitOpenError: It was. Its cause says by what, and ``retry_after`` when to try.
         """
-        if self.state != "closed":
+        if self._state != "closed":
             if isinstance(self._refusal, QuotaError) and call.operation.kind is OperationClass.PURE:
                 # Reads cost nothing. They tell the user what is left, and prove nothing here.
                 return await step(call)
@@ -142,17 +139,17 @@ class CredentialCircuit(Guard):
             if generation == self._generation:
                 if isinstance(error, ProviderError) and refuses_credential(error):
                     self._open(call, error)
-                elif self.state == "half_open":
+                elif self._state == "half_open":
                     self._place_free_at = 0.0
             raise
-        if generation == self._generation and self.state == "half_open":
+        if generation == self._generation and self._state == "half_open":
             self._close(call)
         return result
 
     def _admit(self, call: Call) -> None:
         now = self._clock()
         wait = self._open_until - now
-        if self.state == "half_open":  # the call under way may answer at any moment
+        if self._state == "half_open":  # the call under way may answer at any moment
             wait = min(self._place_free_at - now, self._period.open_for)
         if wait > 0:
             self._rejected += 1
@@ -181,7 +178,7 @@ class CredentialCircuit(Guard):
         self._enter("closed", call)
 
     def _enter(self, state: CredentialState, call: Call | None) -> None:
-        previous, self.state = self.state, state
+        previous, self._state = self._state, state
         self._generation += 1
         if state == previous:
             return
@@ -201,6 +198,11 @@ class CredentialCircuit(Guard):
         parts = (type(error).__name__, error.status, error.code)
         return " ".join(str(part) for part in parts if part is not None)
 
+    @property
+    def state(self) -> CredentialState:
+        """Its state; an open one turns half open with the first call after its period."""
+        return self._state
+
     def reset(self) -> None:
         """Close it: the account was topped up, or the key put right."""
         self._close(None)
@@ -209,12 +211,12 @@ class CredentialCircuit(Guard):
         """What it has seen until now."""
         left = max(self._open_until - self._clock(), 0.0)
         return CredentialStats(
-            state=self.state,
+            state=self._state,
             reason=self._reason(),
             opened=self._opened,
             rejected=self._rejected,
             since=self._since,
-            retry_in=left if self.state == "open" else None,
+            retry_in=left if self._state == "open" else None,
         )
 
     def __repr__(self) -> str:
