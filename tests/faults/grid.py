@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cell import Cell, in_loop, run
 from invariants import BrokenError
+from mutations import mutations
 
 if TYPE_CHECKING:
     from operations import Row
@@ -38,3 +39,10 @@ def test_cell(
                 if not broken.may_be_the_machines or chance == _CHANCES - 1:
                     raise
                 print(f"once more, after: {broken}")
+
+
+def test_mutations_switch_what_is_there() -> None:
+    """They are run rarely (``nox -s mutation``), and what they take away may get another name."""
+    for mutation in mutations():
+        with mutation.without():
+            pass
