@@ -22,8 +22,36 @@ DEFAULT_STREAM_OPTIONS: Mapping[str, Any] = {
 }
 
 
-class ChatDefaults(Extras, total=False):
-    """Options of a chat, for the constructor and for each call alike.
+class AnswerDefaults(Extras, total=False):
+    """Options that a chat and a response have alike.
+
+    Attributes:
+        temperature: 0 to 2 (1).
+        top_p: 0 to 1 (1).
+        top_logprobs: How many alternatives per token, 0 to 20.
+        tool_choice: ``"none"``, ``"auto"``, ``"required"`` or one tool.
+        prompt_cache_key: One stable key per system prompt routes to the same cache.
+        prompt_cache_retention: Before ``prompt_cache_options``: ``"in_memory"`` or ``"24h"``.
+        metadata: Up to 16 strings to keep with it.
+        safety_identifier: A stable, hashed id of the end user.
+        user: Its older name.
+        moderation: Asks for a verdict on input and output.
+    """
+
+    temperature: float | None
+    top_p: float | None
+    top_logprobs: int | None
+    tool_choice: str | Mapping[str, Any] | None
+    prompt_cache_key: str | None
+    prompt_cache_retention: str | None
+    metadata: Mapping[str, str] | None
+    safety_identifier: str | None
+    user: str | None
+    moderation: Mapping[str, Any] | None
+
+
+class ChatDefaults(AnswerDefaults, total=False):
+    """Options of a chat, beside ``AnswerDefaults``, for the constructor and for each call alike.
 
     Absent, None and brackets mean what ``Extras`` says.
 
@@ -34,36 +62,26 @@ class ChatDefaults(Extras, total=False):
             False}`` unless given, None for servers that know no such field.
         max_completion_tokens: Bound on generated tokens, reasoning included.
         max_tokens: The older name, for compatible servers that know no other.
-        temperature: 0 to 2 (1).
-        top_p: 0 to 1 (1).
         n: How many choices, 1 to 128 (1). Iteration gives the text of the first; the
             others are in ``events()`` and ``raw``.
         stop: Up to 4 strings that end the answer.
         presence_penalty: −2 to 2 (0).
         frequency_penalty: −2 to 2 (0).
         logprobs: Whether to send probabilities, slower (False).
-        top_logprobs: How many alternatives per token, 0 to 20.
         logit_bias: Token id to a bias of −100 to 100.
         seed: Repeatable sampling at best effort.
         response_format: ``{"type": "text" | "json_object" | "json_schema", …}``.
         tools: Up to 128 functions or custom tools, in the vendor's shape.
-        tool_choice: ``"none"``, ``"auto"``, ``"required"`` or one tool.
         parallel_tool_calls: Whether one answer may hold several calls (True).
         reasoning_effort: ``"none"`` … ``"max"``, by model; the largest latency knob.
         verbosity: ``"low"``, ``"medium"`` or ``"high"`` (medium).
         service_tier: ``"auto"``, ``"default"``, ``"flex"``, ``"scale"``, ``"priority"`` or
             ``"fast"`` (auto); the result's ``service_tier`` is the one that served.
         prediction: What the answer will probably be; rejected tokens are billed.
-        prompt_cache_key: One stable key per system prompt routes to the same cache.
         prompt_cache_options: ``{"mode": "implicit" | "explicit", "ttl": "30m"}``.
-        prompt_cache_retention: The older form: ``"in_memory"`` or ``"24h"``.
         modalities: ``["text"]`` or ``["text", "audio"]``, by model (text).
         audio: Voice and format of a spoken answer.
         store: Whether the vendor keeps the answer (False).
-        metadata: Up to 16 strings to keep with it.
-        safety_identifier: A stable, hashed id of the end user.
-        user: Its older name.
-        moderation: Asks for a verdict on input and output.
         web_search_options: For models that search.
         functions: The older form of ``tools``.
         function_call: The older form of ``tool_choice``.
@@ -73,34 +91,24 @@ class ChatDefaults(Extras, total=False):
     stream_options: Mapping[str, Any] | None
     max_completion_tokens: int | None
     max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
     n: int | None
     stop: str | Sequence[str] | None
     presence_penalty: float | None
     frequency_penalty: float | None
     logprobs: bool | None
-    top_logprobs: int | None
     logit_bias: Mapping[str, float] | None
     seed: int | None
     response_format: Mapping[str, Any] | None
     tools: Sequence[Mapping[str, Any]] | None
-    tool_choice: str | Mapping[str, Any] | None
     parallel_tool_calls: bool | None
     reasoning_effort: str | None
     verbosity: str | None
     service_tier: str | None
     prediction: Mapping[str, Any] | None
-    prompt_cache_key: str | None
     prompt_cache_options: Mapping[str, Any] | None
-    prompt_cache_retention: str | None
     modalities: Sequence[str] | None
     audio: Mapping[str, Any] | None
     store: bool | None
-    metadata: Mapping[str, str] | None
-    safety_identifier: str | None
-    user: str | None
-    moderation: Mapping[str, Any] | None
     web_search_options: Mapping[str, Any] | None
     functions: Sequence[Mapping[str, Any]] | None
     function_call: str | Mapping[str, Any] | None

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from voicekit import checks
 from voicekit.checks import Check, wrong
-from voicekit.clients.base import CallOptions, Extras
+from voicekit.clients.base import CallOptions
 from voicekit.clients.openai.options import CHECKS as CHAT_CHECKS
+from voicekit.clients.openai.options import AnswerDefaults
 
 RESPONSES_PATH: Final = "/responses"
 
@@ -20,8 +21,8 @@ RESPONSES_PATH: Final = "/responses"
 DEFAULT_STREAM_OPTIONS: Final[Mapping[str, Any]] = {"include_obfuscation": False}
 
 
-class ResponseDefaults(Extras, total=False):
-    """Options of a response, for the constructor (under ``responses``) and for each call.
+class ResponseDefaults(AnswerDefaults, total=False):
+    """Options of a response, beside ``AnswerDefaults``; the constructor's under ``responses``.
 
     Absent, None and brackets mean what ``Extras`` says. Those that a chat has
     too, by the same name or as said here, are the chat's unless they are named for responses.
@@ -38,33 +39,23 @@ class ResponseDefaults(Extras, total=False):
         max_output_tokens: Bound on generated tokens, reasoning included; users report a
             floor of 16. A chat's ``max_completion_tokens``.
         max_tool_calls: Bound on calls of the vendor's own tools.
-        temperature: 0 to 2 (1).
-        top_p: 0 to 1 (1).
         reasoning: ``{"effort": …, "summary": …, "context": …, "mode": …}``; the effort is a
             chat's ``reasoning_effort``, the largest latency knob. A summary comes as
             ``ReasoningDelta`` in ``events()``.
         text: ``{"format": {…}, "verbosity": …}``; the verbosity is a chat's ``verbosity``.
         tools: In the vendor's flat shape: ``{"type": "function", "name": …, "parameters": …}``.
-        tool_choice: ``"none"``, ``"auto"``, ``"required"`` or one tool.
         parallel_tool_calls: Whether one response may hold several calls (True).
         service_tier: As a chat's, and ``"ultrafast"`` (auto).
-        prompt_cache_key: One stable key per system prompt routes to the same cache.
         prompt_cache_options: ``{"mode": …, "ttl": …, "prewarm": …}``; ``prewarm`` fills the
             prompt cache and generates nothing.
-        prompt_cache_retention: The older form: ``"in_memory"`` or ``"24h"``.
         store: Whether the vendor keeps the response, for 30 days (**True**). Say False unless
             you continue it by ``previous_response_id``.
         truncation: ``"auto"`` drops what is too long, ``"disabled"`` refuses it (disabled).
         include: What else the response should hold, such as
             ``["reasoning.encrypted_content"]``.
         background: Whether to answer at once and go on working (False).
-        metadata: Up to 16 strings to keep with it.
-        safety_identifier: A stable, hashed id of the end user.
-        user: Its older name.
-        top_logprobs: How many alternatives per token, 0 to 20.
         context_management: When to compact what is long.
         prompt: A prompt that the vendor keeps, and its variables.
-        moderation: Asks for a verdict on input and output.
     """
 
     model: str | None
@@ -74,28 +65,18 @@ class ResponseDefaults(Extras, total=False):
     conversation: str | Mapping[str, Any] | None
     max_output_tokens: int | None
     max_tool_calls: int | None
-    temperature: float | None
-    top_p: float | None
     reasoning: Mapping[str, Any] | None
     text: Mapping[str, Any] | None
     tools: Sequence[Mapping[str, Any]] | None
-    tool_choice: str | Mapping[str, Any] | None
     parallel_tool_calls: bool | None
     service_tier: str | None
-    prompt_cache_key: str | None
     prompt_cache_options: Mapping[str, Any] | None
-    prompt_cache_retention: str | None
     store: bool | None
     truncation: str | None
     include: Sequence[str] | None
     background: bool | None
-    metadata: Mapping[str, str] | None
-    safety_identifier: str | None
-    user: str | None
-    top_logprobs: int | None
     context_management: Sequence[Mapping[str, Any]] | None
     prompt: Mapping[str, Any] | None
-    moderation: Mapping[str, Any] | None
 
 
 class ResponseOptions(ResponseDefaults, CallOptions, total=False):
