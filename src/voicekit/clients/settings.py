@@ -120,6 +120,8 @@ class PlacedSettings(Settings):
 
         None is the constructor, whose options are for all places.
         """
+        if not given:
+            return self
         if where is not None:
             for name, value in given.items():
                 self._check_place(name, value, where)
