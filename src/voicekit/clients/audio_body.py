@@ -57,10 +57,15 @@ def most_bytes(format: AudioFormat, characters: int) -> int:  # noqa: A002 - the
     return int(rate * (_MOST_S + _MOST_PER_CHARACTER_S * characters))
 
 
-def characters_of(name: str, headers: Iterable[Mapping[str, str]]) -> Usage | None:
-    """The characters that responses count in the header of that name, all together."""
-    told = [each.get(name, "") for each in headers]
-    counts = [int(count) for count in told if count.isascii() and count.isdigit()]
+def characters_of(name: str, headers: Mapping[str, str]) -> Usage | None:
+    """The characters that a response counts in the header of that name."""
+    count = headers.get(name, "")
+    return Usage(characters=int(count)) if count.isascii() and count.isdigit() else None
+
+
+def summed(usages: Iterable[Usage | None]) -> Usage | None:
+    """The characters of several responses."""
+    counts = [usage.characters or 0 for usage in usages if usage is not None]
     return Usage(characters=sum(counts)) if counts else None
 
 

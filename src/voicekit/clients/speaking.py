@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from voicekit.clients.audio_body import AudioDecoder, most_bytes
+from voicekit.clients.audio_body import AudioDecoder, most_bytes, summed
 from voicekit.clients.base import Client
 from voicekit.clients.urls import socket_url
 from voicekit.operation import Limits, Operation, OperationClass
@@ -15,13 +15,13 @@ from voicekit.streams import SpeechStream
 from voicekit.transport.config import WarmReport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Container, Mapping
 
-    from voicekit.clients.in_parts import OpenPart
     from voicekit.clients.refusals import Dialect
     from voicekit.errors import VoicekitError
     from voicekit.operation import Call
-    from voicekit.speech import Usage
+    from voicekit.speech import AudioChunk, Usage
+    from voicekit.streams import Opened
     from voicekit.tasks import Background
     from voicekit.transport.interfaces import Response
     from voicekit.transport.pool import SocketPool
@@ -77,25 +77,24 @@ def dial_of(provider: str) -> Operation:
 
 def spoken(
     transport: Transport,
+    open_part: Callable[..., Awaitable[Opened[AudioChunk]]],
     request: Any,
-    open_part: OpenPart,
-    usage: Callable[[Iterable[Mapping[str, str]]], Usage | None] = lambda _headers: None,
+    operation: Operation,
+    limits: Limits | None,
+    usage: Callable[[Mapping[str, str]], Usage | None] = lambda _headers: None,
 ) -> SpeechStream:
     """The stream of a request, which is spoken in as many parts as it has bodies.
 
-    ``usage`` reads what the responses say together that they cost.
+    ``usage`` reads what a response says that it costs.
     """
     if len(request.bodies) == 1 and not request.resume:
-        return SpeechStream(
-            partial(open_part, 0, None),
-            format=request.format,
-            usage=lambda headers: usage([headers]),
-        )
+        open_whole = partial(open_part, request, operation, 0, limits)
+        return SpeechStream(open_whole, format=request.format, usage=usage)
     from voicekit.clients.resumable import speech_in_parts  # not for a single part
 
     parts = speech_in_parts(
         len(request.bodies),
-        open_part,
+        lambda part, left: open_part(request, operation, part, left or limits),
         request.format,
         lambda: transport.background,
         resume=request.resume,
@@ -103,7 +102,7 @@ def spoken(
     return SpeechStream(
         parts.open,
         format=request.format,
-        usage=lambda _newest: usage(parts.all_headers),
+        usage=lambda _newest: summed(map(usage, parts.all_headers)),
         parts=parts,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from voicekit.clients.audio_body import AudioDecoder, characters_of
+from voicekit.clients.audio_body import AudioDecoder, characters_of, summed
 from voicekit.clients.elevenlabs.errors import error_of
 from voicekit.speech import AudioFormat, Usage
 from voicekit.transport.messages import Request, merge_headers
@@ -37,12 +37,12 @@ def http_request(base_url: str, request: SpeechRequest, headers: Mapping[str, st
 
 def usage_of(headers: Mapping[str, str]) -> Usage | None:
     """What a response says that it costs, in characters."""
-    return usage_of_all([headers])
+    return characters_of("character-cost", headers)
 
 
 def usage_of_all(headers: Iterable[Mapping[str, str]]) -> Usage | None:
     """What several responses say that they cost together."""
-    return characters_of("character-cost", headers)
+    return summed(map(usage_of, headers))
 
 
 def request_ids(headers: Sequence[Mapping[str, str]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Mapping
+from collections.abc import AsyncIterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
@@ -111,10 +111,7 @@ class Speech(Authorized):
     def _speak(
         self, request: SpeechRequest, operation: Operation, limits: Limits | None
     ) -> SpeechStream:
-        def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
-            return self._open_speech(request, operation, part, left or limits)
-
-        return spoken(self.transport, request, open_part)
+        return spoken(self.transport, self._open_speech, request, operation, limits)
 
     async def _open_speech(
         self, request: SpeechRequest, operation: Operation, part: int, limits: Limits | None

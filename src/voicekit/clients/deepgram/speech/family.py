@@ -183,11 +183,7 @@ class Speech(LiveSpeech):
                 allowed="submit_speech()",
             )
 
-        def open_part(part: int, left: Limits | None) -> Awaitable[Opened[AudioChunk]]:
-            return self._open_speech(request, operation, part, left or limits)
-
-        usage = partial(characters_of, "dg-char-count")
-        return spoken(self.transport, request, open_part, usage)
+        return spoken(self.transport, self._open_speech, request, operation, limits, _usage_of)
 
     async def _open_speech(
         self, request: SpeechRequest, operation: Operation, part: int, limits: Limits | None
@@ -205,3 +201,6 @@ class Speech(LiveSpeech):
     ) -> Callable[[], Awaitable[Request]]:
         body = request.bodies[part]
         return partial(self._post, request.target, request.headers, "application/json", body)
+
+
+_usage_of = partial(characters_of, "dg-char-count")
