@@ -255,7 +255,8 @@ def test_calls(world: Any, client: Any) -> None:
     assert call.update(status="completed").status == "completed"
     assert refused(lambda: call.update(status="completed")) == (400, 21220)
     assert [each.sid for each in client.calls.list(limit=1)] == [call.sid]
-    assert client.calls(call.sid).fetch().duration == "0"
+    # Of whole seconds: 1 where one began between answer and end.
+    assert client.calls(call.sid).fetch().duration in {"0", "1"}
 
 
 @pytest.mark.parametrize(
