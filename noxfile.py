@@ -157,7 +157,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, with the vendors' SDKs beside ours."""
-    session.install(EVERYTHING, *group("sdks"), "packaging")
+    session.install(EVERYTHING, *group("sdks"))
     session.run("python", "-m", "benchmarks", "--check", *session.posargs)
 
 

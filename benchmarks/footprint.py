@@ -93,23 +93,14 @@ def _tree(root: Path) -> int:
 
 
 def _required(name: str) -> list[str]:
-    """What a distribution needs here, without its extras."""
+    """What a distribution needs here, without its extras: of other Pythons' nothing is there."""
     names = []
     for line in importlib.metadata.distribution(name).requires or ():
         requirement, _, marker = line.partition(";")
-        if "extra" in marker or not _applies(marker):
-            continue
-        if found := re.match(r"[A-Za-z0-9._-]+", requirement):
+        found = re.match(r"[A-Za-z0-9._-]+", requirement)
+        if found and "extra" not in marker and _installed(found[0]):
             names.append(found[0].lower().replace("_", "-"))
     return names
-
-
-def _applies(marker: str) -> bool:
-    if not marker.strip():
-        return True
-    from packaging.markers import Marker
-
-    return Marker(marker).evaluate({"extra": ""})
 
 
 def _sessions(result: Result, url: str) -> None:
