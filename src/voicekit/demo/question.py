@@ -70,7 +70,7 @@ def load_question(path: str | Path | None = None) -> Question:
 
 
 def _built_in() -> Question:
-    from voicekit.emulator.codecs import PcmReader  # the file is µ-law, half the size of PCM
+    from voicekit.emulator.codecs import PcmReader  # a telephone's µ-law, a quarter of the size
 
     reader = PcmReader("wav", sample_rate=0)
     pcm = reader.feed((resources.files("voicekit.demo") / "question.wav").read_bytes())
