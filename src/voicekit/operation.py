@@ -214,7 +214,7 @@ class Call:
         if observer is not None:
             self.emit(events.CallStarted)
 
-    # -- attempts at the same time -----------------------------------------------
+    # -- attempts at the same time --
 
     @property
     def root(self) -> Call:
@@ -250,7 +250,7 @@ class Call:
         )
         self.deadline_at, self._phase = twin.deadline_at, twin._phase
 
-    # -- evidence ---------------------------------------------------------------
+    # -- evidence --
 
     @property
     def timings(self) -> Timings:
@@ -378,7 +378,7 @@ class Call:
         """Whether the attempt's request has gone out, or is going: the provider may act on it."""
         return self._phase.value >= _Phase.UPLOADING.value
 
-    # -- progress, told by the transport ---------------------------------------
+    # -- progress, told by the transport --
 
     def queued(self) -> None:
         """The attempt waits for a free place in the pool; the pool bounds that wait."""
@@ -484,7 +484,7 @@ class Call:
             self.queue_since = None
             self._phase = _Phase.PREPARING
 
-    # -- limits -----------------------------------------------------------------
+    # -- limits --
 
     def _count_total(self, now: float) -> None:
         self._total_from = now

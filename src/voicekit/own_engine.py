@@ -170,7 +170,7 @@ class _Engine:
         call.committed()
         return Opened(call, cast("Response", self), self, items)
 
-    # -- the task ---------------------------------------------------------------------------
+    # -- the task --
 
     async def _read(self) -> None:
         pieces = aiter(self._chunks)
@@ -211,7 +211,7 @@ class _Engine:
         elif task is not asyncio.current_task() and not task.done():
             await asyncio.wait([task])
 
-    # -- as a response ----------------------------------------------------------------------
+    # -- as a response --
 
     async def chunk(self) -> bytes:
         """The next piece; empty at the end. Cancelling loses nothing."""
@@ -243,7 +243,7 @@ class _Engine:
     def release(self) -> None:
         """Everything was read."""
 
-    # -- as a decoder -----------------------------------------------------------------------
+    # -- as a decoder --
 
     def feed(self, data: bytes, /) -> Iterable[AudioChunk]:
         """Whole samples of one piece."""

@@ -62,7 +62,7 @@ class Session(Generic[T]):
         self._delivered = 0
         self._arrived = 0
 
-    # -- for subclasses -------------------------------------------------------------
+    # -- for subclasses --
 
     async def _connect(self, call: Call) -> None:
         """Open, with the policies of the operation around it."""
@@ -163,7 +163,7 @@ class Session(Generic[T]):
         if not self._open or self._closed:
             raise ClosedError("the session is closed" if self._closed else "open the session first")
 
-    # -- opening --------------------------------------------------------------------
+    # -- opening --
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._opened().__await__()
@@ -211,7 +211,7 @@ class Session(Generic[T]):
     def _over(self) -> bool:
         return self._closed
 
-    # -- iterating ------------------------------------------------------------------
+    # -- iterating --
 
     def __aiter__(self) -> Self:
         return self
@@ -278,7 +278,7 @@ class Session(Generic[T]):
             first = call.limits.first_output or call.limits.gap or 0.0
             self._fail(FirstOutputTimeout(f"nothing useful within {first:g} s", limit=first))
 
-    # -- ending ---------------------------------------------------------------------
+    # -- ending --
 
     def _abandon(self) -> None:
         self._ended = True
@@ -311,7 +311,7 @@ class Session(Generic[T]):
             # The collector runs on any thread, in the middle of anything.
             loop.call_soon_threadsafe(self._abandon)
 
-    # -- evidence -------------------------------------------------------------------
+    # -- evidence --
 
     @property
     def cancelled(self) -> bool:

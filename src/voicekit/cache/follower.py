@@ -81,7 +81,7 @@ class Follower(HandleSource, Generic[T]):
         if timings is not None:
             call.queue_s, call.connect_s, call.tls_s = timings.queue, timings.connect, timings.tls
 
-    # -- as a response ----------------------------------------------------------------------
+    # -- as a response --
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -138,7 +138,7 @@ class Follower(HandleSource, Generic[T]):
         """Everything was read."""
         self.tape.leave(self)
 
-    # -- as a decoder -----------------------------------------------------------------------
+    # -- as a decoder --
 
     @property
     def done(self) -> bool:

@@ -160,7 +160,7 @@ class MemoryStorage:
         stats = self.stats()
         return f"<MemoryStorage {stats.entries} entries {stats.size} of {stats.most} bytes>"
 
-    # -- under the lock ---------------------------------------------------------------------
+    # -- under the lock --
 
     async def _insert(self, key: str, value: bytes, ttl: float, *, replace: bool) -> bool:
         if not is_number(ttl) or math.isnan(ttl):

@@ -93,7 +93,7 @@ class Passing(HandleSource):
             timings = source.timings
             call.queue_s, call.connect_s, call.tls_s = timings.queue, timings.connect, timings.tls
 
-    # -- as a response ----------------------------------------------------------------------
+    # -- as a response --
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -167,7 +167,7 @@ class Passing(HandleSource):
         if self._parting is not None and not self._parting.done():
             await asyncio.wait([self._parting])
 
-    # -- as a decoder -----------------------------------------------------------------------
+    # -- as a decoder --
 
     def feed(self, items: Any, /) -> Sequence[Any]:
         """Pass on what the agent says."""

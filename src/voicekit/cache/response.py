@@ -196,7 +196,7 @@ class ResponseCache(Around):
             for name in names
         }
 
-    # -- the functions of its user ----------------------------------------------------------
+    # -- the functions of its user --
 
     def _asked(self, reason: str, ask: Callable[..., Any], *args: Any) -> Any:
         """What a user's function says; one that fails is no reason to fail the call.
@@ -241,7 +241,7 @@ class ResponseCache(Around):
             raise NotCached("turns")
         return canonical(dict(scope), "scope"), canonical(context, "context")
 
-    # -- looking and keeping ----------------------------------------------------------------
+    # -- looking and keeping --
 
     async def _find(self, keys: Sequence[str]) -> tuple[Kept | None, int, str | None]:
         """The first that is there, its size, and why there might have been one."""
@@ -279,7 +279,7 @@ class ResponseCache(Around):
         else:
             self._told_stored(operation, None, size=len(data), ttl=ttl)
 
-    # -- telling ----------------------------------------------------------------------------
+    # -- telling --
 
     def _told(self, operation: str, result: str, reason: str | None = None, size: int = 0) -> None:
         self._counts[COUNTED[result]] += 1
@@ -292,7 +292,7 @@ class ResponseCache(Around):
             self._counts["stored"] += 1
         self._teller.stored(operation, reason, size=size, ttl=ttl)
 
-    # -- lifecycle --------------------------------------------------------------------------
+    # -- lifecycle --
 
     @property
     def provider(self) -> str:

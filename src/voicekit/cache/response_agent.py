@@ -44,7 +44,7 @@ class CachedAgent(ResponseCache):
         self._open: set[CachedSession] = set()
         self._operations = self._unlimited(OperationClass.EFFECT, "send", "stream_message")
 
-    # -- sessions ---------------------------------------------------------------------------
+    # -- sessions --
 
     def open_session(
         self, key: str | None = None, *, eager: bool = False, **options: Any
@@ -99,7 +99,7 @@ class CachedAgent(ResponseCache):
             session.expire(UNTAKEN)
         session.start()
 
-    # -- what a session asks ----------------------------------------------------------------
+    # -- what a session asks --
 
     def _key_of(
         self,
@@ -158,7 +158,7 @@ class CachedAgent(ResponseCache):
             return made.identity, made.variables
         return canonical([text, dict(variables)], "variables"), list(variables)
 
-    # -- lifecycle --------------------------------------------------------------------------
+    # -- lifecycle --
 
     async def aclose(self) -> None:
         """End the sessions that are open, politely, and free everything. Idempotent."""

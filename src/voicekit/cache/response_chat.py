@@ -92,7 +92,7 @@ class CachedChat(ResponseCache):
         self._wholes: Flights[ChatResult] = Flights()
         self._operations = self._unlimited(OperationClass.COMPUTE, "stream_chat", "chat")
 
-    # -- requests ---------------------------------------------------------------------------
+    # -- requests --
 
     def request(self, messages: Messages, /, **options: Any) -> CachedChatRequest:
         """Merge, validate and freeze, as ``inner`` does; no I/O.
@@ -159,7 +159,7 @@ class CachedChat(ResponseCache):
             return self._named(cast("interfaces.ChatRequest", messages), None)
         return self.request(messages, **options)
 
-    # -- streams ----------------------------------------------------------------------------
+    # -- streams --
 
     def stream_chat(
         self, messages: Messages | interfaces.ChatRequest, /, **options: Any
@@ -243,7 +243,7 @@ class CachedChat(ResponseCache):
             name=f"voicekit-answer-{self._provider}",
         )
 
-    # -- whole answers ----------------------------------------------------------------------
+    # -- whole answers --
 
     async def chat(
         self, messages: Messages | interfaces.ChatRequest, /, **options: Any
@@ -294,7 +294,7 @@ class CachedChat(ResponseCache):
             finish_reason=result.finish_reason,
         )
 
-    # -- keeping ----------------------------------------------------------------------------
+    # -- keeping --
 
     def _decide(
         self, request: CachedChatRequest, question: Question, result: ChatResult, told: object

@@ -58,7 +58,7 @@ class CachedSession(Closing):
         self._holders = 0
         self._expiry: asyncio.TimerHandle | None = None
 
-    # -- what it is -------------------------------------------------------------------------
+    # -- what it is --
 
     @property
     def greeting(self) -> str:
@@ -89,7 +89,7 @@ class CachedSession(Closing):
             raise AttributeError(msg)
         return getattr(inner, name)
 
-    # -- the agent's own session ------------------------------------------------------------
+    # -- the agent's own session --
 
     async def open(self) -> None:
         """Open the agent's own session now, if it is not.
@@ -142,7 +142,7 @@ class CachedSession(Closing):
         if self._closed or self._cache._closed:
             raise ClosedError("the session is closed", provider=self._cache.provider)
 
-    # -- turns ------------------------------------------------------------------------------
+    # -- turns --
 
     async def send(self, text: str, /, **options: Any) -> AgentAnswer:
         """One turn, whole: from the cache, or the agent's own; ``.cache`` says which.
@@ -245,7 +245,7 @@ class CachedSession(Closing):
         self._turns.append({"role": "user", "content": text})
         self._turns.append({"role": "assistant", "content": answer})
 
-    # -- the end ----------------------------------------------------------------------------
+    # -- the end --
 
     def taken(self) -> None:
         """Somebody has it: it ends with him."""

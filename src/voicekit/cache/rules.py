@@ -67,7 +67,7 @@ def lifetime(told: object) -> float:
     return float(min(told, LONGEST_TTL)) if is_number(told) and told > 0 else 0.0
 
 
-# -- chats ----------------------------------------------------------------------------------
+# -- chats --
 
 _LEADING: Final = ("system", "developer")
 _SPOKEN: Final = ("user", "assistant")
@@ -145,7 +145,7 @@ def unstorable_chat(result: ChatResult) -> str | None:
     return None if result.text.strip() else "empty"
 
 
-# -- agents ---------------------------------------------------------------------------------
+# -- agents --
 
 
 def unstorable_answer(answer: AgentAnswer) -> str | None:

@@ -111,7 +111,7 @@ class SessionStore(Closing):
             ("opened", "reused", "joined", "expired", "evicted", "ended", "failures"), 0
         )
 
-    # -- using one --------------------------------------------------------------------------
+    # -- using one --
 
     def session(self, key: str, /, **options: Any) -> _Use:
         """The session of a conversation, for an ``async with``; no I/O before that.
@@ -260,7 +260,7 @@ class SessionStore(Closing):
         self._make_room()
         self._arm()
 
-    # -- ending -----------------------------------------------------------------------------
+    # -- ending --
 
     def _make_room(self) -> None:
         over = len(self._held) - self._most
@@ -355,7 +355,7 @@ class SessionStore(Closing):
             except TimeoutError:
                 return
 
-    # -- the rest ---------------------------------------------------------------------------
+    # -- the rest --
 
     def stats(self) -> SessionStoreStats:
         """A look at it; no I/O."""

@@ -130,7 +130,7 @@ class SpeechCache(Around):
         )
         self._closed = False
 
-    # -- speaking ---------------------------------------------------------------------------
+    # -- speaking --
 
     def request(self, text: str, /, **options: Any) -> SpeechRequest:
         """The inner's own; see there.
@@ -256,7 +256,7 @@ class SpeechCache(Around):
             index=index, outcome=outcome, characters=len(request.text), error=error
         )
 
-    # -- lifecycle --------------------------------------------------------------------------
+    # -- lifecycle --
 
     async def aclose(self) -> None:
         """End what is being made, and close the inner unless told otherwise; may be called twice.
@@ -273,7 +273,7 @@ class SpeechCache(Around):
             if self._close:
                 await self._inner.aclose()
 
-    # -- evidence ---------------------------------------------------------------------------
+    # -- evidence --
 
     @property
     def provider(self) -> str:
@@ -297,7 +297,7 @@ class SpeechCache(Around):
     def __repr__(self) -> str:
         return f"SpeechCache({self._inner!r})"
 
-    # -- parts ------------------------------------------------------------------------------
+    # -- parts --
 
     def _check_open(self) -> None:
         if self._closed:

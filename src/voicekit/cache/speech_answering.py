@@ -139,7 +139,7 @@ class Answering:
                 await tape.finished()
         await self._background.aclose()
 
-    # -- opening ----------------------------------------------------------------------------
+    # -- opening --
 
     async def _open(
         self, operation: str, make: Callable[[], Any], source: Source
@@ -183,7 +183,7 @@ class Answering:
             self.counts["characters_saved"] += len(asked.request.text)
         self._teller.answered(call.operation.name, result, reason, size=size, call=call.id)
 
-    # -- making -----------------------------------------------------------------------------
+    # -- making --
 
     def _tape(
         self, asked: Asked, make: Callable[[], Any], done: Callable[[Tape[AudioChunk]], None]

@@ -57,7 +57,7 @@ class Source:
         await self._tape.finished()
         return self._tape.kept
 
-    # -- as SpeechParts ---------------------------------------------------------------------
+    # -- as SpeechParts --
 
     @property
     def resumed(self) -> int:

@@ -124,7 +124,7 @@ class Tape(Generic[T]):
         self._room = asyncio.Event()
         self._retired = False
 
-    # -- who listens ------------------------------------------------------------------------
+    # -- who listens --
 
     @property
     def over(self) -> bool:
@@ -206,7 +206,7 @@ class Tape(Generic[T]):
             raise
         return follower.opened(call, follower.feed(SOME))
 
-    # -- the task ---------------------------------------------------------------------------
+    # -- the task --
 
     async def _record(self) -> None:
         try:

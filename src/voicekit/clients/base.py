@@ -130,7 +130,7 @@ class Client(Policed):
         self._used = False
         self._source: Client | None = None
 
-    # -- for subclasses ---------------------------------------------------------------
+    # -- for subclasses --
 
     def _call(
         self, operation: Operation, given: Given | None = None, *, limits: Limits | None = None
@@ -221,7 +221,7 @@ class Client(Policed):
             view._observer = events.Observers.of(observers)
         return view
 
-    # -- for users ----------------------------------------------------------------------
+    # -- for users --
 
     def rotate_key(self, api_key: ApiKey) -> None:
         """Use this key from the next request on.

@@ -44,7 +44,7 @@ class Fed(SpokenSession):
     def _read_from(self, pieces: AsyncIterable[str]) -> None:
         self._pieces = aiter(pieces)
 
-    # -- text comes from the iterable ------------------------------------------------------
+    # -- text comes from the iterable --
 
     async def send(self, text: str, /) -> None:  # noqa: ARG002 - the signature of a session
         """Refused: the iterable says it all."""
@@ -110,7 +110,7 @@ class Fed(SpokenSession):
         except Exception as error:  # noqa: BLE001 - the speech is over; nobody else would say it
             _log.warning("closing the text of a speech failed: %s", type(error).__name__)
 
-    # -- the handle --------------------------------------------------------------------------
+    # -- the handle --
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._opened().__await__()

@@ -106,7 +106,7 @@ class SpeechInParts:
         self._made += opened.decoder.progress
         self._take(opened.items)
 
-    # -- reading ahead ------------------------------------------------------------------
+    # -- reading ahead --
 
     async def _read_all(self) -> None:
         try:
@@ -182,7 +182,7 @@ class SpeechInParts:
             self.read_bytes += len(item)
             self._changed.set()
 
-    # -- as a response ---------------------------------------------------------------------
+    # -- as a response --
 
     async def chunk(self) -> bytes:
         """Wait until there is something to take; empty at the end. Cancelling loses nothing.
@@ -218,7 +218,7 @@ class SpeechInParts:
         if not self._finished:
             self.abort()
 
-    # -- as a decoder ----------------------------------------------------------------------
+    # -- as a decoder --
 
     def feed(self, _more: bytes, /) -> Iterable[AudioChunk]:
         """Everything that was read ahead."""
@@ -234,7 +234,7 @@ class SpeechInParts:
         self.done = True
         return ()
 
-    # -- for the account ---------------------------------------------------------------------
+    # -- for the account --
 
     def account(self, delivered: int) -> tuple[int, bool]:
         """The first part not delivered whole for certain, and whether no byte of it was."""

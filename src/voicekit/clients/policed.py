@@ -110,7 +110,7 @@ class Policed:
             )
         return operation
 
-    # -- for users ----------------------------------------------------------------------
+    # -- for users --
 
     def pipeline(self, operation: str, /) -> Pipeline:
         """The policies around an operation, outermost first; its repr reads like a sentence.

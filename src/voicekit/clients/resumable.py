@@ -63,7 +63,7 @@ class ResumableSpeech(SpeechInParts):
         self._gathering = True
         self._taken.set()
 
-    # -- asking ------------------------------------------------------------------------
+    # -- asking --
 
     def _open(self, number: int, limits: Limits | None) -> Awaitable[Opened[AudioChunk]]:
         return self._open_rest(number, self._skipped, limits)
@@ -116,7 +116,7 @@ class ResumableSpeech(SpeechInParts):
         )
         await self._listen()
 
-    # -- reading -----------------------------------------------------------------------
+    # -- reading --
 
     async def _listen(self) -> None:
         """Read the request under way to its end.
@@ -161,7 +161,7 @@ class ResumableSpeech(SpeechInParts):
     def _full(self) -> bool:
         return not self._gathering and super()._full
 
-    # -- as a response and its decoder -----------------------------------------------------
+    # -- as a response and its decoder --
 
     def _in_hand(self) -> deque[AudioChunk]:
         return deque()  # nothing is the caller's before it is asked for

@@ -159,7 +159,7 @@ def _refuse(message: str) -> NoReturn:
     raise InvalidArgumentError(message, argument="audio", allowed=ALLOWED)
 
 
-# -- by kind ------------------------------------------------------------------------
+# -- by kind --
 
 
 def _of_bytes(data: bytes) -> Recording:
@@ -291,7 +291,7 @@ def _measured(handle: BinaryIO) -> tuple[int | None, int | None, bytes]:
     return start, size, bytes(head or b"")
 
 
-# -- what they are --------------------------------------------------------------------
+# -- what they are --
 
 
 def _sniffed(head: bytes) -> str:

@@ -93,7 +93,7 @@ class SpokenSession(Session[AudioChunk]):
         self._taking = False  # an attempt leases a socket, or says on it what was said before
         self._gone: VoicekitError | None = None  # how that attempt's socket was lost
 
-    # -- for subclasses ----------------------------------------------------------------------
+    # -- for subclasses --
 
     async def send(self, text: str, /) -> None:
         """Say this too. Pieces may end anywhere.
@@ -148,7 +148,7 @@ class SpokenSession(Session[AudioChunk]):
     def _written_again(self) -> None:
         """The script was written on another socket than the first."""
 
-    # -- text --------------------------------------------------------------------------------
+    # -- text --
 
     def _check(self, text: object) -> None:
         if not isinstance(text, str):
@@ -182,7 +182,7 @@ class SpokenSession(Session[AudioChunk]):
                     raise self._error from None
                 return
 
-    # -- the socket --------------------------------------------------------------------------
+    # -- the socket --
 
     async def _connect(self, call: Call) -> None:
         await open_call(call, self._take_socket)
@@ -312,7 +312,7 @@ class SpokenSession(Session[AudioChunk]):
         if lease is not None:
             self._return(lease, reusable=reusable, ended=ended)
 
-    # -- audio -------------------------------------------------------------------------------
+    # -- audio --
 
     def _take(self, audio: bytes) -> tuple[bytes, bool]:
         """Audio came: its whole samples, and whether it is useful.
@@ -342,7 +342,7 @@ class SpokenSession(Session[AudioChunk]):
             return RemoteProtocolError("the utterance ended without any audio")
         return None
 
-    # -- what the base asks ------------------------------------------------------------------
+    # -- what the base asks --
 
     def _weigh(self, item: AudioChunk) -> float:
         return len(item) / self._bytes_per_second
@@ -362,7 +362,7 @@ class SpokenSession(Session[AudioChunk]):
         self.delivered_bytes += len(chunk)
         return chunk
 
-    # -- ending ------------------------------------------------------------------------------
+    # -- ending --
 
     async def cancel(self) -> None:
         """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent.
@@ -388,7 +388,7 @@ class SpokenSession(Session[AudioChunk]):
         if lease is not None:
             await self._dismiss(lease)
 
-    # -- evidence ----------------------------------------------------------------------------
+    # -- evidence --
 
     @property
     def delivered_s(self) -> float | None:

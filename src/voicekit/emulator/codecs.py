@@ -183,7 +183,7 @@ def _whole(data: bytes, size: int) -> tuple[bytes, bytes]:
     return data[:end], data[end:]
 
 
-# -- WAV ------------------------------------------------------------------------------------------
+# -- WAV --
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +279,7 @@ def _described(fmt: tuple[int, ...] | None, start: int, data_bytes: int) -> WavH
     )
 
 
-# -- What clients send ----------------------------------------------------------------------------
+# -- What clients send --
 
 
 class PcmReader:

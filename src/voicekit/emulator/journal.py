@@ -87,7 +87,7 @@ class Journal:
         self._bodies: deque[RequestRecord] = deque()
         self._body_bytes = 0
 
-    # -- reading ---------------------------------------------------------------------------
+    # -- reading --
 
     def requests_for(self, provider: str, operation: str | None = None) -> list[RequestRecord]:
         """Return a provider's requests in order, of one operation if named."""
@@ -211,7 +211,7 @@ class Journal:
         self._body_bytes = 0
         self.dropped = 0
 
-    # -- writing (emulator only) -----------------------------------------------------------
+    # -- writing (emulator only) --
 
     def open_connection(self, provider: str, **facts: Any) -> ConnectionRecord:
         """Add a connection that was accepted just now."""
@@ -357,7 +357,7 @@ class Journal:
             del records[:cut]
         records.append(record)
 
-    # -- across processes ------------------------------------------------------------------
+    # -- across processes --
 
     def to_json(self, *, audio: bool = True) -> dict[str, Any]:
         """Return the journal as plain JSON values; bodies and audio in base64."""

@@ -74,7 +74,7 @@ class EmulatorProcess(RemoteEmulator):
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    # -- life ------------------------------------------------------------------------------
+    # -- life --
 
     def __enter__(self) -> Self:
         if self._child is not None:
@@ -128,7 +128,7 @@ class EmulatorProcess(RemoteEmulator):
         if child.stdout is not None:
             child.stdout.close()
 
-    # -- calls -----------------------------------------------------------------------------
+    # -- calls --
 
     @property
     def journal(self) -> Journal:

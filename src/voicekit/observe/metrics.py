@@ -87,7 +87,7 @@ class Metrics:
         self.sources = Sources()
         self.watch(*clients, *caches)
 
-    # -- what comes -----------------------------------------------------------------------
+    # -- what comes --
 
     def on_event(self, event: events.Event, /) -> None:
         """Count one event. From any thread."""
@@ -194,7 +194,7 @@ class Metrics:
     def __repr__(self) -> str:
         return f"<Metrics of {len(self.series)} operations, {self.uptime:.0f} s>"
 
-    # -- counting, with the lock held ------------------------------------------------------
+    # -- counting, with the lock held --
 
     def of(self, event: events.Event) -> Series:
         """The series that an event belongs to."""

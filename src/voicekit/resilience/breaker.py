@@ -154,7 +154,7 @@ class Breaker(Guard):
         self._opened = self._rejected = 0
         self._told: tuple[events.Observer | None, Operation | None] = None, None
 
-    # -- calls --------------------------------------------------------------------------
+    # -- calls --
 
     async def __call__(self, call: Call, step: Callable[[Call], Awaitable[T]], /) -> T:
         """Run ``step`` if the circuit is not open.
@@ -225,7 +225,7 @@ class Breaker(Guard):
         # What has no connection to wait for is at the server once it runs.
         return error.outcome != "not_applied" or (started and call.limits.connect is None)
 
-    # -- admission ----------------------------------------------------------------------
+    # -- admission --
 
     def _admit(self, call: Call) -> int:
         """Let the call through, as a probe if need be; else raise."""
@@ -258,7 +258,7 @@ class Breaker(Guard):
         how = self._state.replace("_", " ")
         return CircuitOpenError(f"the circuit is {how}{when}", retry_after=retry_after)
 
-    # -- states -------------------------------------------------------------------------
+    # -- states --
 
     def _machine(self) -> States:
         if self._states is None:
@@ -314,7 +314,7 @@ class Breaker(Guard):
             except Exception as error:  # noqa: BLE001 - whoever listens must not break a call
                 _log.warning("on_change of a breaker failed: %s", type(error).__name__)
 
-    # -- by hand ------------------------------------------------------------------------
+    # -- by hand --
 
     @property
     def state(self) -> State:

@@ -178,7 +178,7 @@ class Limit(Guard):
         most = "as the provider allows" if self.most is None else f"≤ {self.most}"
         return f"limit ({most}, queue {self.queue} for {self.max_wait:g} s)"
 
-    # -- waiting -------------------------------------------------------------------
+    # -- waiting --
 
     async def _wait(self, call: Call, since: float) -> _Place:
         state = self._state
@@ -241,7 +241,7 @@ class Limit(Guard):
         wait = state.likely_wait(self._clock())
         return OverloadedError(reason + bound, retry_after=self.max_wait if wait is None else wait)
 
-    # -- learning --------------------------------------------------------------------
+    # -- learning --
 
     def _refused(self, call: Call, place: _Place, error: RateLimitError) -> None:
         counted = counts_of(error.code)
@@ -265,7 +265,7 @@ class Limit(Guard):
                 cause=change.cause,
             )
 
-    # -- places on their way back ------------------------------------------------------
+    # -- places on their way back --
 
     def _call_home(self) -> None:
         """Another thread has put a place down; its taker matters only to who waits."""

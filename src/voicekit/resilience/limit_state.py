@@ -113,7 +113,7 @@ class LimitState(Generic[W]):
         self.average_held: float | None = None
         self.rejected = 0
 
-    # -- places ------------------------------------------------------------------
+    # -- places --
 
     def enter(self, now: float) -> int:
         """Take a place, if nobody waits and one is free: its serial number, else 0."""
@@ -135,7 +135,7 @@ class LimitState(Generic[W]):
             average = self.average_held
             self.average_held = held if average is None else average + _FRESH * (held - average)
 
-    # -- the queue ---------------------------------------------------------------
+    # -- the queue --
 
     def join(self, waiter: W) -> bool:
         """Wait for a place; False when the queue is full."""
@@ -178,7 +178,7 @@ class LimitState(Generic[W]):
             return paused or None
         return paused + self.average_held * (len(self.waiting) + 1) / self.limit
 
-    # -- what is learnt ------------------------------------------------------------
+    # -- what is learnt --
 
     def succeeded(
         self, serial: int, capacity: tuple[int, int] | None = None, operation: str = ""

@@ -214,7 +214,7 @@ class _Repeats(Generic[T]):
             self._real = failure
         return failure
 
-    # -- what tenacity asks, in this order ------------------------------------------------
+    # -- what tenacity asks, in this order --
 
     def _wait(self, state: RetryCallState) -> float:
         """Seconds until the next attempt."""
@@ -263,7 +263,7 @@ class _Repeats(Generic[T]):
             self._give_back()
             raise
 
-    # -- facts ----------------------------------------------------------------------------
+    # -- facts --
 
     def _is_stale(self, error: Exception) -> bool:
         """Whether a warm connection was gone already; what else failed deserves a back-off."""

@@ -105,7 +105,7 @@ class Stream(Generic[T]):
         self._cancelled = False
         self._quiet = False  # ended by its holder, so iteration has nothing to complain of
 
-    # -- opening ------------------------------------------------------------------
+    # -- opening --
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._open().__await__()
@@ -147,7 +147,7 @@ class Stream(Generic[T]):
             self._watchdog = Watchdog(loop, call.limits.gap, until, self._tripped)
         return self
 
-    # -- iterating ----------------------------------------------------------------
+    # -- iterating --
 
     def __aiter__(self) -> Self:
         return self
@@ -276,7 +276,7 @@ class Stream(Generic[T]):
     def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
         return error
 
-    # -- ending -------------------------------------------------------------------
+    # -- ending --
 
     def _abandon(self) -> None:
         """Give the stream up: free its connection, end its call as cancelled."""
@@ -324,7 +324,7 @@ class Stream(Generic[T]):
             # The collector runs on any thread, in the middle of anything.
             loop.call_soon_threadsafe(_give_up, opened, self._watchdog)
 
-    # -- evidence -----------------------------------------------------------------
+    # -- evidence --
 
     @property
     def cancelled(self) -> bool:

@@ -91,7 +91,7 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
 
     with_options = viewing(deepgram.DeepgramClient.with_options)
 
-    # -- transcription ------------------------------------------------------------------------
+    # -- transcription --
 
     @overload
     def request(self, /, **options: Unpack[deepgram.ListenOptions]) -> deepgram.ListenRequest: ...
@@ -123,7 +123,7 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
         """See ``voicekit.DeepgramClient.open_transcription``."""
         return TranscriptionSession(self, self._inner.open_transcription(request, **options))
 
-    # -- speech -------------------------------------------------------------------------------
+    # -- speech --
 
     speech_request = directly(deepgram.DeepgramClient.speech_request)
     synthesize = blocking(deepgram.DeepgramClient.synthesize)
@@ -170,6 +170,6 @@ class DeepgramClient(Client[deepgram.DeepgramClient]):
         """Speech alone, with the names of every voice; closing that closes this."""
         return SpeakingRole(self)
 
-    # -- the account --------------------------------------------------------------------------
+    # -- the account --
 
     grant_token = blocking(deepgram.DeepgramClient.grant_token)

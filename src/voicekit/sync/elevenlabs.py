@@ -64,7 +64,7 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
 
     with_options = viewing(elevenlabs.ElevenLabsClient.with_options)
 
-    # -- speech -----------------------------------------------------------------------------
+    # -- speech --
 
     request = directly(elevenlabs.ElevenLabsClient.request)
     synthesize = blocking(elevenlabs.ElevenLabsClient.synthesize)
@@ -106,7 +106,7 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
         """See ``voicekit.ElevenLabsClient.open_speech``."""
         return Utterance(self, self._inner.open_speech(**options))
 
-    # -- recordings to text -------------------------------------------------------------------
+    # -- recordings to text --
 
     transcription_request = directly(elevenlabs.ElevenLabsClient.transcription_request)
     transcribe = blocking(elevenlabs.ElevenLabsClient.transcribe)
@@ -116,7 +116,7 @@ class ElevenLabsClient(Client[elevenlabs.ElevenLabsClient]):
         """Recordings to text alone, with the names of everyone's; closing that closes this."""
         return TranscriberRole(self)
 
-    # -- the account --------------------------------------------------------------------------
+    # -- the account --
 
     def voices(self, **filters: Unpack[elevenlabs.VoiceFilters]) -> Pages[elevenlabs.Voice]:
         """See ``voicekit.ElevenLabsClient.voices``: ``page()`` for the first, or iterate."""

@@ -75,7 +75,7 @@ class Handle(Part, Generic[T]):
     connection = Evidence(streams.Stream.connection)
     request_id = Evidence(streams.Stream.request_id)
 
-    # -- for subclasses -------------------------------------------------------------------
+    # -- for subclasses --
 
     def _weigh(self, _item: Any) -> int:
         """What an item adds to the account of what was delivered."""
@@ -89,7 +89,7 @@ class Handle(Part, Generic[T]):
         """Whether there is nothing to cross over for any more."""
         return bool(self._inner.ended)
 
-    # -- what is here ---------------------------------------------------------------------
+    # -- what is here --
 
     def _closing(self, following: Any) -> Iterator[Any]:
         try:

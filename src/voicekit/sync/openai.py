@@ -61,7 +61,7 @@ class OpenAIClient(Client[openai.OpenAIClient]):
 
     with_options = viewing(openai.OpenAIClient.with_options)
 
-    # -- chat and responses ---------------------------------------------------------------
+    # -- chat and responses --
 
     request = directly(openai.OpenAIClient.request)
     chat = blocking(openai.OpenAIClient.chat)
@@ -83,7 +83,7 @@ class OpenAIClient(Client[openai.OpenAIClient]):
         """See ``voicekit.OpenAIClient.stream_response``."""
         return TextStream(self, self._inner.stream_response(input, **options))
 
-    # -- speech and transcription -----------------------------------------------------------
+    # -- speech and transcription --
 
     speech_request = directly(openai.OpenAIClient.speech_request)
     synthesize = blocking(openai.OpenAIClient.synthesize)
@@ -116,7 +116,7 @@ class OpenAIClient(Client[openai.OpenAIClient]):
         """Recordings to text alone, with the names of everyone's; closing that closes this."""
         return TranscriberRole(self)
 
-    # -- embeddings and models ----------------------------------------------------------------
+    # -- embeddings and models --
 
     embedding_request = directly(openai.OpenAIClient.embedding_request)
     embed = blocking(openai.OpenAIClient.embed)

@@ -69,12 +69,12 @@ class TwilioClient(Client[twilio.TwilioClient]):
 
     account_sid = Evidence[str](doc="``AC…``, whose messages and calls they are.")
 
-    # -- webhooks -----------------------------------------------------------------------------
+    # -- webhooks --
 
     parse_webhook = directly(twilio.TwilioClient.parse_webhook)
     verify_webhook = directly(twilio.TwilioClient.verify_webhook)
 
-    # -- messages -----------------------------------------------------------------------------
+    # -- messages --
 
     send_message = blocking(twilio.TwilioClient.send_message)
     typing = blocking(twilio.TwilioClient.typing)
@@ -88,7 +88,7 @@ class TwilioClient(Client[twilio.TwilioClient]):
         """See ``voicekit.TwilioClient.messages``: ``page()`` for the first, or iterate."""
         return Pages(self, self._inner.messages(**filters))
 
-    # -- files --------------------------------------------------------------------------------
+    # -- files --
 
     download_media = blocking(twilio.TwilioClient.download_media)
 
@@ -98,7 +98,7 @@ class TwilioClient(Client[twilio.TwilioClient]):
         """See ``voicekit.TwilioClient.stream_media``."""
         return MediaStream(self, self._inner.stream_media(media, **options))
 
-    # -- calls --------------------------------------------------------------------------------
+    # -- calls --
 
     place_call = blocking(twilio.TwilioClient.place_call)
     fetch_call = blocking(twilio.TwilioClient.fetch_call)

@@ -348,7 +348,7 @@ class WarmConnector(aiohttp.TCPConnector):
         # aiohttp re-sends GET and handshakes once after a disconnect; repeats are ours.
         self.session._retry_connection = False
 
-    # -- requests -----------------------------------------------------------------
+    # -- requests --
 
     async def open(
         self,
@@ -556,7 +556,7 @@ class WarmConnector(aiohttp.TCPConnector):
                 raise PoolTimeout(msg, limit=limit) from None
             raise
 
-    # -- dialling -------------------------------------------------------------------
+    # -- dialling --
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -707,7 +707,7 @@ class WarmConnector(aiohttp.TCPConnector):
         """Dials without a request in progress."""
         return len(self._dials.get(key, ()))
 
-    # -- returning and losing -------------------------------------------------------
+    # -- returning and losing --
 
     def _release(
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False

@@ -95,7 +95,7 @@ class HttpPool:
             host = self._hosts[key] = _Host(key, self._config)
         return host
 
-    # -- keeping ------------------------------------------------------------------
+    # -- keeping --
 
     def _changed(self, key: ConnectionKey, lost: bool) -> None:
         if self._drained is not None and not self.connector.counts()[1]:
@@ -208,7 +208,7 @@ class HttpPool:
         if not self._closed and host.minimum == 0 and ready < min(1, self._config.min_ready):
             self._start_dial(host)
 
-    # -- warming ------------------------------------------------------------------
+    # -- warming --
 
     async def warm(
         self, url: URL, ssl: SSLContext | bool, n: int, timeout: float = _DIAL_LIMIT

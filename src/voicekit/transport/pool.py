@@ -110,7 +110,7 @@ class SocketPool:
         self._timer: asyncio.TimerHandle | None = None
         self._all_back = asyncio.Event()
 
-    # -- callers ---------------------------------------------------------------
+    # -- callers --
 
     async def lease(self, max_wait: float | None = None) -> Lease:
         """Borrow the newest ready socket, or wait for the next: a dial's or a returned one.
@@ -245,7 +245,7 @@ class SocketPool:
             self._drop_leases()
             self._goodbyes.cut_short()
 
-    # -- leases ------------------------------------------------------------------
+    # -- leases --
 
     async def _wait(
         self,
@@ -343,7 +343,7 @@ class SocketPool:
         self._act(NOTHING)
         return True
 
-    # -- sockets -----------------------------------------------------------------
+    # -- sockets --
 
     def _usable(self, conn_id: int) -> bool:
         return self._entries[conn_id].socket.alive
@@ -390,7 +390,7 @@ class SocketPool:
             actions = self._state.dial_failed(dial, self._clock(), self._rng.random())
             self._act(actions, error)
 
-    # -- doing what was decided ----------------------------------------------------
+    # -- doing what was decided --
 
     def _act(
         self, actions: Actions, error: Exception | None = None, *, abort: bool = False
@@ -457,7 +457,7 @@ class SocketPool:
             self._timer.cancel()
             self._timer = None
 
-    # -- the end -------------------------------------------------------------------
+    # -- the end --
 
     def _end(self) -> None:
         if self._state.closed:

@@ -119,7 +119,7 @@ class PoolState:
         self._reused = 0
         self._closed_by: Counter[str] = Counter()
 
-    # -- what it holds ---------------------------------------------------------
+    # -- what it holds --
 
     @property
     def ready(self) -> tuple[int, ...]:
@@ -191,7 +191,7 @@ class PoolState:
         taken = len(self._ready) + len(self._leased) + len(self._dialing)
         return self.max_connections - taken
 
-    # -- callers ---------------------------------------------------------------
+    # -- callers --
 
     def checkout(self, waiter: int, now: float, usable: Callable[[int], bool]) -> Actions:
         """Give ``waiter`` the newest usable connection, or let it wait.
@@ -261,7 +261,7 @@ class PoolState:
         """A lease was garbage collected."""
         return self._drop(conn_id, "leaked") if conn_id in self._leased else NOTHING
 
-    # -- dials -----------------------------------------------------------------
+    # -- dials --
 
     def dial_more(self, count: int) -> Actions:
         """Start up to ``count`` dials that nobody waits for yet, as far as there is room."""
@@ -289,7 +289,7 @@ class PoolState:
         del self._waiting[waiter]
         return Actions(dial=self._supply(), fail=(waiter,))
 
-    # -- what happens to ready ones ----------------------------------------------
+    # -- what happens to ready ones --
 
     def lost(self, conn_id: int, now: float) -> Actions:
         """The peer closed a connection while it was ready."""
@@ -329,7 +329,7 @@ class PoolState:
         dial = tuple(self._start_dial() for _ in range(decided.dial))
         return self._closing(close, dial=self._supply() + dial), decided.wake_at
 
-    # -- all of it ---------------------------------------------------------------
+    # -- all of it --
 
     def resize(self, max_connections: int) -> Actions:
         """Change the bound; what is open beyond it ages out."""
@@ -354,7 +354,7 @@ class PoolState:
         self._leased.clear()
         return self._closing(leased)
 
-    # -- inside ------------------------------------------------------------------
+    # -- inside --
 
     def _end(self, cause: Cause, *, dial: bool) -> Actions:
         ready: list[tuple[int, Cause]] = [(conn_id, cause) for conn_id in self._ready]

@@ -186,7 +186,7 @@ class AgentforceClient(Warming, Service):
         """
         return self._view(options, limits, policies, observers)
 
-    # -- policies, those of the token included -----------------------------------------------------
+    # -- policies, those of the token included --
 
     def pipeline(self, operation: str, /) -> Pipeline:
         """See ``Client.pipeline``."""
@@ -229,7 +229,7 @@ class AgentforceClient(Warming, Service):
             self._tokens.clear()
             self._credential.on_change()
 
-    # -- the end ---------------------------------------------------------------------------------
+    # -- the end --
 
     def _begin(self) -> None:
         super()._begin()

@@ -73,7 +73,7 @@ class Conversations(Client):
     _open: dict[int, AgentforceSession]
     """Sessions that nobody has closed yet, of this client and its views."""
 
-    # -- for users ------------------------------------------------------------------------------
+    # -- for users --
 
     def session_request(self, **options: Unpack[SessionOptions]) -> SessionRequest:
         """Merge, validate and freeze; no I/O.
@@ -188,7 +188,7 @@ class Conversations(Client):
         grant = None if self._tokens is None else self._tokens.grant
         return API_URL if grant is None else grant.api_url
 
-    # -- for sessions ---------------------------------------------------------------------------
+    # -- for sessions --
 
     async def _ready(self, call: Call) -> None:
         """Have a token before the first attempt: policies of ours need not repeat its own.

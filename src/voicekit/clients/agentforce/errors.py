@@ -60,7 +60,7 @@ class TurnFailedError(UnavailableError):
     retryable = False
 
 
-# -- what the words of an error say -----------------------------------------------------------
+# -- what the words of an error say --
 
 _JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}")
 _LOST: Final = ("notfound", "not found for sessionid", "session not found")

@@ -114,7 +114,7 @@ class AgentforceSession:
         """Whether it was closed here."""
         return self._closed
 
-    # -- turns --------------------------------------------------------------------------------
+    # -- turns --
 
     async def send(
         self, text: str | MessageRequest, /, **options: Unpack[MessageOptions]
@@ -251,7 +251,7 @@ class AgentforceSession:
         state = "closed" if self._closed else "ended" if self.ended else "open"
         return f"<{type(self).__name__} {state}>"
 
-    # -- what a turn needs ----------------------------------------------------------------------
+    # -- what a turn needs --
 
     def _message(self, text: str | MessageRequest, options: Mapping[str, Any]) -> MessageRequest:
         if isinstance(text, MessageRequest):
@@ -343,7 +343,7 @@ class AgentforceSession:
             self.raw, self.headers = fresh.raw, fresh.headers
             call.emit(events.SessionReplaced, error="SessionLostError")
 
-    # -- who holds it ---------------------------------------------------------------------------
+    # -- who holds it --
 
     async def _let_go(self, *, last: bool = True) -> None:
         """One holder less; the last one ends it."""

@@ -183,7 +183,7 @@ class Tokens:
             self._keep()
         return grant
 
-    # -- in the background --------------------------------------------------------------------
+    # -- in the background --
 
     def _keep(self) -> None:
         keeper = self._background.spawn(self._refresh(), "voicekit-agentforce-refresh")

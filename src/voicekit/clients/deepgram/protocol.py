@@ -174,7 +174,7 @@ class ListenState:
         self._channels: dict[int, tuple[float, float]] = {}
         self._of = 1
 
-    # -- what was sent ----------------------------------------------------------------
+    # -- what was sent --
 
     def padded(self, size: int) -> None:
         """So many bytes of silence of ours went out before any of the caller's."""
@@ -242,7 +242,7 @@ class ListenState:
         # the pause lasts: that is no failure of its.
         return uncovered > _COVERED_S and not (self.quiet and uncovered <= self._held_s)
 
-    # -- what was said ----------------------------------------------------------------
+    # -- what was said --
 
     def read(self, data: str | bytes) -> ListenEvent | Configured | None:
         """One frame from the server; None for what is nothing to the caller.

@@ -113,7 +113,7 @@ class ReconnectingSession(Session[ListenEvent]):
         self._losing: VoicekitError | None = None
         self._skips = False  # the pauses between dials, as in tests
 
-    # -- opening and leaving ----------------------------------------------------------
+    # -- opening and leaving --
 
     async def _connect(self, call: Call) -> None:
         self._skips = skipping()
@@ -163,7 +163,7 @@ class ReconnectingSession(Session[ListenEvent]):
         if not (clean or self._state.finishing):
             background.spawn(say_last_word(socket), "voicekit-deepgram-leave")
 
-    # -- what is owed -----------------------------------------------------------------
+    # -- what is owed --
 
     def _owes(self) -> bool:
         return self._reconnecting is None and self._state.owes()
@@ -191,7 +191,7 @@ class ReconnectingSession(Session[ListenEvent]):
             limit = self._gap or 0.0
             self._lost(self._line, GapTimeout(f"nothing was read for {limit:g} s", limit=limit))
 
-    # -- audio ------------------------------------------------------------------------
+    # -- audio --
 
     @property
     def _position(self) -> int:
@@ -225,7 +225,7 @@ class ReconnectingSession(Session[ListenEvent]):
             self._keep = replay.items.append
         return parts
 
-    # -- a socket is lost -------------------------------------------------------------
+    # -- a socket is lost --
 
     def _lost(self, line: Line | None, cause: VoicekitError) -> None:
         """A socket ended, hangs, or says what makes no sense."""
@@ -415,7 +415,7 @@ class ReconnectingSession(Session[ListenEvent]):
         self._unread.append(0)
         self._push(gap, useful=False)
 
-    # -- from the socket's reader -----------------------------------------------------
+    # -- from the socket's reader --
 
     def _frame(self, line: Line, data: str | bytes) -> None:
         raise NotImplementedError

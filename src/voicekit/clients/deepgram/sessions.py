@@ -68,7 +68,7 @@ class TranscriptionSession(ReconnectingSession):
 
     _unread_bytes = 0
 
-    # -- what callers send ------------------------------------------------------------
+    # -- what callers send --
 
     async def send(self, audio: bytes | bytearray | memoryview, /) -> None:
         """Send audio of any length; long chunks go out as frames of at most 250 ms.
@@ -185,7 +185,7 @@ class TranscriptionSession(ReconnectingSession):
                 self._configuring = None
                 self._asked = {}
 
-    # -- what has come ----------------------------------------------------------------
+    # -- what has come --
 
     @property
     def transcript(self) -> str:
@@ -239,7 +239,7 @@ class TranscriptionSession(ReconnectingSession):
             raw=state.metadata,
         )
 
-    # -- the socket -------------------------------------------------------------------
+    # -- the socket --
 
     def _account(self, error: StreamInterruptedError) -> StreamInterruptedError:
         error.delivered_s = self._state.heard_s
@@ -323,7 +323,7 @@ class TranscriptionSession(ReconnectingSession):
         if self._state.finishing:
             raise ClosedError("finish() was called: the stream is ending")
 
-    # -- from the socket's reader -----------------------------------------------------
+    # -- from the socket's reader --
 
     def _frame(self, line: Line, data: str | bytes) -> None:
         if self._ended:

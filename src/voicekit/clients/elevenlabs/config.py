@@ -100,7 +100,7 @@ class SpeechSettings(PlacedSettings):
         "synthesize() and stream_speech() of a str, or the constructor",
     )
 
-    # -- what is asked for ------------------------------------------------------------
+    # -- what is asked for --
 
     @cached_property
     def model(self) -> str:

@@ -58,7 +58,7 @@ class Utterance(SpokenSession):
         self._all_said_and_final = False
         self._keeping: asyncio.TimerHandle | None = None
 
-    # -- text --------------------------------------------------------------------------------
+    # -- text --
 
     async def send(self, text: str, /) -> None:
         """Say this too; pieces go out in whole words. See ``SpokenSession.send``."""
@@ -103,7 +103,7 @@ class Utterance(SpokenSession):
         self._debt.said(text, flush=flush)
         self._progress()
 
-    # -- the socket --------------------------------------------------------------------------
+    # -- the socket --
 
     async def _connect(self, call: Call) -> None:
         await super()._connect(call)
@@ -121,7 +121,7 @@ class Utterance(SpokenSession):
     def _error_of_loss(self, error: VoicekitError) -> VoicekitError:
         return error_of_loss(error)
 
-    # -- frames ------------------------------------------------------------------------------
+    # -- frames --
 
     def hear(self, frame: Mapping[str, Any]) -> None:
         """For the socket: one frame of this utterance.
@@ -174,7 +174,7 @@ class Utterance(SpokenSession):
         else:
             self._fail(error)
 
-    # -- what the base asks ------------------------------------------------------------------
+    # -- what the base asks --
 
     def _owes(self) -> bool:
         return self._debt.owed
@@ -185,7 +185,7 @@ class Utterance(SpokenSession):
             self._keeping = None
         super()._hang_up(clean=clean)
 
-    # -- ending ------------------------------------------------------------------------------
+    # -- ending --
 
     async def cancel(self) -> None:
         """Barge-in: stop now. Iteration, also in another task, ends quietly. Idempotent.
@@ -196,7 +196,7 @@ class Utterance(SpokenSession):
         """
         await super().cancel()
 
-    # -- sign of life ------------------------------------------------------------------------
+    # -- sign of life --
 
     @property
     def _patience(self) -> float:

@@ -28,7 +28,7 @@ class ContextSocket(SpokenSocket):
         self._contexts = OpenContexts()
         inner.attach(self)
 
-    # -- the utterance's side --------------------------------------------------------------
+    # -- the utterance's side --
 
     def begin(self, speaker: Utterance, context: str) -> None:
         """An utterance takes the socket."""
@@ -45,7 +45,7 @@ class ContextSocket(SpokenSocket):
         """Whether another utterance may have it."""
         return self.alive and not self._contexts.crowded
 
-    # -- the network's side -----------------------------------------------------------------
+    # -- the network's side --
 
     def frame(self, data: str | bytes) -> None:
         """One message arrived."""

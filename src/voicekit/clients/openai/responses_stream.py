@@ -70,7 +70,7 @@ class ResponseDecoder(EventDecoder):
         self._alike = NumberedLikeness()
         self._calls: dict[Any, OpenCall] = {}
 
-    # -- reading --------------------------------------------------------------------------
+    # -- reading --
 
     def feed(self, data: bytes) -> Iterator[Any]:
         """Read one piece of the body as it arrived; what precedes an error in it counts.
@@ -177,7 +177,7 @@ class ResponseDecoder(EventDecoder):
                 )
             )
 
-    # -- calls of tools, by the place of their item ---------------------------------------
+    # -- calls of tools, by the place of their item --
 
     def _open(self, at: Any, item: dict[str, Any], items: list[Any]) -> None:
         """An item opens a call, or says it once more when it is complete."""
@@ -208,7 +208,7 @@ class ResponseDecoder(EventDecoder):
         if whole and not self._calls[at].arguments:
             self._write(at, whole, items)
 
-    # -- the end ----------------------------------------------------------------------------
+    # -- the end --
 
     def _end(self, response: dict[str, Any], items: list[Any]) -> None:
         self.done = True
@@ -231,7 +231,7 @@ class ResponseDecoder(EventDecoder):
             else:
                 self._open(number, said, items)
 
-    # -- what was read ----------------------------------------------------------------------
+    # -- what was read --
 
     def calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far, in the order in which they were opened."""

@@ -185,7 +185,7 @@ class ChatDecoder(EventDecoder):
         self._about = {}
         self._moderation: Any = None
 
-    # -- reading --------------------------------------------------------------------------
+    # -- reading --
 
     def feed(self, data: bytes) -> Iterator[Any]:
         """Read one piece of the body as it arrived; what precedes an error in it counts.
@@ -317,7 +317,7 @@ class ChatDecoder(EventDecoder):
             ToolCallDelta(index=index, id=id_, name=name, arguments=arguments, choice=choice.number)
         )
 
-    # -- what was read, of the first choice -------------------------------------------------
+    # -- what was read, of the first choice --
 
     @property
     def text(self) -> list[str]:

@@ -146,7 +146,7 @@ def _seconds(value: object) -> float | None:
     return float(value) if is_number(value) else None
 
 
-# -- plain text and subtitles ---------------------------------------------------------------
+# -- plain text and subtitles --
 
 
 def _plain(body: bytes, response_format: str, headers: Mapping[str, str]) -> Transcript:
@@ -180,7 +180,7 @@ def _clock(parts: tuple[str | None, ...]) -> float:
     return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
 
 
-# -- streams --------------------------------------------------------------------------------
+# -- streams --
 
 
 class TranscriptDecoder(EventDecoder):

@@ -204,7 +204,7 @@ class TwilioClient(Messages, Calls, MediaFiles):
         """
         return self._view(options, limits, policies, observers)
 
-    # -- webhooks ---------------------------------------------------------------------
+    # -- webhooks --
 
     def parse_webhook(
         self, url: str, headers: webhook.Headers, body: webhook.Body = None, /
@@ -267,7 +267,7 @@ class TwilioClient(Messages, Calls, MediaFiles):
             )
         return tokens
 
-    # -- connections ------------------------------------------------------------------
+    # -- connections --
 
     async def _warm(self, n: int) -> WarmReport:
         """TLS alone.

@@ -130,7 +130,7 @@ class Once:
         digest = hashlib.blake2b(mark, digest_size=20, person=b"voicekit-once")
         return Turn(self, f"{self._namespace}:{digest.hexdigest()}")
 
-    # -- for a turn -------------------------------------------------------------------------
+    # -- for a turn --
 
     def _known(self, key: str) -> State | None:
         """What this process knows by itself."""

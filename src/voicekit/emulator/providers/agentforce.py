@@ -86,7 +86,7 @@ class Agentforce(Provider):
         self.add(router, "GET", f"{API}/status", "status", always({"status": "UP"}))
         self.add(router, "POST", ACTION, "action", self.action)
 
-    # -- what the vendor looks like --------------------------------------------------------
+    # -- what the vendor looks like --
 
     @override
     def headers(self, exchange: Exchange) -> dict[str, str]:
@@ -135,7 +135,7 @@ class Agentforce(Provider):
         headers = exchange.headers({"Content-Type": "text/html; charset=utf-8"})
         return web.Response(text=NOT_THERE, status=404, headers=headers)
 
-    # -- operations ------------------------------------------------------------------------
+    # -- operations --
 
     async def token(self, exchange: Exchange) -> web.StreamResponse:
         """Grant an access token."""
@@ -257,7 +257,7 @@ class Agentforce(Provider):
         outputs = {"sessionId": session.id, "agentResponse": said}
         return exchange.answer([{"isSuccess": True, "outputValues": outputs}])
 
-    # -- what they have in common ----------------------------------------------------------
+    # -- what they have in common --
 
     def _check_token(self, exchange: Exchange) -> None:
         state = self.tokens.state(self.credential(exchange.request) or "")

@@ -93,7 +93,7 @@ class TurnStream:
         for index, (due, steps) in enumerate(groups):
             yield due, steps, index == len(groups) - 1
 
-    # -- when ------------------------------------------------------------------------------
+    # -- when --
 
     async def _wait(self, writer: BodyWriter, moment: float) -> None:
         """Wait until a moment, with a comment now and then if the framing says so."""
@@ -115,7 +115,7 @@ class TurnStream:
         self._ended()
         return await writer.finish(self._error_event("The request timed out"))
 
-    # -- faults ----------------------------------------------------------------------------
+    # -- faults --
 
     def _cut(self, writer: BodyWriter, fault: Fault, following: Step) -> bool:
         ending = following.kind == "EndOfTurn"
@@ -150,7 +150,7 @@ class TurnStream:
             message = body if isinstance(body, str) else body.decode()
         return self._block("ERROR", self._error(message))
 
-    # -- bytes -----------------------------------------------------------------------------
+    # -- bytes --
 
     def _event(self, step: Step) -> bytes:
         message = in_stream_order(step.message)

@@ -93,7 +93,7 @@ class Provider:
     async def stop(self) -> None:
         """Release what `start` or handlers took; called once every handler has ended."""
 
-    # -- what the vendor looks like --------------------------------------------------------
+    # -- what the vendor looks like --
 
     def headers(self, exchange: Exchange) -> dict[str, str]:  # noqa: ARG002
         """Return the headers that the vendor sends with every response."""
@@ -127,7 +127,7 @@ class Provider:
         """Return what the journal keeps of a request's body: all of it, unless it has secrets."""
         return exchange.body
 
-    # -- plumbing --------------------------------------------------------------------------
+    # -- plumbing --
 
     def add(
         self,

@@ -96,7 +96,7 @@ class Deepgram(Provider):
         self.add(router, "GET", "/v1/auth/token", "auth", always(ACCOUNT))
         self.add(router, "GET", "/v1/models", "models", always(MODELS))
 
-    # -- what the vendor looks like --------------------------------------------------------
+    # -- what the vendor looks like --
 
     def headers(self, exchange: Exchange) -> dict[str, str]:
         """Return the request id, which every answer and every handshake carries."""
@@ -147,7 +147,7 @@ class Deepgram(Provider):
     def _request_id(self, exchange: Exchange) -> str:
         return uuid_of(random.Random(f"{self.ctx.seed}/{exchange.record.id}"))
 
-    # -- operations ------------------------------------------------------------------------
+    # -- operations --
 
     @contextmanager
     def _place(self, exchange: Exchange, most: int, code: str) -> Iterator[None]:

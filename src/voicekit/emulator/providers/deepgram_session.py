@@ -109,7 +109,7 @@ class ListenSession(SocketSession):
     def busy(self) -> bool:
         return not self._outbox.empty
 
-    # -- what the client sends -------------------------------------------------------------
+    # -- what the client sends --
 
     @override
     def take(self, received: Received) -> None:
@@ -211,7 +211,7 @@ class ListenSession(SocketSession):
             self.options = replace(self.options, keyterms=tuple(keyterms or ()))
         return self.messages.configured(keyterms=list(self.options.keyterms))
 
-    # -- what falls due --------------------------------------------------------------------
+    # -- what falls due --
 
     def _act(self, channel: Channel, dues: Iterable[Due]) -> None:
         for due in dues:
@@ -320,7 +320,7 @@ class ListenSession(SocketSession):
         duration = max((each.listener.position for each in self._channels), default=0.0)
         return self.messages.metadata(sha256=self._digest.hexdigest(), duration=duration)
 
-    # -- sending and closing ---------------------------------------------------------------
+    # -- sending and closing --
 
     async def _send_in_order(self) -> None:
         await self._outbox.drain(self._send)

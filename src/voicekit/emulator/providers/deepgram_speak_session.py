@@ -93,7 +93,7 @@ class SpeakSession(SocketSession):
     def busy(self) -> bool:
         return self._speaking or bool(self._queue)
 
-    # -- what the client sends -------------------------------------------------------------
+    # -- what the client sends --
 
     @override
     def take(self, received: Received) -> None:
@@ -161,7 +161,7 @@ class SpeakSession(SocketSession):
         self._clears += 1
         self._changed.set()
 
-    # -- what is said ----------------------------------------------------------------------
+    # -- what is said --
 
     async def _speak_all(self) -> None:
         await self._send_metadata()
@@ -243,7 +243,7 @@ class SpeakSession(SocketSession):
         sequence, self._sequence = self._sequence, self._sequence + 1
         await self.socket.send_json({"type": kind, "sequence_id": sequence})
 
-    # -- patience ----------------------------------------------------------------------------
+    # -- patience --
 
     @override
     def patience_left(self) -> float:

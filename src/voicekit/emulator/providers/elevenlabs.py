@@ -91,7 +91,7 @@ class ElevenLabs(Provider):
         for path, operation, handler in ACCOUNT:
             self.add(router, "GET", path, operation, handler)
 
-    # -- what the vendor looks like --------------------------------------------------------
+    # -- what the vendor looks like --
 
     def headers(self, exchange: Exchange) -> dict[str, str]:
         """Return the tracing headers that every answer carries."""
@@ -153,7 +153,7 @@ class ElevenLabs(Provider):
             self._gates[group] = ConcurrencyGate(self.maximum_concurrent, queue=self.queue_depth)
         return self._gates[group]
 
-    # -- speech over HTTP ------------------------------------------------------------------
+    # -- speech over HTTP --
 
     async def _speak(
         self, exchange: Exchange, *, whole: bool, timed: bool = False
@@ -225,7 +225,7 @@ class ElevenLabs(Provider):
                 await writer.write(each.audio, audio=True)
         return await writer.finish()
 
-    # -- sockets ---------------------------------------------------------------------------
+    # -- sockets --
 
     async def _socket(self, exchange: Exchange, *, kind: type[SpeechSocket]) -> web.StreamResponse:
         # Which errors the vendor already raises at the handshake is not documented.

@@ -129,7 +129,7 @@ def check_voice(voice_id: str) -> None:
         )
 
 
-# -- handlers ---------------------------------------------------------------------------------
+# -- handlers --
 
 
 async def voices(exchange: Exchange) -> web.StreamResponse:
@@ -185,7 +185,7 @@ ROUTES = (
 """Path, operation and handler of each GET endpoint; the order matters to the router."""
 
 
-# -- filters ----------------------------------------------------------------------------------
+# -- filters --
 
 
 def _voice(exchange: Exchange) -> Voice:

@@ -145,7 +145,7 @@ class SpeechSocket(SocketSession):
         """One violation ends the socket and every utterance on it."""
         self.close(_goodbye(violation))
 
-    # -- inactivity ------------------------------------------------------------------------
+    # -- inactivity --
 
     @override
     def patience_left(self) -> float:

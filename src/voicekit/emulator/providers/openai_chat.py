@@ -128,7 +128,7 @@ class _Chat:
     def _call_id(self, number: int) -> str:
         return f"call_{self._id[-20:]}{number:04d}"
 
-    # -- streamed --------------------------------------------------------------------------
+    # -- streamed --
 
     async def stream(self) -> web.StreamResponse:
         """Send the completion as events."""
@@ -183,7 +183,7 @@ class _Chat:
             piece = call.arguments[start : start + ARGUMENT_CHARACTERS]
             yield as_json({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
 
-    # -- chunks ----------------------------------------------------------------------------
+    # -- chunks --
 
     @functools.cached_property
     def _with_usage(self) -> bool:

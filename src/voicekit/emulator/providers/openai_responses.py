@@ -124,7 +124,7 @@ class _Response:
             return self._event("error", error=body["error"]) + failed
         return self._event("error", **{**ERROR_EVENT, **body, "type": "error"})
 
-    # -- events -----------------------------------------------------------------------------
+    # -- events --
 
     def _events(self) -> Iterator[tuple[Kind, bytes]]:
         event = self._event

@@ -70,7 +70,7 @@ class Twilio(Provider):
         self._under_way = 0
         self._requests = random.Random(f"{ctx.seed}/twilio/requests")
 
-    # -- life ------------------------------------------------------------------------------
+    # -- life --
 
     def own(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start a task that ends with the emulator."""
@@ -120,7 +120,7 @@ class Twilio(Provider):
         context.load_verify_locations(self.ctx.world.ca_file)
         return context
 
-    # -- what the vendor looks like --------------------------------------------------------
+    # -- what the vendor looks like --
 
     @override
     def routes(self, router: web.UrlDispatcher) -> None:
@@ -251,7 +251,7 @@ class Twilio(Provider):
         if account == TEST_ACCOUNT_SID and operation not in _TEST_OPERATIONS:
             raise coded(20403)
 
-    # -- account, typing -------------------------------------------------------------------
+    # -- account, typing --
 
     async def _account(self, exchange: Exchange) -> Mapping[str, Any]:
         """Show the account, its token in clear, as the vendor does. Source: sheet §2.4."""

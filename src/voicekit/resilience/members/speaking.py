@@ -42,7 +42,7 @@ class _MemberSpeech(MemberSession[AudioChunk]):
         self._group = group
         self._heard = False
 
-    # -- for subclasses ---------------------------------------------------------------------
+    # -- for subclasses --
 
     def _replayable(self) -> bool:
         raise NotImplementedError
@@ -50,7 +50,7 @@ class _MemberSpeech(MemberSession[AudioChunk]):
     def _commit(self) -> None:
         """The first audio is here: nothing has to be kept."""
 
-    # -- opening ----------------------------------------------------------------------------
+    # -- opening --
 
     def may_move(self, error: VoicekitError, /) -> bool:
         """As long as all of the text is kept."""
@@ -63,7 +63,7 @@ class _MemberSpeech(MemberSession[AudioChunk]):
         await super()._take_member()
         self.format = self._of("format", self.format)
 
-    # -- iterating --------------------------------------------------------------------------
+    # -- iterating --
 
     async def __anext__(self) -> AudioChunk:
         while True:
@@ -126,7 +126,7 @@ class _MemberSpeech(MemberSession[AudioChunk]):
         self.delivered_bytes += sum(map(len, chunks))
         return chunks
 
-    # -- evidence ---------------------------------------------------------------------------
+    # -- evidence --
 
     @property
     def delivered_s(self) -> float | None:
@@ -163,7 +163,7 @@ class MemberUtterance(_MemberSpeech):
     def _replayable(self) -> bool:
         return self._kept_all
 
-    # -- text -------------------------------------------------------------------------------
+    # -- text --
 
     async def send(self, text: str, /) -> None:
         """Say this too. Pieces may end anywhere.
@@ -311,7 +311,7 @@ class FedMemberSpeech(_MemberSpeech):
 
     flush = finish = send
 
-    # -- ending -----------------------------------------------------------------------------
+    # -- ending --
 
     async def _done(self) -> None:
         await super()._done()

@@ -44,7 +44,7 @@ SUBMIT_SPEECH: Final = Operation(
 class Speech(LiveSpeech):
     """Whole texts over HTTP; a text that is still being written goes over a socket."""
 
-    # -- whole texts ----------------------------------------------------------------------
+    # -- whole texts --
 
     def speech_request(self, text: str, /, **options: Unpack[SpeechOptions]) -> SpeechRequest:
         """Merge, validate, freeze; no I/O.

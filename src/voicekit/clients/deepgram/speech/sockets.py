@@ -62,7 +62,7 @@ class SpeakSocket(SpokenSocket):
         self.metadata: Mapping[str, Any] = {}
         inner.attach(self)
 
-    # -- the pool's side ----------------------------------------------------------------
+    # -- the pool's side --
 
     async def aclose(self) -> None:
         """Say ``Close``, so that the server counts it no more; then see ``Socket.aclose``.
@@ -82,7 +82,7 @@ class SpeakSocket(SpokenSocket):
                 pass
         await super().aclose()
 
-    # -- the utterance's side --------------------------------------------------------------
+    # -- the utterance's side --
 
     def begin(self, speaker: Utterance) -> None:
         """An utterance takes the socket; its audio comes once the socket is ``settled``."""
@@ -126,7 +126,7 @@ class SpeakSocket(SpokenSocket):
             self._buffered = True
         await self._inner.send(data)
 
-    # -- the network's side -----------------------------------------------------------------
+    # -- the network's side --
 
     def frame(self, data: str | bytes) -> None:
         """One message arrived."""

@@ -64,7 +64,7 @@ class Utterance(SpokenSession):
         self._later: asyncio.TimerHandle | None = None  # for a flush that may be sent
         self._metadata: Mapping[str, Any] = {}
 
-    # -- text --------------------------------------------------------------------------------
+    # -- text --
 
     async def send(self, text: str, /) -> None:
         """Say this too; pieces go out in whole sentences. See ``SpokenSession.send``."""
@@ -144,7 +144,7 @@ class Utterance(SpokenSession):
             self._later.cancel()
             self._later = None
 
-    # -- the socket --------------------------------------------------------------------------
+    # -- the socket --
 
     async def _borrow(self) -> Lease:
         """Lease a socket that may still flush; one that may not is passed over.
@@ -195,7 +195,7 @@ class Utterance(SpokenSession):
     def _error_of_loss(self, error: VoicekitError) -> VoicekitError:
         return error_of_loss(error)
 
-    # -- frames ------------------------------------------------------------------------------
+    # -- frames --
 
     def hear(self, audio: bytes) -> None:
         """For the socket: audio of this utterance.
@@ -249,7 +249,7 @@ class Utterance(SpokenSession):
         else:
             self._end()
 
-    # -- what the base asks ------------------------------------------------------------------
+    # -- what the base asks --
 
     def _owes(self) -> bool:
         return self._flushed < self._script.flushes
