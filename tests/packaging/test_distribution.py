@@ -76,12 +76,12 @@ def test_version_and_python() -> None:
 
 def test_data_is_there_at_run_time() -> None:
     """The question and the type marker are found through the package, wherever it lies."""
-    assert (resources.files("voicekit.demo") / "question.wav").read_bytes()[:4] == b"RIFF"
+    assert (resources.files("voicekit.demo") / "question.wav.xz").read_bytes()[1:5] == b"7zXZ"
     assert (resources.files("voicekit") / "py.typed").is_file()
 
 
 def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
-    """Each file of the sources is in the wheel: ``question.wav`` and ``py.typed`` above all."""
+    """Each file of the sources is in the wheel: ``question.wav.xz`` and ``py.typed`` above all."""
     files = _installed()
     if files is None:
         if importlib.util.find_spec("hatchling") is None:
@@ -95,7 +95,7 @@ def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
         (wheel,) = tmp_path.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             files = set(archive.namelist())
-    assert {"voicekit/py.typed", "voicekit/demo/question.wav"} <= files
+    assert {"voicekit/py.typed", "voicekit/demo/question.wav.xz"} <= files
     assert _sources() - files == set()
     strangers = {name for name in files if not name.startswith(("voicekit/", "voicekit-", ".."))}
     assert strangers == set()

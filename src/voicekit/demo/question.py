@@ -52,7 +52,12 @@ def load_question(path: str | Path | None = None) -> Question:
         InvalidArgumentError: The file cannot be read, is not such a WAV, or holds no sound.
     """
     if path is None:
-        return _built_in()
+        try:
+            import lzma
+        except ImportError as error:
+            raise _refusal("the built-in one needs a Python that was built with lzma") from error
+        packed = (resources.files("voicekit.demo") / "question.wav.xz").read_bytes()
+        return _cut(lzma.decompress(packed), _SAID)
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -60,34 +65,27 @@ def load_question(path: str | Path | None = None) -> Question:
         raise _refusal(f"cannot be read ({error.strerror or type(error).__name__})") from error
     if len(content) > _MAX_BYTES:
         raise _refusal("is too long")
+    return _cut(content, None)
+
+
+def _cut(content: bytes, said: str | None) -> Question:
     try:
         clip = AudioClip.from_wav(content)
     except InvalidArgumentError as error:
         # It speaks of bytes; whoever started the demo named a file.
         reason = error.message.partition(": ")[2].partition(";")[0]
         raise _refusal(reason) from error
-    return _cut(clip.data, clip.format, None)
-
-
-def _built_in() -> Question:
-    from voicekit.emulator.codecs import PcmReader  # a telephone's µ-law, a quarter of the size
-
-    reader = PcmReader("wav", sample_rate=0)
-    pcm = reader.feed((resources.files("voicekit.demo") / "question.wav").read_bytes())
-    return _cut(pcm, AudioFormat(encoding="pcm", sample_rate_hz=reader.sample_rate), _SAID)
-
-
-def _cut(pcm: bytes, format: AudioFormat, said: str | None) -> Question:  # noqa: A002
-    rate, channels = format.sample_rate_hz or 0, format.channels
-    if len(pcm) > LONGEST_S * rate * channels * 2:
+    rate, channels = clip.format.sample_rate_hz or 0, clip.format.channels
+    if len(clip.data) > LONGEST_S * rate * channels * 2:
         raise _refusal("is too long")
     size = round(rate * FRAME_S) * 2 * channels
     frames = tuple(
-        pcm[start : start + size].ljust(size, b"\0") for start in range(0, len(pcm), size)
+        clip.data[start : start + size].ljust(size, b"\0")
+        for start in range(0, len(clip.data), size)
     )
     if not frames:
         raise _refusal("holds no sound")
-    return Question(format, frames, said)
+    return Question(clip.format, frames, said)
 
 
 def _refusal(reason: str) -> InvalidArgumentError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import sys
 import wave
 from array import array
 from pathlib import Path
@@ -30,12 +31,19 @@ def _wav(
 
 
 def test_the_built_in_question() -> None:
-    """A telephone's 8 kHz in 20 ms frames; its words are known."""
+    """16 kHz mono in 20 ms frames; its words are known."""
     question = load_question()
     assert question.said == "What are your opening hours today"
-    assert question.format.name == "pcm_8000"
-    assert {len(frame) for frame in question.frames} == {320}
+    assert question.format.name == "pcm_16000"
+    assert {len(frame) for frame in question.frames} == {640}
     assert 2.3 < question.duration_s < 2.5
+
+
+def test_a_python_without_lzma(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some are built without: one line says what to do."""
+    monkeypatch.setitem(sys.modules, "lzma", None)
+    with pytest.raises(InvalidArgumentError, match=r"^question: .* lzma.*a PCM16 WAV file"):
+        load_question()
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 44100, 48000])
