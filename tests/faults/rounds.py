@@ -23,7 +23,7 @@ _SECONDS: Final = re.compile(
     r"(\w+\.)*BrokenError: ("
     r"(I1 [^;]* s|I8 [^;]* break|I6 left behind: tasks set\(\), 0 timers, 1 sockets [^;]*)(; |$))+$"
     r"|AssertionError: ([^(]*\b\d+\.\d+ m?s\b|p95 |.*\bwaited for$|leaving took its time"
-    r"|failed: (Connect|FirstOutput|Gap|Total|Pool)Timeout\()"
+    r"|failed: ((Connect|FirstOutput|Gap|Total|Pool)Timeout\(|OverloadedError\(.* within \d))"
 )
 """Reasons that are about seconds, and about nothing else."""
 
