@@ -9,8 +9,9 @@ SOON = 5.0
 """Seconds; whatever takes longer does not happen."""
 
 
-def eventually(true: Callable[[], object]) -> bool:
-    until = time.monotonic() + SOON
+def eventually(true: Callable[[], object], *, within: float = SOON) -> bool:
+    """Whether it comes true within so many seconds."""
+    until = time.monotonic() + within
     while not true():
         if time.monotonic() > until:
             return False

@@ -30,8 +30,9 @@ quote either, is in ``ProviderError.detail`` and never in ``str()`` or ``repr()`
 
 from __future__ import annotations
 
+import copy
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from voicekit.timing import ConnectionInfo, Timings
@@ -320,3 +321,18 @@ class SignatureError(VoicekitError):
     """
 
     reason: Literal["missing", "mismatch", "body", "algorithm"] = "mismatch"
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def for_one(error: E) -> E:
+    """What several wait for has failed: the error of one, with a traceback and evidence of its own.
+
+    What is none of ours stays as it is.
+    """
+    if not isinstance(error, VoicekitError):
+        return error
+    twin = copy.copy(error)
+    twin.__cause__ = error.__cause__
+    return twin

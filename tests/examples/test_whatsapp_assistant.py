@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from voicekit.clients.twilio import signing
 from voicekit.emulator import SCENARIOS, Emulator, Fault
 from voicekit.emulator.endpoints import AUTH_TOKEN
 from voicekit.emulator.thread import ThreadedEmulator
+from waiting import eventually
 
 pytestmark = [pytest.mark.emulated, pytest.mark.xdist_group("docs")]
 
@@ -392,13 +394,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _eventually(true: Any, seconds: float = 15.0) -> bool:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
+_eventually = partial(eventually, within=15.0)
 
 
 @dataclass

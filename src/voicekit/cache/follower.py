@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from voicekit.cache.source import HandleSource
-from voicekit.errors import LocalProtocolError, VoicekitError
+from voicekit.errors import LocalProtocolError, VoicekitError, for_one
 from voicekit.timing import ConnectionInfo
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from voicekit.operation import Call
 
 T = TypeVar("T")
-E = TypeVar("E", bound=VoicekitError)
 
 SOME: Final = b"+"
 """What a follower's ``chunk()`` says when there is something to ``feed``."""
@@ -155,10 +153,3 @@ class Follower(HandleSource, Generic[T]):
         if tape.overflowed:
             tape.make_room()
         return items
-
-
-def for_one(error: E) -> E:
-    """The same error for one more, who adds a traceback and evidence of his own."""
-    twin = copy.copy(error)
-    twin.__cause__ = error.__cause__
-    return twin

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from voicekit.cache.follower import for_one
 from voicekit.cache.source import HandleSource
-from voicekit.errors import StreamInterruptedError, VoicekitError
+from voicekit.errors import StreamInterruptedError, VoicekitError, for_one
 from voicekit.speech import AgentAnswer, AgentRetraction
 from voicekit.streams import AgentReply, Opened
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
 from collections import OrderedDict
 from functools import partial
@@ -16,7 +15,7 @@ from voicekit.cache.session_reports import Held, SessionStoreStats
 from voicekit.cache.stored_session import StoredSession
 from voicekit.cache.teller import Teller
 from voicekit.checks import integer, number, text, wrong
-from voicekit.errors import ClosedError, VoicekitError
+from voicekit.errors import ClosedError, VoicekitError, for_one
 from voicekit.operation import Call, Limits, Operation, OperationClass
 from voicekit.pipeline import PLAIN
 from voicekit.tasks import Background
@@ -236,9 +235,7 @@ class SessionStore(Closing):
                 raise ClosedError("the store was closed", provider=self._provider) from None
             raise
         except VoicekitError as error:
-            twin = copy.copy(error)  # each waits for himself, and adds a traceback of his own
-            twin.__cause__ = error.__cause__
-            raise twin from error.__cause__
+            raise for_one(error) from error.__cause__
         call.end()
 
     def _give_back(self, held: Held) -> None:

@@ -12,7 +12,7 @@ from voicekit.clients.base import Client
 from voicekit.clients.urls import socket_url
 from voicekit.operation import Limits, Operation, OperationClass
 from voicekit.streams import SpeechStream
-from voicekit.transport.config import WarmReport
+from voicekit.transport.config import WarmReport, together
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Mapping
@@ -162,10 +162,5 @@ class Speaking(Client):
         async with asyncio.TaskGroup() as group:
             sockets = group.create_task(pool.warm(n))
             http = group.create_task(super()._warm(n))
-        one, other = sockets.result(), http.result()
-        return WarmReport(
-            opened=one.opened + other.opened,
-            reused=one.reused + other.reused,
-            failures=tuple(sorted(one.failures + other.failures)),
-            elapsed=max(one.elapsed, other.elapsed),
-        )
+        both = together((sockets.result(), http.result()))
+        return replace(both, failures=tuple(sorted(both.failures)))

@@ -63,6 +63,16 @@ class WarmReport:
     elapsed: float = 0.0
 
 
+def together(reports: Sequence[WarmReport]) -> WarmReport:
+    """What several warm-ups at once did, in the time of the longest."""
+    return WarmReport(
+        opened=sum(each.opened for each in reports),
+        reused=sum(each.reused for each in reports),
+        failures=tuple(name for each in reports for name in each.failures),
+        elapsed=max(each.elapsed for each in reports),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStats:
     """A snapshot of a transport's HTTP connections, or of its sockets.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import waiting
 from voicekit.emulator import Emulator, Scenario
 from voicekit.sync import DeepgramClient, ElevenLabsClient, OpenAIClient
 from voicekit.sync.portal import portal
@@ -81,11 +82,4 @@ def readers() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name == "voicekit-sync-text"]
 
 
-def eventually(condition: Callable[[], Any], *, within: float = 3.0) -> bool:
-    """Whether a condition comes true in time."""
-    until = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.005)
-    return True
+eventually = partial(waiting.eventually, within=3.0)

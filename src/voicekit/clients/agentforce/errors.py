@@ -6,7 +6,6 @@ words are looked for in any case and at any place.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,7 +19,6 @@ from voicekit.errors import (
     ProviderError,
     RateLimitError,
     UnavailableError,
-    VoicekitError,
 )
 from voicekit.resilience.credential_circuit import CREDENTIAL_REFUSED
 
@@ -238,15 +236,6 @@ def token_error(value: Any, status: int, headers: Mapping[str, str]) -> Provider
     else:
         kind = InvalidRequestError
     return build(kind, status, headers, code=code, detail=_without_tokens(words), **facts)
-
-
-def for_one(error: Exception) -> Exception:
-    """The failure, for one of those who waited: it gets a traceback of its own."""
-    if not isinstance(error, VoicekitError):
-        return error
-    told = copy.copy(error)
-    told.__cause__ = error.__cause__
-    return told
 
 
 def _without_tokens(words: object) -> object:

@@ -8,10 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from voicekit.clients.agentforce.config import SessionRequest, SessionSettings
-from voicekit.clients.agentforce.errors import PROVIDER, for_one
+from voicekit.clients.agentforce.errors import PROVIDER
 from voicekit.clients.agentforce.operations import OPEN_SESSION
 from voicekit.deadlines import ambient_deadline
-from voicekit.errors import ClosedError, TotalTimeout
+from voicekit.errors import ClosedError, TotalTimeout, for_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from voicekit.clients.agentforce.config import RequestSettings
-from voicekit.clients.agentforce.errors import PROVIDER, TOKEN_DIALECT, for_one
+from voicekit.clients.agentforce.errors import PROVIDER, TOKEN_DIALECT
 from voicekit.clients.agentforce.grant import Grant, read_grant, token_request
 from voicekit.clients.base import Client, Credential, by_name
 from voicekit.clients.execute import fetch_json
-from voicekit.errors import ClosedError, VoicekitError
+from voicekit.errors import ClosedError, VoicekitError, for_one
 from voicekit.operation import Limits, Operation, OperationClass
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from voicekit.errors import InvalidArgumentError, MissingCredentialError
 from voicekit.events import Observer
 from voicekit.operation import Limits, Operation
 from voicekit.resilience.policies import Policies
-from voicekit.transport.config import PoolConfig, WarmReport
+from voicekit.transport.config import PoolConfig, WarmReport, together
 from voicekit.transport.transport import Transport
 
 __all__ = ["ClientOptions", "TwilioClient"]
@@ -281,12 +281,7 @@ class TwilioClient(Messages, Calls, MediaFiles):
             self.transport.warm(self.base_url, n),
             *(self.transport.warm(each, 1) for each in others),
         )
-        return WarmReport(
-            opened=sum(each.opened for each in reports),
-            reused=sum(each.reused for each in reports),
-            failures=tuple(name for each in reports for name in each.failures),
-            elapsed=max(each.elapsed for each in reports),
-        )
+        return together(reports)
 
 
 def _account_of(account_sid: str | None) -> str:
